@@ -1,0 +1,1 @@
+//! The HTTPS admin interface: groups and members, over mutual TLS.

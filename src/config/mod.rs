@@ -1,0 +1,1 @@
+//! Typed configuration: unknown keys refused, every default in one committed file.

@@ -1,0 +1,1 @@
+//! Up-edges: a parent's key wrapped under its child's, cached and cut into chunks for delivery.

@@ -1,0 +1,1 @@
+//! Index arithmetic of the key tree, apart from everything else.

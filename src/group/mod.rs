@@ -1,0 +1,15 @@
+//! The pure core: what a group is and how its keys change, without a clock, socket, lock, RNG or key byte.
+
+pub mod edges;
+pub mod ids;
+pub mod index;
+pub mod limits;
+pub mod machine;
+pub mod operations;
+pub mod planner;
+pub mod policy;
+pub mod record;
+pub mod roster;
+pub mod session;
+pub mod tree;
+pub mod wire;

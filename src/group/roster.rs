@@ -1,0 +1,1 @@
+//! Who is in a group: registrations, their leaves, sender identifiers and acknowledgements.

@@ -1,0 +1,1 @@
+//! The key tree's shadow: generations, steps and populations, never a key.

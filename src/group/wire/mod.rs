@@ -1,0 +1,1 @@
+//! The wire format: messages, the epoch header and their CBOR.

@@ -1,0 +1,3 @@
+//! The `wardcast` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The decision point: who is admitted to which group, in which role.

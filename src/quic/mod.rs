@@ -1,0 +1,1 @@
+//! The QUIC front end: mutual TLS, identity, requests and deliveries.

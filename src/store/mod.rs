@@ -1,0 +1,1 @@
+//! Durable state: an append-only log for each group, with snapshots.
