@@ -76,3 +76,14 @@ pub struct Issuer {
     /// The static side of grants (ECDH P-256).
     pub agreement: PublicKey,
 }
+
+/// Which batches a token executes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// An eviction that somebody asked for at once: before everything else.
+    Urgent,
+    /// Somebody waits to join.
+    Grant,
+    /// Rotations and batched changes.
+    Scheduled,
+}
