@@ -6,3 +6,15 @@ pub const DEGREE: u32 = 4;
 pub const MAX_LEVELS: u8 = 16;
 /// A node at this ratchet step is regenerated instead, which bounds what a token derives for one key.
 pub const MAX_RATCHET_STEPS: u16 = 128;
+/// The greatest message that a member may send, in bytes.
+pub const MAX_REQUEST: usize = 4 * 1024;
+/// The greatest message that a gateway may send, in bytes.
+pub const MAX_MESSAGE: usize = 1024 * 1024;
+/// The greatest answer that a member may give to a push, in bytes.
+pub const MAX_PUSH_REPLY: usize = 256;
+/// The greatest epoch header, in bytes; today's are about 210.
+pub const MAX_HEADER: usize = 1024;
+/// Containers nested in one message, the outermost included.
+pub const MAX_DEPTH: usize = 8;
+/// The longest name of a group, in bytes of UTF-8.
+pub const MAX_GROUP_NAME: usize = 128;
