@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Installs what the tests need besides the Rust toolchain: Debian packages, Python packages (in target/venv) and cargo-deny.
+# Safe to run again: what is there already is left alone. Needs root or sudo only when a Debian package is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+PACKAGES=(
+    build-essential                              # the C compiler that bundled C code is built with
+    softhsm2                                     # a PKCS#11 token
+    gstreamer1.0-plugins-base                    # the tone,
+    gstreamer1.0-plugins-good                    # RTP and UDP,
+    gstreamer1.0-plugins-bad                     # SRTP
+    python3-gi gir1.2-gstreamer-1.0              # and GStreamer from Python
+    python3-venv                                 # the Python member's packages
+)
+VENV=target/venv
+REQUIREMENTS=tests/python/requirements.txt
+DENY=cargo-deny@0.20.2
+
+say() { printf 'install: %s\n' "$*"; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "cannot run '$*': be root, or install sudo" >&2
+        return 1
+    fi
+}
+
+installed() { [ "$(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]; }
+
+debian_packages() {
+    local missing=()
+    for package in "${PACKAGES[@]}"; do
+        installed "$package" || missing+=("$package")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        say "Debian packages are there"
+        return
+    fi
+    command -v apt-get >/dev/null || { say "no apt-get here; install by hand: ${missing[*]}" >&2; return 1; }
+    say "Debian packages: ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+python_packages() {
+    local wanted
+    wanted=$(sha256sum "$REQUIREMENTS")
+    if [ "$(cat "$VENV/installed" 2>/dev/null)" = "$wanted" ]; then
+        say "Python packages are there"
+        return
+    fi
+    say "Python packages: $VENV"
+    /usr/bin/python3 -m venv "$VENV"
+    "$VENV/bin/pip" install --quiet --disable-pip-version-check --requirement "$REQUIREMENTS"
+    echo "$wanted" >"$VENV/installed"
+}
+
+cargo_deny() {
+    if command -v cargo-deny >/dev/null; then
+        say "cargo-deny is there"
+        return
+    fi
+    say "cargo-deny: building it takes a few minutes"
+    cargo install --quiet --locked "$DENY"
+}
+
+debian_packages
+python_packages
+cargo_deny
+# For all platforms, so that the licence check needs no network.
+cargo fetch --quiet --locked

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs everything that must hold before a change is sent. Stops at the first step that fails.
+# Each step's output is in target/steps/NAME.log; a step that fails shows the end of it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+LOGS=target/steps
+SHOWN_ON_FAILURE=100
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUSTDOCFLAGS='-D warnings'
+WARDCAST=target/release/wardcast
+LOADTEST=target/release/loadtest
+
+passed=0
+failed=0
+mkdir -p "$LOGS"
+rm -f "$LOGS"/*.log
+
+# step NAME COMMAND…: runs it, says how long it took. Counts the tests that it ran, or itself as one.
+step() {
+    local name=$1 began=$SECONDS log status=0 tests
+    log=$LOGS/${name// /-}.log
+    shift
+    printf '%-28s' "$name"
+    "$@" >"$log" 2>&1 || status=$?
+    printf '%4d s  ' $((SECONDS - began))
+    tests=$(sum passed "$log")
+    if [ "$status" = 0 ]; then
+        passed=$((passed + (tests > 0 ? tests : 1)))
+        [ "$tests" = 0 ] && echo ok || echo "ok, $tests tests"
+        return
+    fi
+    passed=$((passed + tests))
+    tests=$(sum failed "$log")
+    failed=$((failed + (tests > 0 ? tests : 1)))
+    echo FAILED
+    tail -n "$SHOWN_ON_FAILURE" "$log"
+    echo "step '$name' failed with status $status; all of its output: $log"
+    summary
+    exit 1
+}
+
+# sum passed|failed LOG: over all "test result: ok. 12 passed; 0 failed; …" lines.
+sum() { { grep -oE "^test result: .*" "$2" | grep -oE "[0-9]+ $1" || true; } | awk '{ n += $1 } END { print n + 0 }'; }
+
+summary() { echo "$passed passed, $failed failed, in $((SECONDS / 60)) min $((SECONDS % 60)) s"; }
+
+# The last line of a run with --json is its summary; it must say that all went well.
+says_ok() {
+    local output
+    output=$(mktemp "$LOGS/json.XXXXXX")
+    "$@" | tee "$output"
+    tail -n 1 "$output" | grep -q '"ok": *true'
+}
+
+step install tests/install.sh
+step format cargo fmt --all --check
+step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+step rustdoc cargo doc --workspace --no-deps --locked
+step 'licences and duplicates' cargo deny --offline --workspace --config .deny.toml check licenses bans sources
+step 'build tests' cargo test --workspace --locked --no-run
+step tests cargo test --workspace --locked --no-fail-fast
+step 'build release' cargo build --workspace --release --locked
+step demo says_ok "$WARDCAST" demo --json
+step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --json
+step loadtest "$LOADTEST" fanout --members 200 --rounds 3 --json
+step benches cargo bench --locked --benches -- --max-time 0.2
+step fuzz tests/fuzz/run
+summary
