@@ -17,7 +17,7 @@ pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
 pub use push::{Ack, Activate, GoAway, Nack, Push, PushReply, RekeyDelivery, Removed, rekey_head};
 pub use refusal::{CloseCode, NackCode, Refusal, RefusalCode, RemovalReason};
-pub use request::{Join, Leave, Pull, Request, Resume, Status};
+pub use request::{Acknowledge, Join, Leave, Pull, Request, Resume, Status};
 pub use response::{Grant, KeySet, KeyState, Left, PathDelivery, Response, StatusReport};
 
 /// The protocol's name in TLS ALPN.

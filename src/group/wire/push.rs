@@ -131,11 +131,11 @@ pub struct GoAway {
     pub retry_after_ms: u64,
 }
 
-/// A push was done.
+/// The newest epoch that the member holds, its root confirmed: this one and all before it are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Ack {
-    /// The epoch of the `Rekey` or `Activate`; to `Removed` and `GoAway`, the newest that the member holds.
+    /// The epoch; 0 for none. To a `Rekey` or `Activate` that was done it is at least the one pushed.
     #[n(0)]
     pub epoch: Epoch,
 }

@@ -26,6 +26,10 @@ pub enum Request {
     /// Ask how a group is; answered by [`Status`](super::Response::Status).
     #[n(5)]
     Status(#[n(0)] Status),
+    /// Tell that an epoch that came by a path is installed; answered by
+    /// [`Acknowledged`](super::Response::Acknowledged).
+    #[n(6)]
+    Acknowledge(#[n(0)] Acknowledge),
 }
 
 impl Request {
@@ -36,7 +40,8 @@ impl Request {
             | Request::Resume(Resume { group, .. })
             | Request::Leave(Leave { group, .. })
             | Request::Pull(Pull { group, .. })
-            | Request::Status(Status { group }) => group,
+            | Request::Status(Status { group })
+            | Request::Acknowledge(Acknowledge { group, .. }) => group,
         }
     }
 }
@@ -124,4 +129,20 @@ pub struct Status {
     /// The group's name.
     #[cbor(n(0), with = "super::fields::group_name")]
     pub group: String,
+}
+
+/// Tells that the root of an epoch that came by a path (to a join, resume or pull) is confirmed: what the answer
+/// to a push tells for an epoch that was pushed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Acknowledge {
+    /// The group's name.
+    #[cbor(n(0), with = "super::fields::group_name")]
+    pub group: String,
+    /// The registration; it must belong to the connection's identity.
+    #[n(1)]
+    pub member: MemberId,
+    /// The newest epoch that the member holds.
+    #[n(2)]
+    pub epoch: Epoch,
 }

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 
 use super::codec::Message;
 use super::edge::Edge;
+use super::push::Ack;
 use super::refusal::Refusal;
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, SenderId, Suite};
 use crate::group::limits::MAX_MESSAGE;
@@ -32,6 +33,9 @@ pub enum Response {
     /// To any request: it was not done.
     #[n(21)]
     Refused(#[n(0)] Refusal),
+    /// To `Acknowledge`: it is counted.
+    #[n(22)]
+    Acknowledged(#[n(0)] Ack),
 }
 
 impl Message for Response {
