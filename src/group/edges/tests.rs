@@ -1,0 +1,1 @@
+//! Tests of edges, their cache and chunks.
