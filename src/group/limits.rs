@@ -20,3 +20,13 @@ pub const MAX_DEPTH: usize = 8;
 pub const MAX_GROUP_NAME: usize = 128;
 /// Up-edges that are cached for one group: about 5 MiB. A cache only: what is missing is wrapped anew.
 pub const MAX_CACHED_EDGES: usize = 65_536;
+/// Members that a policy may allow a group: the leaves of a tree of [`MAX_LEVELS`].
+pub const MAX_GROUP_MEMBERS: u32 = DEGREE.pow(MAX_LEVELS as u32 - 1);
+/// Longest interval that changes of a group are collected for.
+pub const MAX_BATCH_INTERVAL_MS: u32 = 60_000;
+/// Largest space of sender identifiers, as a power of two.
+pub const MAX_SENDER_ID_BITS: u8 = 24;
+/// Admission rules of a policy.
+pub const MAX_ADMISSION_RULES: usize = 256;
+/// Length of an identity pattern in an admission rule.
+pub const MAX_PATTERN_BYTES: usize = 512;

@@ -1,1 +1,294 @@
-//! What a group's owner decides: intervals, delays, limits and who is admitted.
+//! What an operator decides about a group: timing, limits, and who is admitted.
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use super::ids::Role;
+use super::limits::{
+    MAX_ADMISSION_RULES, MAX_BATCH_INTERVAL_MS, MAX_GROUP_MEMBERS, MAX_PATTERN_BYTES,
+    MAX_SENDER_ID_BITS,
+};
+
+/// The policy of one group. Each group has its own; a new group begins with the configured default.
+///
+/// ```
+/// use wardcast::group::policy::GroupPolicy;
+///
+/// let policy = GroupPolicy { quorum_percent: 101, ..GroupPolicy::default() };
+/// assert_eq!(policy.validate().unwrap_err().key, "quorum_percent");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupPolicy {
+    /// How long changes are collected before they become one epoch, in milliseconds; 0 takes each by itself.
+    #[n(0)]
+    pub batch_interval_ms: u32,
+    /// After this long a delivered epoch is activated without a quorum, in milliseconds.
+    #[n(1)]
+    pub activation_delay_ms: u32,
+    /// How long receivers keep an older epoch after a newer one became active, in milliseconds.
+    #[n(2)]
+    pub retirement_delay_ms: u32,
+    /// The share of members that must have acknowledged an epoch for it to be activated early.
+    #[n(3)]
+    pub quorum_percent: u8,
+    /// A group without changes is rekeyed this often, in seconds; 0 is never.
+    #[n(4)]
+    pub rekey_period_s: u32,
+    /// A member without a connection for this long has left, in seconds.
+    #[n(5)]
+    pub absence_s: u32,
+    /// A connected member that has not acknowledged an epoch for this long is removed, in seconds.
+    #[n(6)]
+    pub silence_s: u32,
+    /// How many members the group may have.
+    #[n(7)]
+    pub member_limit: u32,
+    /// Sender identifiers come from a space of two to this power; its exhaustion rolls the group over.
+    #[n(8)]
+    pub sender_id_bits: u8,
+    /// How many members of the group may have the same identity.
+    #[n(9)]
+    pub registrations_per_identity: u32,
+    /// Who may join, and as what; nobody if empty.
+    #[n(10)]
+    pub admit: Vec<AdmissionRule>,
+}
+
+/// Admits the identities that a pattern matches, in any of the roles named.
+///
+/// A pattern begins with the kind of identity (`spiffe://`, `dns:` or `cn:`) or is `**`, which is anyone with
+/// a certificate of a trusted authority. `*` matches within a segment, `**` across them; segments are
+/// separated by `/` in a SPIFFE identity and by `.` in a DNS name, and a common name is one segment.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(map)]
+#[serde(deny_unknown_fields)]
+pub struct AdmissionRule {
+    /// The pattern of identities.
+    #[n(0)]
+    pub identity: String,
+    /// The roles that they may have.
+    #[n(1)]
+    pub roles: Vec<Role>,
+}
+
+/// What is wrong with a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {why}")]
+pub struct PolicyError {
+    /// The key, with an index where it is a list: `admit[2].roles`.
+    pub key: String,
+    /// What is wrong with it and what would be right.
+    pub why: String,
+}
+
+impl Default for GroupPolicy {
+    fn default() -> Self {
+        GroupPolicy {
+            batch_interval_ms: 100,
+            activation_delay_ms: 1_000,
+            retirement_delay_ms: 5_000,
+            quorum_percent: 95,
+            rekey_period_s: 3_600,
+            absence_s: 86_400,
+            silence_s: 300,
+            member_limit: 1_000_000,
+            sender_id_bits: 16,
+            registrations_per_identity: 4,
+            admit: Vec::new(),
+        }
+    }
+}
+
+impl GroupPolicy {
+    /// Whether the values are within their bounds and fit each other.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        self.validate_bounds()?;
+        self.validate_timing()?;
+        if self.admit.len() > MAX_ADMISSION_RULES {
+            let why = format!("{} rules; at most {MAX_ADMISSION_RULES}", self.admit.len());
+            return Err(refuse("admit", why));
+        }
+        for (index, rule) in self.admit.iter().enumerate() {
+            rule.validate(index)?;
+        }
+        Ok(())
+    }
+
+    fn validate_bounds(&self) -> Result<(), PolicyError> {
+        let at_least_one = [
+            ("absence_s", self.absence_s),
+            ("silence_s", self.silence_s),
+            (
+                "registrations_per_identity",
+                self.registrations_per_identity,
+            ),
+        ];
+        for (key, value) in at_least_one {
+            if value == 0 {
+                return Err(refuse(key, "0; must be at least 1".into()));
+            }
+        }
+        within(
+            "batch_interval_ms",
+            self.batch_interval_ms,
+            0,
+            MAX_BATCH_INTERVAL_MS,
+        )?;
+        within("quorum_percent", self.quorum_percent.into(), 1, 100)?;
+        within("member_limit", self.member_limit, 1, MAX_GROUP_MEMBERS)?;
+        within(
+            "sender_id_bits",
+            self.sender_id_bits.into(),
+            1,
+            MAX_SENDER_ID_BITS.into(),
+        )
+    }
+
+    fn validate_timing(&self) -> Result<(), PolicyError> {
+        if self.activation_delay_ms > self.retirement_delay_ms {
+            let why = format!(
+                "{} is longer than retirement_delay_ms = {}: receivers would drop the old epoch while \
+                 senders may still use it; make it at most as long",
+                self.activation_delay_ms, self.retirement_delay_ms
+            );
+            return Err(refuse("activation_delay_ms", why));
+        }
+        let turn_over = u64::from(self.activation_delay_ms) + u64::from(self.retirement_delay_ms);
+        if self.rekey_period_s != 0 && u64::from(self.rekey_period_s) * 1_000 < turn_over {
+            let why = format!(
+                "{} s is shorter than activation_delay_ms and retirement_delay_ms together \
+                 ({turn_over} ms): use 0 for never, or a longer period",
+                self.rekey_period_s
+            );
+            return Err(refuse("rekey_period_s", why));
+        }
+        if u64::from(self.silence_s) * 1_000 < u64::from(self.activation_delay_ms) {
+            let why = format!(
+                "{} s is shorter than activation_delay_ms = {}: members would be removed before they \
+                 had time to answer",
+                self.silence_s, self.activation_delay_ms
+            );
+            return Err(refuse("silence_s", why));
+        }
+        Ok(())
+    }
+}
+
+impl AdmissionRule {
+    fn validate(&self, index: usize) -> Result<(), PolicyError> {
+        let identity = |why: String| Err(refuse(&format!("admit[{index}].identity"), why));
+        let pattern = self.identity.as_str();
+        if pattern.len() > MAX_PATTERN_BYTES {
+            return identity(format!(
+                "{} bytes; at most {MAX_PATTERN_BYTES}",
+                pattern.len()
+            ));
+        }
+        if pattern.contains("***") {
+            return identity(format!("{pattern:?} has three * in a row; use * or **"));
+        }
+        let kinds = ["spiffe://", "dns:", "cn:"];
+        let named = |kind: &&str| {
+            pattern
+                .strip_prefix(*kind)
+                .is_some_and(|rest| !rest.is_empty())
+        };
+        if pattern != "**" && !kinds.iter().any(named) {
+            return identity(format!(
+                "{pattern:?} can match nobody; it must be ** or a pattern that begins with spiffe://, dns: or cn:"
+            ));
+        }
+        if self.roles.is_empty() {
+            let why = "empty, so the rule admits nobody; name receiver, sender or both".into();
+            return Err(refuse(&format!("admit[{index}].roles"), why));
+        }
+        Ok(())
+    }
+}
+
+fn within(key: &str, value: u32, least: u32, most: u32) -> Result<(), PolicyError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(refuse(
+        key,
+        format!("{value}; must be from {least} to {most}"),
+    ))
+}
+
+fn refuse(key: &str, why: String) -> PolicyError {
+    PolicyError {
+        key: key.to_owned(),
+        why,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut GroupPolicy)) -> String {
+        let mut policy = GroupPolicy::default();
+        change(&mut policy);
+        policy.validate().expect_err("must be refused").key
+    }
+
+    fn rule(identity: &str, roles: &[Role]) -> AdmissionRule {
+        AdmissionRule {
+            identity: identity.into(),
+            roles: roles.to_vec(),
+        }
+    }
+
+    #[test]
+    fn the_default_is_valid_and_survives_both_encodings() {
+        let mut policy = GroupPolicy::default();
+        policy.validate().expect("the default");
+        policy
+            .admit
+            .push(rule("spiffe://example.org/**", &[Role::Both]));
+        policy.validate().expect("with a rule");
+
+        let bytes = minicbor::to_vec(&policy).expect("encodes");
+        let decoded: GroupPolicy = minicbor::decode(&bytes).expect("decodes");
+        assert_eq!(decoded, policy);
+        let text = toml::to_string(&policy).expect("serialises");
+        assert_eq!(
+            toml::from_str::<GroupPolicy>(&text).expect("parses"),
+            policy
+        );
+    }
+
+    #[test]
+    fn impossible_values_name_their_key() {
+        assert_eq!(refused(|p| p.quorum_percent = 0), "quorum_percent");
+        assert_eq!(refused(|p| p.member_limit = 0), "member_limit");
+        assert_eq!(refused(|p| p.sender_id_bits = 25), "sender_id_bits");
+        assert_eq!(refused(|p| p.silence_s = 0), "silence_s");
+        assert_eq!(refused(|p| p.absence_s = 0), "absence_s");
+        assert_eq!(
+            refused(|p| p.batch_interval_ms = u32::MAX),
+            "batch_interval_ms"
+        );
+        assert_eq!(
+            refused(|p| p.activation_delay_ms = 5_001),
+            "activation_delay_ms"
+        );
+        assert_eq!(refused(|p| p.rekey_period_s = 5), "rekey_period_s");
+    }
+
+    #[test]
+    fn rules_that_can_admit_nobody_are_refused() {
+        let with = |rule: AdmissionRule| refused(|p| p.admit = vec![rule]);
+        for pattern in ["", "*", "example.org", "spiffe://", "dns:a***", "user@host"] {
+            assert_eq!(
+                with(rule(pattern, &[Role::Both])),
+                "admit[0].identity",
+                "{pattern}"
+            );
+        }
+        assert_eq!(with(rule("**", &[])), "admit[0].roles");
+    }
+}
