@@ -1,7 +1,7 @@
 //! The wire protocol: messages, epoch headers, their encoding and its bounds.
 
 mod codec;
-mod edge;
+
 mod fields;
 mod header;
 mod names;
@@ -11,8 +11,8 @@ mod request;
 mod response;
 mod strict;
 
+pub use super::edges::Edge;
 pub use codec::{Fault, Message, WireError};
-pub use edge::Edge;
 pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
 pub use push::{Ack, Activate, GoAway, Nack, Push, PushReply, RekeyDelivery, Removed, rekey_head};

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode, Encoder};
 
 use super::codec::Message;
-use super::edge::Edge;
 use super::refusal::{NackCode, RemovalReason};
+use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, GroupId, MemberId};
 use crate::group::limits::{MAX_MESSAGE, MAX_PUSH_REPLY};
 

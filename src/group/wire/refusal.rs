@@ -128,6 +128,8 @@ numbered! {
         Replaced = 5 "a new registration took its place",
         /// The group was destroyed.
         Destroyed = 6 "the group was destroyed",
+        /// It joined, but its grant could not be made or was not waited for.
+        NotGranted = 7 "the member's grant was not completed",
     }
 }
 

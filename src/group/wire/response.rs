@@ -4,9 +4,9 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
 use super::codec::Message;
-use super::edge::Edge;
 use super::push::Ack;
 use super::refusal::Refusal;
+use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, SenderId, Suite};
 use crate::group::limits::MAX_MESSAGE;
 use crate::group::operations::{Issuer, PublicKey, WrappedKey};

@@ -1,0 +1,266 @@
+//! What goes into a group's machine and what comes out of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::group::edges::Chunk;
+use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role, Time};
+use crate::group::operations::{Batch, Output, Priority, PublicKey};
+use crate::group::policy::GroupPolicy;
+use crate::group::wire::{Grant, PathDelivery, Refusal, RemovalReason};
+
+/// The driver's name for whoever waits for an answer: every ticket is answered by exactly one
+/// [`Effect::Granted`], [`Effect::Path`] or [`Effect::Refused`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// A batch that the token was asked for; unique within one life of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// What happened: handed to [`GroupMachine::handle`](super::GroupMachine::handle).
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// Somebody asks to be registered. That the policy admits it was decided before; limits are checked here.
+    /// A grant makes the member present.
+    Join {
+        /// Who waits.
+        ticket: Ticket,
+        /// Who asks, by certificate.
+        identity: Identity,
+        /// What it wants to do with the keys.
+        role: Role,
+        /// The ephemeral key that the leaf key is wrapped for.
+        public: PublicKey,
+    },
+    /// A member resumes or pulls: answered with its path to the newest epoch.
+    CatchUp {
+        /// Who waits.
+        ticket: Ticket,
+        /// The registration; that it belongs to the asking identity was checked before.
+        member: MemberId,
+    },
+    /// A member asks to leave. Done when [`Effect::Removed`] names it.
+    Leave {
+        /// Which registration.
+        member: MemberId,
+    },
+    /// Somebody is evicted, each done when [`Effect::Removed`] names it.
+    Evict {
+        /// Which registrations; unknown ones are passed over.
+        members: Vec<MemberId>,
+        /// Whether the batch closes at once and overtakes everything else in the token's queue.
+        urgent: bool,
+        /// Why, for the record.
+        reason: String,
+    },
+    /// The root gets an independent key though nobody leaves.
+    Rotate,
+    /// The policy changes; it was validated before.
+    SetPolicy(GroupPolicy),
+    /// The group ends.
+    Destroy,
+    /// A member confirmed an epoch's root.
+    Ack {
+        /// Which member.
+        member: MemberId,
+        /// The newest epoch that it holds.
+        epoch: Epoch,
+    },
+    /// A member has a connection.
+    Present {
+        /// Which member.
+        member: MemberId,
+    },
+    /// A member lost its connection.
+    Absent {
+        /// Which member.
+        member: MemberId,
+    },
+    /// The record of the last [`Effect::Persist`] is durable.
+    Persisted {
+        /// The log's revision with it.
+        revision: Revision,
+    },
+    /// The record of the last [`Effect::Persist`] was not written and never will be.
+    PersistFailed,
+    /// The token executed a job.
+    TokenDone {
+        /// Which job.
+        job: JobId,
+        /// An output for each operation, in order.
+        outputs: Vec<Output>,
+    },
+    /// The token did not execute a job.
+    TokenFailed {
+        /// Which job.
+        job: JobId,
+    },
+    /// The time that [`next_timeout`](super::GroupMachine::next_timeout) named has come.
+    Tick,
+}
+
+/// What is to be done: drained by [`GroupMachine::poll`](super::GroupMachine::poll), carried out in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Append a record to the group's log; answered by [`Input::Persisted`] or [`Input::PersistFailed`]. At most one
+    /// is under way.
+    Persist {
+        /// The revision that the log must be at.
+        expected: Revision,
+        /// What to append.
+        record: Vec<u8>,
+    },
+    /// Ask the token; answered by [`Input::TokenDone`] or [`Input::TokenFailed`].
+    Token {
+        /// Names the job in the answer.
+        job: JobId,
+        /// How urgent it is.
+        priority: Priority,
+        /// What to execute.
+        batch: Batch,
+    },
+    /// Push an epoch to every present member, each with its leaf's chunk.
+    Deliver(Arc<Rekey>),
+    /// Tell every present member to send with an epoch.
+    Activate {
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// Answer a join.
+    Granted {
+        /// Who waits.
+        ticket: Ticket,
+        /// The new registration; it counts as present from here on.
+        member: MemberId,
+        /// The whole answer.
+        grant: Box<Grant>,
+    },
+    /// Answer a catch-up.
+    Path {
+        /// Who waits.
+        ticket: Ticket,
+        /// The registration.
+        member: MemberId,
+        /// The path to the newest epoch.
+        path: PathDelivery,
+    },
+    /// Answer a join or a catch-up that cannot be done.
+    Refused {
+        /// Who waits.
+        ticket: Ticket,
+        /// Why, and when to ask again.
+        refusal: Refusal,
+    },
+    /// A registration is over and that is on record: tell the member and detach it.
+    Removed {
+        /// Which registration.
+        member: MemberId,
+        /// Why.
+        reason: RemovalReason,
+    },
+    /// The group is over and that is on record: tell and detach every member.
+    Destroyed,
+}
+
+/// A new epoch, ready to be pushed: one header for all, and for every subtree the edges that its members need.
+#[derive(Clone, Debug)]
+pub struct Rekey {
+    /// The group.
+    pub group: GroupId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The epoch delivered before: whoever holds its keys can open this one.
+    pub previous: Epoch,
+    /// The signed header.
+    pub header: Bytes,
+    /// Sorted and disjoint; a leaf in none needs the header alone.
+    pub chunks: Vec<Chunk>,
+}
+
+impl Rekey {
+    /// The encoded edges for the member at a leaf: a CBOR array, empty when the member only ratchets.
+    pub fn chunk_for(&self, leaf: u32) -> &Bytes {
+        static NONE: Bytes = Bytes::from_static(&[0x80]);
+        let at = self.chunks.partition_point(|chunk| chunk.last_leaf < leaf);
+        match self.chunks.get(at) {
+            Some(chunk) if chunk.first_leaf <= leaf => &chunk.edges,
+            _ => &NONE,
+        }
+    }
+}
+
+/// How a group is, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupStatus {
+    /// The group.
+    pub group: GroupId,
+    /// Its name.
+    pub name: String,
+    /// How many records its log holds.
+    pub revision: Revision,
+    /// Whether it is over.
+    pub destroyed: bool,
+    /// Which sender space is in use.
+    pub sender_space: u32,
+    /// Its epochs.
+    pub epochs: EpochStatus,
+    /// Who holds the newest delivered epoch.
+    pub assurance: Assurance,
+    /// What waits.
+    pub queues: QueueStatus,
+}
+
+/// The epochs of a group that are in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochStatus {
+    /// The newest on record; 0 before the first.
+    pub newest: Epoch,
+    /// The newest that was sealed and delivered.
+    pub delivered: Epoch,
+    /// The one that senders send with.
+    pub active: Epoch,
+    /// When the delivered one becomes active at the latest, while it is not.
+    pub activates: Option<Time>,
+    /// Epochs that receivers still hold for what is under way, and until when.
+    pub retiring: Vec<(Epoch, Time)>,
+    /// When the root gets an independent key without anybody leaving.
+    pub rotates: Option<Time>,
+}
+
+/// Delivery assurance: who acknowledged the newest delivered epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assurance {
+    /// Registered members.
+    pub members: u32,
+    /// Members with a connection.
+    pub present: u32,
+    /// Members that acknowledged the newest delivered epoch.
+    pub acknowledged: u32,
+    /// Members with a connection that did not.
+    pub behind: u32,
+}
+
+impl Assurance {
+    /// The share of members that acknowledged, in percent, rounded down; 100 when there are none.
+    pub fn percent(&self) -> u8 {
+        match self.members {
+            0 => 100,
+            members => (u64::from(self.acknowledged) * 100 / u64::from(members)) as u8,
+        }
+    }
+}
+
+/// What waits in a group's machine; each queue has a bound in [`limits`](crate::group::limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStatus {
+    /// Joins that wait for the next change.
+    pub joins: usize,
+    /// Departures that wait for the next change.
+    pub departures: usize,
+    /// Grants and catch-ups that wait for the token.
+    pub paths: usize,
+    /// Jobs that the token has, or that are to be asked again.
+    pub jobs: usize,
+}
