@@ -1,11 +1,12 @@
 //! Properties of plans on random histories.
 
+mod cost;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::limits::DEGREE;
 
 /// A tree, who is in it, and every leaf key that was ever given out.
 #[derive(Default)]
@@ -45,6 +46,7 @@ impl History {
             assert_eq!(self.members.insert(key.node.index, member), None);
         }
         assert_ne!(plan.root, before.root());
+        check_edges(&before, &self.tree, &change, &plan);
         assert_eq!(plan.root, self.tree.root());
         assert_eq!(
             self.tree.iter().collect::<Vec<_>>(),
@@ -64,6 +66,60 @@ impl History {
             }
         }
         plan
+    }
+}
+
+/// Whoever joined finds a whole path among the plan's edges; who was there pays for leaves, rotations, growth and
+/// worn-out ratchets alone.
+fn check_edges(before: &Tree, after: &Tree, change: &Change, plan: &Plan) {
+    let edges: BTreeSet<(KeyRef, KeyRef)> = plan
+        .rekey
+        .iter()
+        .chain(&plan.grants)
+        .map(|edge| (edge.child, edge.parent))
+        .collect();
+    assert_eq!(edges.len(), plan.rekey.len() + plan.grants.len());
+    for &(child, parent) in &edges {
+        assert_eq!(child, after.key(child.node));
+        assert_eq!(parent, after.key(index::parent(child.node)));
+        assert!(after.population(child.node) > 0, "{child:?} is nobody's");
+    }
+    for (_, leaf) in &plan.placed {
+        let path: Vec<KeyRef> = after.path(leaf.node.index).collect();
+        assert_eq!(path[0], *leaf);
+        assert_eq!(path[path.len() - 1], plan.root);
+        for pair in path.windows(2) {
+            assert!(edges.contains(&(pair[0], pair[1])), "{pair:?} is missing");
+        }
+    }
+    let levels: Vec<u8> = plan
+        .rekey
+        .iter()
+        .map(|edge| edge.child.node.level)
+        .collect();
+    assert!(levels.is_sorted(), "from the leaves up");
+    if change.leaves.is_empty() && !change.rotate {
+        for edge in &plan.rekey {
+            let parent = before.key(edge.parent.node);
+            let grown = parent.node.level > before.height();
+            assert!(
+                grown || parent.step == MAX_RATCHET_STEPS,
+                "{edge:?} is a wrap for a join"
+            );
+        }
+        let grown = plan
+            .rekey
+            .iter()
+            .filter(|edge| edge.parent.node.level > before.height());
+        let levels = plan.diff.height - before.height();
+        assert_eq!(
+            grown.count(),
+            if before.members() > 0 {
+                levels.into()
+            } else {
+                0
+            }
+        );
     }
 }
 
@@ -127,18 +183,101 @@ proptest! {
 }
 
 #[test]
-fn one_leave_of_a_full_tree_costs_degree_times_height_less_one() {
-    for height in 2..=6 {
-        let members = DEGREE.pow(height);
-        let tree = History::full(members).tree;
-        for leaf in [0, members / 3, members - 1] {
-            let change = Change {
-                leaves: vec![leaf],
-                ..Change::default()
-            };
-            let plan = plan(&tree, &change).unwrap();
-            assert_eq!(plan.rekey.len() as u32, DEGREE * height - 1);
-            assert_eq!(plan.grants, []);
+fn joiners_take_departed_leaves_first_and_then_the_lowest_vacant_ones() {
+    let mut history = History::full(20);
+    history.step(0, &[3, 5, 18], false);
+    let plan = history.step(4, &[9, 12], false);
+    let leaves: Vec<u32> = plan
+        .placed
+        .iter()
+        .map(|(_, leaf)| leaf.node.index)
+        .collect();
+    assert_eq!(leaves, [9, 12, 3, 5]);
+    let plan = history.step(2, &[], false);
+    let leaves: Vec<u32> = plan
+        .placed
+        .iter()
+        .map(|(_, leaf)| leaf.node.index)
+        .collect();
+    assert_eq!(leaves, [18, 20]);
+}
+
+#[test]
+fn the_last_member_may_leave_and_others_come() {
+    let mut history = History::full(1);
+    let alone = history.tree.root();
+    let plan = history.step(0, &[0], false);
+    assert_eq!((plan.rekey.len(), plan.grants.len()), (0, 0));
+    assert!(plan.root.generation > alone.generation);
+    let empty = history.step(0, &[], true).root;
+    let plan = history.step(1, &[], false);
+    assert!(plan.root.generation > empty.generation);
+    assert_eq!(plan.placed[0].1.generation, 2);
+}
+
+#[test]
+fn contradictions_are_refused() {
+    let tree = History::full(5).tree;
+    let refused = |joins: &[u64], leaves: &[u32]| {
+        let change = Change {
+            joins: joins.iter().copied().map(MemberId).collect(),
+            leaves: leaves.to_vec(),
+            rotate: false,
+        };
+        plan(&tree, &change).unwrap_err()
+    };
+    assert_eq!(refused(&[], &[]), PlanError::Nothing);
+    assert_eq!(refused(&[], &[1, 5]), PlanError::Vacant { leaf: 5 });
+    assert_eq!(
+        refused(&[], &[u32::MAX]),
+        PlanError::Vacant { leaf: u32::MAX }
+    );
+    assert_eq!(refused(&[], &[2, 1, 2]), PlanError::LeavesTwice { leaf: 2 });
+    assert_eq!(
+        refused(&[7, 8, 7], &[]),
+        PlanError::JoinsTwice {
+            member: MemberId(7)
         }
-    }
+    );
+    assert_eq!(refused(&[u64::MAX], &[]), PlanError::ReservedMember);
+}
+
+#[test]
+fn a_used_up_generation_is_refused() {
+    let mut encoded = minicbor::Encoder::new(Vec::new());
+    encoded.array(3).unwrap().u8(1).unwrap();
+    encoded
+        .array(4)
+        .unwrap()
+        .u32(u32::MAX)
+        .unwrap()
+        .null()
+        .unwrap();
+    encoded.u32(1).unwrap().u64(7).unwrap();
+    encoded
+        .array(1)
+        .unwrap()
+        .array(2)
+        .unwrap()
+        .u32(u32::MAX)
+        .unwrap()
+        .u16(0)
+        .unwrap();
+    let tree = Tree::from_bytes(&encoded.into_writer()).unwrap();
+    let refused = |joins: &[u64], leaves: &[u32]| {
+        let change = Change {
+            joins: joins.iter().copied().map(MemberId).collect(),
+            leaves: leaves.to_vec(),
+            rotate: false,
+        };
+        plan(&tree, &change).unwrap_err()
+    };
+    assert_eq!(
+        refused(&[1], &[]),
+        PlanError::Exhausted {
+            node: index::leaf(0)
+        }
+    );
+    let root = tree.root().node;
+    assert_eq!(refused(&[], &[1]), PlanError::Exhausted { node: root });
 }
