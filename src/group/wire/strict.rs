@@ -122,13 +122,14 @@ impl Walk<'_> {
                     .map_err(|_| (start, Fault::NotText))
             }
             4 => {
-                let length = self.argument(start, info)?;
-                open.open(start, length, None)
+                let items = self.argument(start, info)?;
+                self.fits(items)?;
+                open.open(start, items, None)
             }
             5 => {
                 let entries = self.argument(start, info)?;
-                // Each entry takes two bytes at least: a greater claim is refused here, before it could overflow.
-                let items = entries.checked_mul(2).ok_or((start, Fault::Truncated))?;
+                let items = entries.saturating_mul(2);
+                self.fits(items)?;
                 open.open(start, items, Some(Keys::default()))
             }
             7 if matches!(info, 20..=22) => Ok(()),
@@ -175,6 +176,14 @@ impl Walk<'_> {
             return Err((start, Fault::NotDeterministic));
         }
         Ok(value)
+    }
+
+    /// Each item takes a byte at least: a claim of more items than bytes are left is refused at once.
+    fn fits(&self, items: u64) -> Result<(), Refused> {
+        match usize::try_from(items) {
+            Ok(items) if items <= self.bytes.len() - self.at => Ok(()),
+            _ => Err((self.bytes.len(), Fault::Truncated)),
+        }
     }
 
     fn take(&mut self, length: u64) -> Result<&[u8], Refused> {
