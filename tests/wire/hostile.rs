@@ -275,23 +275,31 @@ fn the_worst_message_of_full_size_is_cheap() {
 }
 
 #[test]
-fn edges_outside_the_tree_are_refused() {
-    let mut bytes = Push::Rekey(RekeyDelivery {
-        group: samples::GROUP,
-        header: vec![].into(),
-        edges: samples::edges(),
-    })
-    .to_bytes()
-    .to_vec();
-    let level = bytes
-        .windows(3)
-        .position(|w| w == [0x87, 0x00, 0x18])
-        .unwrap()
-        + 1;
-    for (value, allowed) in [(14, true), (MAX_LEVELS - 1, false), (23, false)] {
-        bytes[level] = value;
-        assert_eq!(Push::from_bytes(&bytes).is_ok(), allowed, "level {value}");
-    }
+fn edges_that_no_tree_has_are_refused() {
+    let rekey = |edge: Edge| {
+        let (group, header, edges) = (samples::GROUP, vec![].into(), vec![edge]);
+        let bytes = Push::Rekey(RekeyDelivery {
+            group,
+            header,
+            edges,
+        })
+        .to_bytes();
+        Push::from_bytes(&bytes).map_err(|e| e.fault)
+    };
+    let sound = samples::edges()[1];
+    assert!(rekey(sound).is_ok());
+    let with = |change: &dyn Fn(&mut Edge)| {
+        let mut edge = sound;
+        change(&mut edge);
+        rekey(edge)
+    };
+    let edge = |fault| matches!(fault, Err(Fault::Edge(_)));
+    assert!(edge(with(&|e| e.child.node.level = MAX_LEVELS - 1)));
+    assert!(edge(with(&|e| e.child.node.level = 255)));
+    assert!(edge(with(&|e| e.child.node.index = u32::MAX)));
+    assert!(edge(with(&|e| e.child.generation = 0)));
+    assert!(edge(with(&|e| e.parent.generation = 0)));
+    assert!(edge(with(&|e| e.parent.step = MAX_RATCHET_STEPS + 1)));
 }
 
 /// A header with one part replaced, signed or not: what a lenient parser would let through.

@@ -1,5 +1,7 @@
 //! The wire protocol against its golden vectors, against hostile bytes and against random messages.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic: that is how it fails")]
+
 mod golden;
 mod hostile;
 mod random;

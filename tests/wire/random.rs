@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wardcast::group::ids::{Epoch, GroupId, KeyRef, MemberId, NodeId, Role, SenderId, Suite};
-use wardcast::group::limits::{DEGREE, MAX_GROUP_NAME};
+use wardcast::group::limits::{DEGREE, MAX_GROUP_NAME, MAX_LEVELS, MAX_RATCHET_STEPS};
 use wardcast::group::wire::*;
 
 fn group_name() -> impl Strategy<Value = String> {
@@ -42,22 +42,19 @@ fn key() -> impl Strategy<Value = KeyRef> {
 }
 
 fn edge() -> impl Strategy<Value = Edge> {
-    let child = (0..15u8, any::<u32>());
-    let parts = (
-        child,
-        any::<[u32; 2]>(),
-        any::<[u16; 2]>(),
-        any::<[u8; 40]>(),
-    );
-    parts.prop_map(|((level, index), generations, steps, wrapped)| {
-        let key = |level, index, which: usize| KeyRef {
+    let child = (0..MAX_LEVELS - 1, any::<u32>());
+    let key = (1..=u32::MAX, 0..=MAX_RATCHET_STEPS);
+    let parts = (child, [key.clone(), key], any::<[u8; 40]>());
+    parts.prop_map(|((level, index), [child, parent], wrapped)| {
+        let key = |level: u8, index, (generation, step)| KeyRef {
             node: NodeId { level, index },
-            generation: generations[which],
-            step: steps[which],
+            generation,
+            step: if level == 0 { 0 } else { step },
         };
+        let index = index % DEGREE.pow(u32::from(MAX_LEVELS - 1 - level));
         Edge {
-            child: key(level, index, 0),
-            parent: key(level + 1, index / DEGREE, 1),
+            child: key(level, index, child),
+            parent: key(level + 1, index / DEGREE, parent),
             wrapped,
         }
     })

@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use super::strict;
+use crate::group::edges::EdgeError;
 
 /// A message of the protocol: `[kind, body]`, encoded deterministically.
 pub trait Message: Sized + for<'b> Decode<'b, ()> + Encode<()> {
@@ -82,6 +83,9 @@ pub enum Fault {
     /// A value outside what the protocol allows there.
     #[error("{0}")]
     Value(&'static str),
+    /// An up-edge that no tree has.
+    #[error("{0}")]
+    Edge(EdgeError),
 }
 
 /// The deterministic encoding of a value.
@@ -105,9 +109,10 @@ where
     }
     check(what, bytes)?;
     let mut decoder = minicbor::Decoder::new(bytes);
-    let value = decoder
-        .decode()
-        .map_err(|e| error(e.position().unwrap_or(0), fault_of(&e)))?;
+    let value = decoder.decode().map_err(|e| {
+        let offset = e.position().unwrap_or(decoder.position());
+        error(offset, fault_of(&e))
+    })?;
     match decoder.position() {
         end if end == bytes.len() => Ok(value),
         end => Err(error(end, Fault::Trailing)),
@@ -129,8 +134,13 @@ fn fault_of(error: &minicbor::decode::Error) -> Fault {
     if error.is_end_of_input() {
         return Fault::Truncated;
     }
-    if let Some(Refusing(why)) = error.source().and_then(|source| source.downcast_ref()) {
-        return Fault::Value(why);
+    if let Some(source) = error.source() {
+        if let Some(Refusing(why)) = source.downcast_ref() {
+            return Fault::Value(why);
+        }
+        if let Some(edge) = source.downcast_ref() {
+            return Fault::Edge(*edge);
+        }
     }
     if error.is_unknown_variant() {
         return Fault::UnknownVariant;

@@ -1,7 +1,6 @@
 //! The wire protocol: messages, epoch headers, their encoding and its bounds.
 
 mod codec;
-
 mod fields;
 mod header;
 mod names;
@@ -11,7 +10,7 @@ mod request;
 mod response;
 mod strict;
 
-pub use super::edges::Edge;
+pub use crate::group::edges::{Edge, EdgeError};
 pub use codec::{Fault, Message, WireError};
 pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
