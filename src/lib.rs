@@ -11,3 +11,4 @@ pub mod member;
 pub mod policy;
 pub mod quic;
 pub mod store;
+pub mod tls;

@@ -3,27 +3,29 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("group", &[]),
     ("crypto", &["group"]),
+    ("tls", &["group"]),
+    ("pki", &["tls", "group"]),
     ("config", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
     ("policy", &["crypto", "group"]),
-    ("member", &["crypto", "group"]),
+    ("member", &["tls", "crypto", "group"]),
     ("engine", &["hsm", "store", "policy", "crypto", "group"]),
     (
         "quic",
-        &["engine", "hsm", "store", "policy", "crypto", "group"],
+        &["engine", "hsm", "store", "policy", "tls", "crypto", "group"],
     ),
     (
         "admin",
-        &["engine", "hsm", "store", "policy", "crypto", "group"],
+        &["engine", "hsm", "store", "policy", "tls", "crypto", "group"],
     ),
     (
         "app",
         &[
-            "config", "quic", "admin", "engine", "hsm", "store", "policy", "crypto", "group",
+            "config", "quic", "admin", "engine", "hsm", "store", "policy", "tls", "crypto", "group",
         ],
     ),
 ];

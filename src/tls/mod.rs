@@ -1,0 +1,200 @@
+//! Mutual TLS for every listener and every client of the project: credentials, trust, and who the peer is.
+//!
+//! TLS 1.3 only, on aws-lc-rs, X25519MLKEM768 preferred. Revocation lists are honoured where they are given.
+//! Sessions are not resumed: a resumed one would skip the check of the client's certificate, and so outlive
+//! its revocation.
+
+mod identity;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+pub use identity::{IdentityError, identity};
+
+/// Why a TLS configuration could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A PEM file could not be read or parsed.
+    #[error("{what} {}: {source}; it must be a PEM file that this user can read", path.display())]
+    Pem {
+        /// What the file is for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: pem::Error,
+    },
+    /// A PEM file holds nothing of what was looked for.
+    #[error("{what} {}: no such section in the file", path.display())]
+    Empty {
+        /// What was looked for.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A certificate, a key, or the two together are not usable.
+    #[error("certificate and key do not serve: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// The client CA or a revocation list is not usable.
+    #[error("client CA or revocation lists do not serve: {0}")]
+    Verifier(#[from] VerifierBuilderError),
+}
+
+/// A certificate chain with its private key.
+pub struct Credentials {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Clone for Credentials {
+    fn clone(&self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: self.key.clone_key(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({} certificates)", self.chain.len())
+    }
+}
+
+impl Credentials {
+    /// From a chain, the end entity first, and its key.
+    pub fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
+        Self { chain, key }
+    }
+
+    /// From PEM files.
+    pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = certificates("certificate", certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
+            what: "private key",
+            path: key.to_owned(),
+            source,
+        })?;
+        Ok(Self { chain, key })
+    }
+
+    /// Who these credentials are for, as a peer would see it.
+    pub fn identity(&self) -> Result<crate::group::ids::Identity, IdentityError> {
+        self.chain
+            .first()
+            .ok_or(IdentityError::NoName)
+            .and_then(|end_entity| identity(end_entity))
+    }
+}
+
+/// Whom a peer's certificate must come from, and which certificates are revoked.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    roots: Arc<RootCertStore>,
+    revoked: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Trust {
+    /// From CA certificates and revocation lists.
+    pub fn new(
+        authorities: impl IntoIterator<Item = CertificateDer<'static>>,
+        revoked: Vec<CertificateRevocationListDer<'static>>,
+    ) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities {
+            roots.add(authority)?;
+        }
+        Ok(Self {
+            roots: Arc::new(roots),
+            revoked,
+        })
+    }
+
+    /// From PEM files; any number of revocation lists, of any of the authorities.
+    pub fn load(authorities: &Path, revoked: &[PathBuf]) -> Result<Self, TlsError> {
+        let mut lists = Vec::new();
+        for path in revoked {
+            let what = "revocation list";
+            let wrap = |source| TlsError::Pem {
+                what,
+                path: path.clone(),
+                source,
+            };
+            let before = lists.len();
+            for list in CertificateRevocationListDer::pem_file_iter(path).map_err(wrap)? {
+                lists.push(list.map_err(wrap)?);
+            }
+            if lists.len() == before {
+                return Err(TlsError::Empty {
+                    what,
+                    path: path.clone(),
+                });
+            }
+        }
+        Self::new(certificates("CA certificate", authorities)?, lists)
+    }
+}
+
+/// A server that asks every client for a certificate of `trust` and speaks one of `protocols` (ALPN).
+pub fn server_config(
+    credentials: Credentials,
+    trust: &Trust,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(trust.roots.clone(), provider())
+        .with_crls(trust.revoked.iter().cloned())
+        .only_check_end_entity_revocation()
+        .build()?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(credentials.chain, credentials.key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// A client that shows its certificate, trusts servers of `trust` and speaks one of `protocols` (ALPN).
+pub fn client_config(
+    credentials: Credentials,
+    trust: &Trust,
+    protocols: &[&[u8]],
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_root_certificates(trust.roots.clone())
+        .with_client_auth_cert(credentials.chain, credentials.key)?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let wrap = |source| TlsError::Pem {
+        what,
+        path: path.to_owned(),
+        source,
+    };
+    let found = CertificateDer::pem_file_iter(path)
+        .map_err(wrap)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(wrap)?;
+    if found.is_empty() {
+        return Err(TlsError::Empty {
+            what,
+            path: path.to_owned(),
+        });
+    }
+    Ok(found)
+}
