@@ -63,7 +63,9 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use agreement::grant_data;
 pub use agreement::{AgreementKey, EphemeralKey, InvalidKey, is_point};
+pub(crate) use derive::{CONFIRM, RATCHET, node_data};
 pub use derive::{confirmation_tag, node_key, ratchet, seed, unwrap, wrap};
 pub use export::{EpochSecret, ExportError, MAX_EXPORT};
 pub use key::{Key, random};

@@ -61,7 +61,7 @@ pub enum TokenError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// No token has the label that the configuration names.
+    /// No token, or more than one, has the label that the configuration names.
     #[error(
         "no token is labelled \"{label}\" (found: {found}): initialise one with the vendor's tool, or correct the label"
     )]

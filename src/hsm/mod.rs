@@ -116,3 +116,6 @@ pub fn provision(config: &TokenConfig) -> Result<Provisioned, TokenError> {
 pub(crate) fn master_label(master: MasterId) -> String {
     format!("wardcast master {}", master.0)
 }
+
+#[cfg(test)]
+mod conformance;

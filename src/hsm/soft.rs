@@ -177,5 +177,22 @@ impl Run<'_> {
     }
 }
 
+/// Seals known keys, for a test that compares back ends.
+#[cfg(test)]
+pub(super) fn create_with(
+    path: &Path,
+    pin: &Pin,
+    master: (MasterId, Key),
+    agreement: zeroize::Zeroizing<[u8; 32]>,
+    signing: zeroize::Zeroizing<[u8; 32]>,
+) {
+    let contents = Contents {
+        agreement,
+        signing,
+        masters: vec![master],
+    };
+    file::create(path, &contents, pin).expect("creates");
+}
+
 #[cfg(test)]
 mod tests;
