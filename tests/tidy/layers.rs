@@ -3,31 +3,24 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("group", &[]),
     ("crypto", &["group"]),
-    ("tls", &["group"]),
-    ("pki", &["tls", "group"]),
     ("config", &["group"]),
+    ("tls", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
     ("policy", &["crypto", "group"]),
     ("member", &["tls", "crypto", "group"]),
-    ("engine", &["hsm", "store", "policy", "crypto", "group"]),
-    (
-        "quic",
-        &["engine", "hsm", "store", "policy", "tls", "crypto", "group"],
-    ),
-    (
-        "admin",
-        &["engine", "hsm", "store", "policy", "tls", "crypto", "group"],
-    ),
-    (
-        "app",
-        &[
-            "config", "quic", "admin", "engine", "hsm", "store", "policy", "tls", "crypto", "group",
-        ],
-    ),
+    ("engine", &BELOW_ENGINE),
+    ("quic", &BELOW_FRONTS),
+    ("admin", &BELOW_FRONTS),
+    ("app", &BELOW_APP),
+];
+const BELOW_ENGINE: [&str; 5] = ["hsm", "store", "policy", "crypto", "group"];
+const BELOW_FRONTS: [&str; 7] = ["engine", "tls", "hsm", "store", "policy", "crypto", "group"];
+const BELOW_APP: [&str; 10] = [
+    "config", "quic", "admin", "engine", "tls", "hsm", "store", "policy", "crypto", "group",
 ];
 const ABOVE_ALL: [&str; 2] = ["cli", "main"];
 /// The one file, or folder, that may name the PKCS#11 crate.
