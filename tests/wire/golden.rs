@@ -103,21 +103,28 @@ fn expected() -> Value {
     })
 }
 
-fn golden() -> Value {
-    let path = Path::new(FILE);
+/// Writes the vectors anew when that is asked for.
+fn regenerate() {
     if std::env::var_os("WARDCAST_REGENERATE").is_some() {
         assert!(
             std::env::var_os("CI").is_none(),
             "golden vectors are not written in CI"
         );
         let text = serde_json::to_string_pretty(&expected()).unwrap();
-        std::fs::write(path, text + "\n").unwrap();
+        // Replaced at once: the other tests may be reading it.
+        let new = Path::new(FILE).with_extension("new");
+        std::fs::write(&new, text + "\n").unwrap();
+        std::fs::rename(&new, FILE).unwrap();
     }
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn golden() -> Value {
+    serde_json::from_slice(&std::fs::read(FILE).unwrap()).unwrap()
 }
 
 #[test]
 fn golden_messages_are_what_is_encoded() {
+    regenerate();
     let (golden, expected) = (golden(), expected());
     for (section, vectors) in expected.as_object().unwrap() {
         assert_eq!(&golden[section], vectors, "section {section:?} of {FILE}");

@@ -1,0 +1,83 @@
+//! Writes the seeds of the fuzz targets from the golden vectors and from trees: `cargo run --example seeds`.
+//! A seed that a finding left behind stays: only the files named here are written.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use wardcast_fuzz::group::ids::MemberId;
+use wardcast_fuzz::group::planner::{Change, plan};
+use wardcast_fuzz::group::tree::Tree;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+
+const HERE: &str = env!("CARGO_MANIFEST_DIR");
+
+fn main() -> Result {
+    let golden = fs::read(Path::new(HERE).join("../vectors/wire.json"))?;
+    let golden: serde_json::Value = serde_json::from_slice(&golden)?;
+    for (section, target) in [
+        ("requests", "request"),
+        ("responses", "response"),
+        ("pushes", "push"),
+        ("push replies", "push_reply"),
+    ] {
+        for vector in golden[section].as_array().ok_or("a section")? {
+            let name = vector["name"].as_str().ok_or("a name")?;
+            write(
+                target,
+                name,
+                &unhex(vector["hex"].as_str().ok_or("bytes")?)?,
+            )?;
+        }
+    }
+    let header = golden["epoch header"]["header"]["hex"].as_str();
+    write("header", "header", &unhex(header.ok_or("a header")?)?)?;
+    trees(&golden)
+}
+
+/// A tree after joins, then after a batch of joins and leaves; each with the diff that led on from it.
+fn trees(golden: &serde_json::Value) -> Result {
+    let joins = |members: std::ops::Range<u64>| members.map(MemberId).collect::<Vec<_>>();
+    let steps = [
+        ("growing", joins(1..7), vec![]),
+        ("mixed", joins(7..12), vec![1, 4]),
+        ("leaving", vec![], vec![0, 2, 3]),
+        ("rotating", vec![], vec![]),
+    ];
+    let mut tree = Tree::new();
+    for (name, joins, leaves) in steps {
+        let rotate = joins.is_empty() && leaves.is_empty();
+        let change = Change {
+            joins,
+            leaves,
+            rotate,
+        };
+        let plan = plan(&tree, &change)?;
+        write("tree", name, &tree.to_bytes())?;
+        write(
+            "diff",
+            name,
+            &[tree.to_bytes(), minicbor::to_vec(&plan.diff)?].concat(),
+        )?;
+        tree.apply(&plan.diff)?;
+    }
+    // The rekey's edges stand in an array; the target reads them one after the other.
+    let rekey = unhex(golden["pushes"][0]["hex"].as_str().ok_or("a rekey")?)?;
+    let edge = [0x87, 0x00, 0x18];
+    let at = rekey.windows(3).position(|part| part == edge);
+    write("edge", "edges", &rekey[at.ok_or("edges")?..])
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) -> Result {
+    let directory = Path::new(HERE).join("seeds").join(target);
+    fs::create_dir_all(&directory)?;
+    Ok(fs::write(directory.join(name.replace(' ', "-")), bytes)?)
+}
+
+fn unhex(text: &str) -> Result<Vec<u8>> {
+    let digits = text.as_bytes().chunks(2);
+    digits
+        .map(|pair| Ok(u8::from_str_radix(std::str::from_utf8(pair)?, 16)?))
+        .collect()
+}

@@ -1,0 +1,22 @@
+//! What the fuzz targets share: the core under test, compiled by its path, and the property of every message.
+
+#[path = "../../../src/group/mod.rs"]
+#[allow(missing_docs, dead_code, clippy::all)]
+pub mod group;
+
+use std::fmt::Debug;
+
+use group::wire::Message;
+
+/// What decodes encodes again, to bytes that decode to the same; what does not is refused with an error that points
+/// into the input.
+pub fn message<M: Message + PartialEq + Debug>(bytes: &[u8]) {
+    match M::from_bytes(bytes) {
+        Ok(message) => {
+            let encoded = message.to_bytes();
+            assert!(encoded.len() <= bytes.len(), "the encoding is the shortest");
+            assert_eq!(M::from_bytes(&encoded), Ok(message));
+        }
+        Err(error) => assert!(error.offset <= bytes.len()),
+    }
+}
