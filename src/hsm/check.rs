@@ -44,3 +44,53 @@ fn key(key: &KeyRef) -> Result<(), TokenError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::ids::{GroupId, GroupNonce, MasterId, MemberId};
+    use crate::group::planner::{Change, plan};
+    use crate::group::tree::Tree;
+
+    /// Joins that make a tree grow and ratchet past the limit, leaves, rotations: nothing that is planned is refused.
+    #[test]
+    fn every_plan_passes() {
+        let mut tree = Tree::new();
+        for round in 0..400u32 {
+            let change = Change {
+                joins: vec![MemberId(u64::from(round))],
+                leaves: match round % 150 {
+                    149 => vec![round / 3, round / 2],
+                    _ => vec![],
+                },
+                rotate: round % 90 == 89,
+            };
+            let plan = plan(&tree, &change).expect("the change fits");
+            let edges = plan.rekey.iter().chain(&plan.grants);
+            let mut operations: Vec<_> = edges
+                .map(|edge| Operation::Wrap {
+                    child: edge.child,
+                    parent: edge.parent,
+                })
+                .collect();
+            operations.extend(plan.placed.iter().map(|(_, leaf)| Operation::Grant {
+                leaf: *leaf,
+                member: [4; 65],
+                transcript: vec![],
+            }));
+            operations.push(Operation::Seal {
+                root: plan.root,
+                prefix: vec![],
+            });
+            let batch = Batch {
+                group: GroupId([0; 16]),
+                master: MasterId(1),
+                nonce: GroupNonce([0; 32]),
+                operations,
+            };
+            assert_eq!(check(&batch), Ok(()), "round {round}");
+            tree.apply(&plan.diff).expect("a plan of this tree");
+        }
+        assert!(tree.height() > 4);
+    }
+}
