@@ -13,6 +13,7 @@ pub(super) struct Placement {
 
 /// Gives joiners their leaves. A departed leaf that is refilled is one change and not two.
 pub(super) fn place(tree: &Tree, change: &Change) -> Result<Placement, PlanError> {
+    change.leaves.iter().for_each(|&leaf| tree.prefetch(leaf));
     refuse_repeated_joins(&change.joins)?;
     let mut departed = change.leaves.clone();
     departed.sort_unstable();
