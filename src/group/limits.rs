@@ -30,3 +30,29 @@ pub const MAX_SENDER_ID_BITS: u8 = 24;
 pub const MAX_ADMISSION_RULES: usize = 256;
 /// Length of an identity pattern in an admission rule.
 pub const MAX_PATTERN_BYTES: usize = 512;
+/// Joins of one group that wait for the next change; more are refused as busy.
+pub const MAX_WAITING_JOINS: usize = 65_536;
+/// Members of one group that wait for their path or grant, one ticket each; more are refused as busy.
+pub const MAX_WAITING_PATHS: usize = 131_072;
+/// Joins of one change: a larger storm becomes several epochs, so that no record or plan grows without bound.
+pub const MAX_JOINS_PER_CHANGE: usize = 16_384;
+/// Members whose grants and missing up-edges make up one job of the token.
+pub const WAITERS_PER_JOB: usize = 64;
+/// Such jobs that one group has with the token at a time: the next ones are computed against a newer tree.
+pub const KEY_JOBS_IN_FLIGHT: usize = 4;
+/// Wraps of a rekey that make up one job of the token, so that several workers share a large one.
+pub const WRAPS_PER_JOB: usize = 512;
+/// The first pause after the token or the store failed; it doubles with every failure.
+pub const BACKOFF_FIRST_MS: u64 = 250;
+/// The longest such pause.
+pub const BACKOFF_MOST_MS: u64 = 10_000;
+/// Whoever waits longer than this while the token fails is refused, to ask again later.
+pub const PATIENCE_MS: u64 = 30_000;
+/// What is refused as busy may be asked again after this.
+pub const BUSY_RETRY_MS: u64 = 1_000;
+/// What is said about an eviction, in bytes of UTF-8; the rest is cut off.
+pub const MAX_NOTE: usize = 256;
+/// Retiring epochs that a group's status tells of.
+pub const MAX_RETIRING: usize = 8;
+/// Epochs whose roots a member holds: the one that it sends with and the newest ones.
+pub const MAX_HELD_EPOCHS: usize = 3;

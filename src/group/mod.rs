@@ -11,5 +11,6 @@ pub mod policy;
 pub mod record;
 pub mod roster;
 pub mod session;
+pub mod state;
 pub mod tree;
 pub mod wire;

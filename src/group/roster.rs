@@ -1,1 +1,330 @@
-//! Who is in a group: registrations, their leaves, sender identifiers and acknowledgements.
+//! Who is in a group: registrations, their leaves, sender identifiers, acknowledgements and presence.
+//!
+//! What is durable of a member (identity, role, leaf, sender identifier, epoch of joining) changes by records alone.
+//! The rest (acknowledged epoch, presence) is only in memory: after a restart nobody is present and nobody has
+//! acknowledged anything, which is safe and becomes right again as members resume.
+//!
+//! Every count is kept as it changes, so that delivery assurance costs nothing to ask for, and nothing here looks at
+//! all members at every tick: absences are kept by due time, and silence is looked for once in a while, and only
+//! when the counts say that somebody is behind.
+
+mod clock;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Time};
+use clock::{Absences, Silences};
+
+/// Whether a member has a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// Registered, its grant under way.
+    Joining,
+    /// It has a connection.
+    Present,
+    /// It has none.
+    Absent,
+}
+
+/// One registration.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Whose it is.
+    pub identity: Arc<Identity>,
+    /// What it may do with the keys.
+    pub role: Role,
+    /// Its place in the tree.
+    pub leaf: u32,
+    /// What it sends under, in the current sender space.
+    pub sender: Option<SenderId>,
+    /// The first epoch that it was in.
+    pub joined: Epoch,
+    /// The newest epoch whose root it confirmed, in this life of the machine.
+    pub acknowledged: Epoch,
+    /// Whether it has a connection.
+    pub presence: Presence,
+    /// Since when it is present or absent.
+    pub since: Time,
+    /// Whether an entry of the absence queue names it: at most one does, however often it comes and goes.
+    queued: bool,
+}
+
+impl Member {
+    /// A fresh registration.
+    pub fn new(identity: Arc<Identity>, role: Role, leaf: u32, joined: Epoch) -> Self {
+        Member {
+            identity,
+            role,
+            leaf,
+            sender: None,
+            joined,
+            acknowledged: Epoch(0),
+            presence: Presence::Joining,
+            since: Time(0),
+            queued: false,
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        self.presence == Presence::Present
+    }
+}
+
+/// How many members have acknowledged an epoch and none after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    members: u32,
+    present: u32,
+}
+
+/// The members of a group.
+#[derive(Clone, Debug, Default)]
+pub struct Roster {
+    members: BTreeMap<MemberId, Member>,
+    /// Never iterated: its order differs from run to run.
+    by_identity: HashMap<Arc<Identity>, Vec<MemberId>>,
+    tallies: BTreeMap<Epoch, Tally>,
+    present: u32,
+    senders: u32,
+    absences: Absences,
+    silences: Silences,
+}
+
+impl Roster {
+    /// How many members there are.
+    pub fn len(&self) -> u32 {
+        self.members.len() as u32
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
+    /// How many members have a connection.
+    pub fn present_count(&self) -> u32 {
+        self.present
+    }
+
+    /// How many members send.
+    pub fn senders(&self) -> u32 {
+        self.senders
+    }
+
+    /// A registration.
+    pub fn get(&self, id: MemberId) -> Option<&Member> {
+        self.members.get(&id)
+    }
+
+    /// Every registration, the oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (MemberId, &Member)> {
+        self.members.iter().map(|(&id, member)| (id, member))
+    }
+
+    /// The registrations of an identity, the oldest first.
+    pub fn of(&self, identity: &Identity) -> &[MemberId] {
+        self.by_identity.get(identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many members acknowledged an epoch or one after it.
+    pub fn acknowledged(&self, epoch: Epoch) -> u32 {
+        self.tallies
+            .range(epoch..)
+            .map(|(_, tally)| tally.members)
+            .sum()
+    }
+
+    /// How many members with a connection acknowledged an epoch or one after it.
+    pub fn acknowledged_present(&self, epoch: Epoch) -> u32 {
+        self.tallies
+            .range(epoch..)
+            .map(|(_, tally)| tally.present)
+            .sum()
+    }
+
+    /// Adds a registration.
+    pub(super) fn insert(&mut self, id: MemberId, mut member: Member) {
+        let entry = self.by_identity.entry(member.identity.clone());
+        // One string for all registrations of an identity.
+        member.identity = entry.key().clone();
+        entry.or_default().push(id);
+        self.senders += u32::from(member.role.sends());
+        self.count(&member, true);
+        self.members.insert(id, member);
+    }
+
+    /// Ends a registration.
+    pub(super) fn remove(&mut self, id: MemberId) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        if let Some(ids) = self.by_identity.get_mut(&member.identity) {
+            ids.retain(|&other| other != id);
+            if ids.is_empty() {
+                self.by_identity.remove(&member.identity);
+            }
+        }
+        self.senders -= u32::from(member.role.sends());
+        self.count(&member, false);
+        Some(member)
+    }
+
+    /// Gives a member a sender identifier.
+    pub(super) fn assign(&mut self, id: MemberId, sender: SenderId) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.sender = Some(sender);
+        }
+    }
+
+    /// Numbers all senders afresh, from 0, the oldest registration first; returns how many there are.
+    pub(super) fn assign_afresh(&mut self) -> u32 {
+        let senders = self.members.values_mut().filter(|m| m.role.sends());
+        let mut next = 0;
+        for member in senders {
+            member.sender = Some(SenderId(next));
+            next += 1;
+        }
+        next
+    }
+
+    /// Notes that a member confirmed an epoch's root; older news and strangers are passed over.
+    pub(super) fn acknowledge(&mut self, id: MemberId, epoch: Epoch) -> bool {
+        let newer = |m: &Member| m.acknowledged < epoch && m.joined <= epoch;
+        self.change(id, newer, |member| member.acknowledged = epoch)
+    }
+
+    /// Notes that a member has a connection.
+    pub(super) fn arrive(&mut self, id: MemberId, now: Time) -> bool {
+        self.change(
+            id,
+            |m| !m.is_present(),
+            |member| {
+                member.presence = Presence::Present;
+                member.since = now;
+            },
+        )
+    }
+
+    /// Notes that a member has no connection.
+    pub(super) fn depart(&mut self, id: MemberId, now: Time) -> bool {
+        let changed = self.change(id, Member::is_present, |member| {
+            member.presence = Presence::Absent;
+            member.since = now;
+        });
+        if changed {
+            self.expect_absence(id, now);
+        }
+        changed
+    }
+
+    /// Begins a life: nobody is present, all are absent from now on.
+    pub(super) fn begin(&mut self, now: Time) {
+        self.tallies.clear();
+        self.present = 0;
+        self.absences = Absences::default();
+        self.silences = Silences::default();
+        let tally = self.tallies.entry(Epoch(0)).or_default();
+        for (&id, member) in &mut self.members {
+            member.acknowledged = Epoch(0);
+            member.presence = Presence::Absent;
+            member.since = now;
+            member.queued = true;
+            tally.members += 1;
+            self.absences.push(now, id);
+        }
+    }
+
+    /// An epoch was delivered: from now on members that do not acknowledge it are silent.
+    pub(super) fn delivered(&mut self, epoch: Epoch, now: Time, silence_ms: u64) {
+        self.silences.mark(epoch, now, silence_ms);
+    }
+
+    /// When absence or silence must be looked at next.
+    pub(super) fn next_timeout(&self, absence_ms: u64, silence_ms: u64) -> Option<Time> {
+        let absence = self.absences.next(absence_ms);
+        let silence = self.silences.next(silence_ms);
+        absence.into_iter().chain(silence).min()
+    }
+
+    /// Members that have been absent for that long.
+    pub(super) fn absent_since(&mut self, now: Time, absence_ms: u64) -> Vec<MemberId> {
+        let mut gone = Vec::new();
+        for id in self.absences.due(now, absence_ms) {
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
+            member.queued = false;
+            if member.presence != Presence::Absent {
+                continue;
+            }
+            if member.since.after(absence_ms) <= now {
+                gone.push(id);
+            } else {
+                let since = member.since;
+                self.expect_absence(id, since);
+            }
+        }
+        gone
+    }
+
+    /// Members with a connection that have owed an acknowledgement for that long. Looks at all members, but only
+    /// once in a share of that time, and only when somebody is behind at all.
+    pub(super) fn silent_since(&mut self, now: Time, silence_ms: u64) -> Vec<MemberId> {
+        let mut silent = Vec::new();
+        while let Some((epoch, delivered)) = self.silences.due(now, silence_ms) {
+            if self.acknowledged_present(epoch) < self.present {
+                let behind =
+                    |m: &Member| m.is_present() && m.acknowledged < epoch && m.since <= delivered;
+                let found = self.members.iter().filter(|(_, m)| behind(m));
+                silent.extend(found.map(|(&id, _)| id));
+            }
+        }
+        let newest = self.silences.newest();
+        if self.silences.is_empty() && self.acknowledged_present(newest) < self.present {
+            self.silences.mark(newest, now, silence_ms);
+        }
+        silent.sort_unstable();
+        silent.dedup();
+        silent
+    }
+
+    fn expect_absence(&mut self, id: MemberId, since: Time) {
+        if let Some(member) = self.members.get_mut(&id).filter(|m| !m.queued) {
+            member.queued = true;
+            self.absences.push(since, id);
+        }
+    }
+
+    /// Changes what the counts depend on, when the member is there and the condition holds.
+    fn change(
+        &mut self,
+        id: MemberId,
+        when: impl FnOnce(&Member) -> bool,
+        how: impl FnOnce(&mut Member),
+    ) -> bool {
+        let Some(mut member) = self.members.get(&id).filter(|m| when(m)).cloned() else {
+            return false;
+        };
+        self.count(&member, false);
+        how(&mut member);
+        self.count(&member, true);
+        self.members.insert(id, member);
+        true
+    }
+
+    fn count(&mut self, member: &Member, in_it: bool) {
+        let present = u32::from(member.is_present());
+        let tally = self.tallies.entry(member.acknowledged).or_default();
+        if in_it {
+            tally.members += 1;
+            tally.present += present;
+            self.present += present;
+        } else {
+            tally.members -= 1;
+            tally.present -= present;
+            self.present -= present;
+            if tally.members == 0 {
+                self.tallies.remove(&member.acknowledged);
+            }
+        }
+    }
+}

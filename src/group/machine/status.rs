@@ -1,0 +1,95 @@
+//! What a group's machine tells about itself, and when it wants to be called.
+
+use super::GroupMachine;
+use super::io::{Assurance, EpochStatus, GroupStatus, QueueStatus};
+use super::staging::Staged;
+use crate::group::ids::{Revision, Time};
+
+impl GroupMachine {
+    /// How the group is.
+    pub fn status(&self) -> GroupStatus {
+        let state = &self.state;
+        GroupStatus {
+            group: state.group(),
+            name: state.name().to_owned(),
+            revision: state.revision(),
+            destroyed: state.destroyed(),
+            sender_space: state.sender_space(),
+            epochs: EpochStatus {
+                newest: state.epoch(),
+                delivered: self.epochs.delivered(),
+                active: self.epochs.active(),
+                activates: self.epochs.deadline(),
+                retiring: self.epochs.retiring().collect(),
+                rotates: self.epochs.rotates(state.policy().rekey_period_s),
+            },
+            assurance: self.assurance(),
+            queues: QueueStatus {
+                joins: self.waiting.joins() + self.staged.as_ref().map_or(0, Staged::joins),
+                departures: self.waiting.departures(),
+                paths: self.keys.waiting(),
+                jobs: self.token.jobs(),
+            },
+        }
+    }
+
+    /// Who holds the newest delivered epoch.
+    pub fn assurance(&self) -> Assurance {
+        let roster = self.state.roster();
+        let delivered = self.epochs.delivered();
+        let present = roster.present_count();
+        Assurance {
+            members: roster.len(),
+            present,
+            acknowledged: roster.acknowledged(delivered),
+            behind: present - roster.acknowledged_present(delivered),
+        }
+    }
+
+    /// When the machine wants [`Input::Tick`](super::Input::Tick), if nothing else happens before.
+    pub fn next_timeout(&self) -> Option<Time> {
+        if self.state.destroyed() {
+            return None;
+        }
+        if !self.begun {
+            return Some(self.now);
+        }
+        let roster = self.state.roster();
+        let period = self.state.policy().rekey_period_s;
+        [
+            self.next_stage(),
+            self.next_issue(),
+            self.epochs.deadline(),
+            self.epochs.next_retirement(),
+            self.epochs.rotates(period),
+            roster.next_timeout(self.absence_ms(), self.silence_ms()),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// When the next record can be staged, if only time stands against it.
+    fn next_stage(&self) -> Option<Time> {
+        if self.staged.is_some() {
+            return None;
+        }
+        let at_once = self.state.revision() == Revision(0)
+            || self.waiting.destroy
+            || self.waiting.policy.is_some()
+            || self.waiting.urgent;
+        if at_once {
+            return Some(self.store.until());
+        }
+        let interval = u64::from(self.state.policy().batch_interval_ms);
+        let since = self.waiting.since.filter(|_| !self.is_in_flight())?;
+        Some(since.after(interval).max(self.store.until()))
+    }
+
+    /// When the token can be asked again.
+    fn next_issue(&self) -> Option<Time> {
+        let waits = self.sealing.is_waiting() || self.keys.is_waiting();
+        let paused = !self.token.backoff.is_over(self.now);
+        (waits && paused).then(|| self.token.backoff.until())
+    }
+}

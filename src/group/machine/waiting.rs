@@ -1,0 +1,165 @@
+//! Changes that wait for the next epoch.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::io::Ticket;
+use crate::group::ids::{Identity, MemberId, Role, Time};
+use crate::group::limits::MAX_NOTE;
+use crate::group::operations::PublicKey;
+use crate::group::policy::GroupPolicy;
+use crate::group::record::Departed;
+use crate::group::roster::Roster;
+use crate::group::wire::RemovalReason;
+
+/// Somebody who waits to be registered.
+#[derive(Clone, Debug)]
+pub(super) struct WaitingJoin {
+    pub(super) ticket: Ticket,
+    pub(super) identity: Identity,
+    pub(super) role: Role,
+    pub(super) public: PublicKey,
+    pub(super) since: Time,
+}
+
+/// Why a member is on its way out.
+#[derive(Clone, Debug)]
+struct Departure {
+    reason: RemovalReason,
+    note: Option<String>,
+}
+
+/// What the next records are made of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waiting {
+    joins: VecDeque<WaitingJoin>,
+    /// How many joins wait for each identity.
+    identities: BTreeMap<Identity, u32>,
+    /// Kept until the departure is on record: a failure of the store loses none.
+    departures: BTreeMap<MemberId, Departure>,
+    pub(super) rotate: bool,
+    pub(super) urgent: bool,
+    /// When the first change of the batch came.
+    pub(super) since: Option<Time>,
+    pub(super) policy: Option<GroupPolicy>,
+    pub(super) destroy: bool,
+}
+
+impl Waiting {
+    /// Whether the next epoch has a reason.
+    pub(super) fn is_due(&self, now: Time, interval_ms: u64) -> bool {
+        let passed = |since: Time| self.urgent || since.after(interval_ms) <= now;
+        self.since.is_some_and(passed)
+    }
+
+    /// A change came: the batch's interval runs from the first one.
+    pub(super) fn open(&mut self, now: Time) {
+        self.since.get_or_insert(now);
+    }
+
+    pub(super) fn joins(&self) -> usize {
+        self.joins.len()
+    }
+
+    pub(super) fn joins_of(&self, identity: &Identity) -> u32 {
+        self.identities.get(identity).copied().unwrap_or(0)
+    }
+
+    pub(super) fn join(&mut self, join: WaitingJoin, now: Time) {
+        *self.identities.entry(join.identity.clone()).or_default() += 1;
+        self.joins.push_back(join);
+        self.open(now);
+    }
+
+    /// Takes the joins that have waited longest.
+    pub(super) fn take_joins(&mut self, most: usize) -> Vec<WaitingJoin> {
+        let most = most.min(self.joins.len());
+        let taken: Vec<WaitingJoin> = self.joins.drain(..most).collect();
+        for join in &taken {
+            self.forget_identity(&join.identity);
+        }
+        taken
+    }
+
+    /// Takes the joins that came at or before a time.
+    pub(super) fn take_joins_until(&mut self, time: Time) -> Vec<WaitingJoin> {
+        let most = self.joins.partition_point(|join| join.since <= time);
+        self.take_joins(most)
+    }
+
+    fn forget_identity(&mut self, identity: &Identity) {
+        if let Some(count) = self.identities.get_mut(identity) {
+            *count -= 1;
+            if *count == 0 {
+                self.identities.remove(identity);
+            }
+        }
+    }
+
+    pub(super) fn departures(&self) -> usize {
+        self.departures.len()
+    }
+
+    pub(super) fn is_leaving(&self, member: MemberId) -> bool {
+        self.departures.contains_key(&member)
+    }
+
+    /// Notes that a member is on its way out; the first reason stays, but for an eviction, which is the strongest.
+    pub(super) fn leave(
+        &mut self,
+        member: MemberId,
+        reason: RemovalReason,
+        note: Option<&str>,
+        now: Time,
+    ) {
+        let departure = Departure {
+            reason,
+            note: note.filter(|note| !note.is_empty()).map(cut),
+        };
+        if reason == RemovalReason::Evicted {
+            self.departures.insert(member, departure);
+        } else {
+            self.departures.entry(member).or_insert(departure);
+        }
+        self.open(now);
+    }
+
+    /// Those who are on their way out, for a record.
+    pub(super) fn departed(&self, roster: &Roster) -> Vec<Departed> {
+        let known = self
+            .departures
+            .iter()
+            .filter(|&(&id, _)| roster.get(id).is_some());
+        known
+            .map(|(&member, departure)| Departed {
+                member,
+                reason: departure.reason,
+                note: departure.note.clone(),
+            })
+            .collect()
+    }
+
+    /// Those departures are on record.
+    pub(super) fn departures_done(&mut self, left: &[Departed]) {
+        for departed in left {
+            self.departures.remove(&departed.member);
+        }
+    }
+
+    /// Whether the next epoch has no reason any more.
+    pub(super) fn settle(&mut self) {
+        if self.departures.is_empty() {
+            self.urgent = false;
+            if self.joins.is_empty() && !self.rotate {
+                self.since = None;
+            }
+        }
+    }
+}
+
+/// A note within its bound, cut between characters.
+fn cut(note: &str) -> String {
+    let end = (0..=MAX_NOTE.min(note.len()))
+        .rev()
+        .find(|&at| note.is_char_boundary(at));
+    note[..end.unwrap_or(0)].to_owned()
+}
