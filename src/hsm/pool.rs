@@ -41,7 +41,7 @@ pub enum PoolError {
     Token(#[from] TokenError),
 }
 
-/// What a pool has executed since it started.
+/// What a pool has executed since it started. The metrics `wardcast_token_*_total` say the same of all pools of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Batches executed.
@@ -70,15 +70,34 @@ struct Counters {
 
 impl Counters {
     fn executed(&self, batch: &Batch) {
+        let counts = |wanted: fn(&Operation) -> bool| {
+            batch
+                .operations
+                .iter()
+                .filter(|operation| wanted(operation))
+                .count() as u64
+        };
+        let wraps = counts(|operation| matches!(operation, Operation::Wrap { .. }));
+        let grants = counts(|operation| matches!(operation, Operation::Grant { .. }));
+        let seals = counts(|operation| matches!(operation, Operation::Seal { .. }));
         self.batches.fetch_add(1, Ordering::Relaxed);
-        for operation in &batch.operations {
-            let counter = match operation {
-                Operation::Wrap { .. } => &self.wraps,
-                Operation::Grant { .. } => &self.grants,
-                Operation::Seal { .. } => &self.seals,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        self.wraps.fetch_add(wraps, Ordering::Relaxed);
+        self.grants.fetch_add(grants, Ordering::Relaxed);
+        self.seals.fetch_add(seals, Ordering::Relaxed);
+        metrics::counter!("wardcast_token_batches_total").increment(1);
+        metrics::counter!("wardcast_token_wraps_total").increment(wraps);
+        metrics::counter!("wardcast_token_grants_total").increment(grants);
+        metrics::counter!("wardcast_token_seals_total").increment(seals);
+    }
+
+    fn failed(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("wardcast_token_failures_total").increment(1);
+    }
+
+    fn opened(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("wardcast_token_sessions_total").increment(1);
     }
 }
 

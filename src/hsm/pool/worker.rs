@@ -1,7 +1,6 @@
 //! One worker: keeps a session open and executes batches with it, one at a time.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::queue::Job;
@@ -27,7 +26,7 @@ enum Verdict {
 /// Runs until the queue closes, or until the token refuses the PIN.
 pub(super) fn run(shared: &Shared, first: Option<Box<dyn Token>>) {
     if first.is_some() {
-        shared.counters.sessions.fetch_add(1, Ordering::Relaxed);
+        shared.counters.opened();
     }
     let mut session = first;
     let mut counted = true;
@@ -80,7 +79,7 @@ fn open(shared: &Shared) -> Result<Box<dyn Token>, TokenError> {
     if token.issuer() != shared.issuer {
         return Err(TokenError::IssuerChanged);
     }
-    shared.counters.sessions.fetch_add(1, Ordering::Relaxed);
+    shared.counters.opened();
     Ok(token)
 }
 
@@ -125,7 +124,7 @@ fn execute(shared: &Shared, token: &mut dyn Token, mut job: Job) -> Verdict {
     if again && job.failures < MAX_FAILURES {
         shared.queue.put_back(job);
     } else {
-        shared.counters.failures.fetch_add(1, Ordering::Relaxed);
+        shared.counters.failed();
         answer(job, Err(error.into()));
     }
     verdict
