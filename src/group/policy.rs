@@ -68,7 +68,7 @@ pub struct AdmissionRule {
     /// The pattern of identities.
     #[n(0)]
     pub identity: String,
-    /// The roles that they may have.
+    /// The roles that they may have; `both` includes the other two, and these together are `both`.
     #[n(1)]
     pub roles: Vec<Role>,
 }
