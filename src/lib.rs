@@ -8,6 +8,7 @@ pub mod engine;
 pub mod group;
 pub mod hsm;
 pub mod member;
+pub mod pki;
 pub mod policy;
 pub mod quic;
 pub mod store;

@@ -3,11 +3,12 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
     ("tls", &["group"]),
+    ("pki", &[]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
     ("policy", &["crypto", "group"]),
