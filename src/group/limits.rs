@@ -18,7 +18,7 @@ pub const MAX_HEADER: usize = 1024;
 pub const MAX_DEPTH: usize = 8;
 /// The longest name of a group, in bytes of UTF-8.
 pub const MAX_GROUP_NAME: usize = 128;
-/// Up-edges that are cached for one group: about 5 MiB. A cache only: what is missing is wrapped anew.
+/// Up-edges that are cached for one group: about 6 MiB. A cache only: what is missing is wrapped anew.
 pub const MAX_CACHED_EDGES: usize = 65_536;
 /// Members that a policy may allow a group: the leaves of a tree of [`MAX_LEVELS`].
 pub const MAX_GROUP_MEMBERS: u32 = DEGREE.pow(MAX_LEVELS as u32 - 1);

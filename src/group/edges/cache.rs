@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Edge;
 use crate::group::ids::{KeyRef, NodeId};
 use crate::group::index;
-use crate::group::limits::{MAX_CACHED_EDGES, MAX_LEVELS};
+use crate::group::limits::MAX_CACHED_EDGES;
 use crate::group::operations::WrappedKey;
 use crate::group::planner::{Plan, PlannedEdge};
 use crate::group::tree::Tree;
@@ -22,9 +22,8 @@ use crate::group::tree::Tree;
 /// told the cache of, costs a wrap and not a secret.
 #[derive(Clone, Debug)]
 pub struct EdgeCache {
-    /// By the child's level, then by its index: 56 bytes an edge.
-    levels: [BTreeMap<u32, Cached>; MAX_LEVELS as usize],
-    len: usize,
+    /// By the child's level, then by its index: 60 bytes an edge, the least shared edges first.
+    edges: BTreeMap<NodeId, Cached>,
     limit: usize,
 }
 
@@ -70,51 +69,42 @@ impl EdgeCache {
     /// An empty cache with room for so many edges.
     pub fn with_limit(limit: usize) -> Self {
         EdgeCache {
-            levels: Default::default(),
-            len: 0,
+            edges: BTreeMap::new(),
             limit,
         }
     }
 
     /// How many edges are cached.
     pub fn len(&self) -> usize {
-        self.len
+        self.edges.len()
     }
 
     /// Whether no edge is cached.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.edges.is_empty()
     }
 
     /// Forgets every edge that a plan replaces. Call it when the plan is committed.
     pub fn forget(&mut self, plan: &Plan) {
         for edge in plan.rekey.iter().chain(&plan.grants) {
-            self.remove(edge.child.node);
+            self.edges.remove(&edge.child.node);
         }
         for leaf in &plan.diff.leaves {
-            self.remove(index::leaf(leaf.index));
+            self.edges.remove(&index::leaf(leaf.index));
         }
     }
 
-    /// Keeps an edge, unless the tree has moved on since it was asked for. When there is no room, the edges of the
-    /// lowest level make some, all at once: they are the least shared, a leaf's edge serves a single member.
+    /// Keeps an edge, unless the tree has moved on since it was asked for. When there is no room, one of
+    /// the lowest level makes some: those are the least shared, a leaf's edge serves a single member.
     pub fn insert(&mut self, tree: &Tree, edge: &Edge) {
         let node = edge.child.node;
         if node.level >= tree.height() || !in_use(tree, edge) {
             return;
         }
-        self.remove(node);
-        if self.len >= self.limit {
-            let lowest = self
-                .levels
-                .iter_mut()
-                .enumerate()
-                .find(|(_, l)| !l.is_empty());
-            match lowest {
-                Some((level, edges)) if level <= usize::from(node.level) => {
-                    self.len -= edges.len();
-                    edges.clear();
-                }
+        self.edges.remove(&node);
+        if self.edges.len() >= self.limit {
+            match self.edges.first_entry() {
+                Some(least) if least.key().level <= node.level => drop(least.remove()),
                 // What is cached is of more use than this edge, or the limit is zero.
                 _ => return,
             }
@@ -126,8 +116,7 @@ impl EdgeCache {
             parent_step: edge.parent.step,
             wrapped: edge.wrapped,
         };
-        self.levels[usize::from(node.level)].insert(node.index, cached);
-        self.len += 1;
+        self.edges.insert(node, cached);
     }
 
     /// The edges from a leaf's key to the root's, from the leaf up: all that its member needs, whatever it missed.
@@ -173,15 +162,8 @@ impl EdgeCache {
     }
 
     fn get(&self, tree: &Tree, node: NodeId) -> Option<Edge> {
-        let cached = self.levels[usize::from(node.level)].get(&node.index)?;
-        Some(cached.edge(node)).filter(|edge| in_use(tree, edge))
-    }
-
-    fn remove(&mut self, node: NodeId) {
-        // A level that no tree has holds nothing.
-        if let Some(level) = self.levels.get_mut(usize::from(node.level)) {
-            self.len -= usize::from(level.remove(&node.index).is_some());
-        }
+        let edge = self.edges.get(&node)?.edge(node);
+        in_use(tree, &edge).then_some(edge)
     }
 }
 
