@@ -1,1 +1,123 @@
 //! Shards: one single-writer loop for each share of the groups, which runs the core's effects in order.
+//!
+//! A [`Handle`] turns requests into events for the shard of their group. A shard hands them to the group's
+//! machine and carries out its effects: appends to the store and token jobs run beside the loop and come back as
+//! events, so that no group waits for another's disk or token. Pushes go through an [`Outbox`] a connection, the
+//! delivery seam.
+//!
+//! ```text
+//!   quic, admin --Handle--> shard: machine.handle(event)
+//!                             |      machine.poll() -> effect
+//!                             |--> store, token pool --> event back to the shard
+//!                             '--> Outbox --> delivery task of the connection
+//! ```
+
+mod directory;
+mod event;
+mod group;
+mod handle;
+mod outbox;
+mod shard;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+
+use crate::group::ids::{MasterId, Time};
+use crate::group::machine::{GroupMachine, RestoreError};
+use crate::hsm::Pool;
+use crate::store::{self, Store, StoreError};
+
+use directory::Directory;
+pub use event::{GroupView, MemberView};
+use group::Served;
+pub use handle::{Handle, MAX_PAGE};
+pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
+use shard::Shard;
+
+/// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
+const SHARD_QUEUE: usize = 16_384;
+/// Groups that one gateway serves.
+pub const MAX_GROUPS: usize = 100_000;
+
+/// What the engine stands on.
+pub struct Parts {
+    /// Where groups are persisted.
+    pub store: Arc<dyn Store>,
+    /// What executes their token operations.
+    pub token: Arc<Pool>,
+    /// The master key of new groups.
+    pub master: MasterId,
+    /// Single-writer loops; groups are shared out among them.
+    pub shards: usize,
+}
+
+/// Why the engine could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read.
+    #[error("cannot load the groups: {0}")]
+    Store(#[from] StoreError),
+    /// A stored group is not readable: it was not written by this version, or it was damaged.
+    #[error(
+        "cannot restore group {group}: {source}; restore the store from a backup, or use the version that wrote it"
+    )]
+    Restore {
+        /// Which group.
+        group: crate::group::ids::GroupId,
+        /// What is wrong.
+        source: RestoreError,
+    },
+    /// More groups than one gateway serves.
+    #[error("the store holds more than {MAX_GROUPS} groups; share them out among several gateways")]
+    TooManyGroups,
+}
+
+/// Loads all groups and starts the shards; they end when the last handle is gone.
+pub async fn start(parts: Parts) -> Result<Handle, StartError> {
+    let directory = Arc::new(Directory::new(parts.shards.max(1)));
+    let mut served: Vec<Vec<Served>> = Vec::new();
+    served.resize_with(directory.shards(), Vec::new);
+    let mut groups = store::load(&*parts.store);
+    while let Some(stored) = groups.next().await? {
+        let group = stored.id;
+        let records = stored.records.iter().map(Vec::as_slice);
+        let machine =
+            GroupMachine::restore(stored.snapshot.as_deref(), records, parts.token.issuer())
+                .map_err(|source| StartError::Restore { group, source })?;
+        let status = machine.status();
+        if status.destroyed {
+            parts.store.remove(group).await?;
+            continue;
+        }
+        if !directory.claim(&status.name, group) {
+            return Err(StartError::TooManyGroups);
+        }
+        served[directory.shard(group)].push(Served::new(machine));
+    }
+    let clock = Clock(Instant::now());
+    let shards = served.into_iter().map(|groups| {
+        let (events, inbox) = mpsc::channel(SHARD_QUEUE);
+        let shard = Shard::new(&parts, directory.clone(), clock, events.downgrade());
+        tokio::spawn(shard.run(groups, inbox));
+        events
+    });
+    Ok(Handle::new(shards.collect(), directory, &parts))
+}
+
+/// The monotonic clock of this process.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn now(self) -> Time {
+        Time(u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn instant(self, time: Time) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.0) + std::time::Duration::from_millis(time.0)
+    }
+}

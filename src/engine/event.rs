@@ -1,0 +1,107 @@
+//! What a shard is told: a closed set, so that its loop is the only place that touches a group.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::outbox::Outbox;
+use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role};
+use crate::group::machine::{GroupMachine, GroupStatus, JobId};
+use crate::group::operations::Output;
+use crate::group::policy::GroupPolicy;
+use crate::group::roster::{Member, Presence};
+use crate::group::wire::{
+    Grant, Join, KeySet, Leave, PathDelivery, Pull, Refusal, Resume, StatusReport,
+};
+use crate::hsm::PoolError;
+use crate::store::StoreError;
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// Something that happened to a group.
+pub(super) struct Event {
+    pub(super) group: GroupId,
+    pub(super) what: What,
+}
+
+/// What happened.
+pub(super) enum What {
+    /// A member asked.
+    Ask(Arc<Identity>, Ask),
+    /// An operator asked.
+    Operate(Operate),
+    /// A push was acknowledged, or a path.
+    Acknowledged(MemberId, Epoch),
+    /// The delivery of this registration needs a path.
+    PathFor(MemberId, Reply<PathDelivery>),
+    /// A connection is over.
+    Detached(MemberId, Arc<Outbox>),
+    /// The store answered an append.
+    Stored(Result<Revision, StoreError>),
+    /// The token answered a job.
+    Executed(JobId, Result<Vec<Output>, PoolError>),
+}
+
+/// A member's request.
+pub(super) enum Ask {
+    Join(Join, Arc<Outbox>, Reply<Grant>),
+    Resume(Resume, Arc<Outbox>, Reply<PathDelivery>),
+    Leave(Leave, Reply<()>),
+    Pull(Pull, Reply<KeySet>),
+    Acknowledge(MemberId, Epoch, Reply<()>),
+    Status(Reply<StatusReport>),
+}
+
+/// An operator's request.
+pub(super) enum Operate {
+    Create(Box<GroupMachine>, Reply<GroupView>),
+    Show(Reply<GroupView>),
+    Members(Option<MemberId>, usize, Reply<Vec<MemberView>>),
+    SetPolicy(GroupPolicy, Reply<GroupView>),
+    Rotate(Reply<()>),
+    Evict(Vec<MemberId>, bool, String, Reply<()>),
+    Destroy(Reply<()>),
+}
+
+/// A group, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// Its epochs, its members, what waits.
+    pub status: GroupStatus,
+    /// Its policy.
+    pub policy: GroupPolicy,
+}
+
+/// A registration, as an operator sees it.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    /// Its number.
+    pub member: MemberId,
+    /// Whose it is.
+    pub identity: Identity,
+    /// What it may do.
+    pub role: Role,
+    /// Its leaf's index in the tree.
+    pub leaf: u32,
+    /// Since which epoch it is in the group.
+    pub joined: Epoch,
+    /// The newest epoch that it acknowledged; 0 for none since the gateway started.
+    pub acknowledged: Epoch,
+    /// Whether it has a connection.
+    pub present: bool,
+}
+
+impl MemberView {
+    pub(super) fn of(member: MemberId, registration: &Member) -> Self {
+        Self {
+            member,
+            identity: (*registration.identity).clone(),
+            role: registration.role,
+            leaf: registration.leaf,
+            joined: registration.joined,
+            acknowledged: registration.acknowledged,
+            present: registration.presence == Presence::Present,
+        }
+    }
+}

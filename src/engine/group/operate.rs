@@ -1,0 +1,74 @@
+//! What operators ask of a group.
+
+use std::collections::HashSet;
+
+use super::{Departures, Served};
+use crate::engine::event::{GroupView, Operate, Reply};
+use crate::group::ids::{MemberId, Time};
+use crate::group::machine::{GroupMachine, Input};
+use crate::group::wire::{Refusal, RefusalCode};
+
+impl Served {
+    /// A new group; the answer goes out once its first record is durable.
+    pub(in crate::engine) fn create(machine: GroupMachine, reply: Reply<GroupView>) -> Self {
+        let mut served = Self::new(machine);
+        served.creating = Some(reply);
+        served
+    }
+
+    /// An operator's request.
+    pub(in crate::engine) fn operate(&mut self, now: Time, operate: Operate) {
+        match operate {
+            Operate::Create(_, reply) => {
+                let why = "a group with this identifier exists";
+                let _ = reply.send(Err(Refusal::because(RefusalCode::Busy, why)));
+            }
+            Operate::Show(reply) => drop(reply.send(Ok(self.view()))),
+            Operate::Members(after, limit, reply) => {
+                drop(reply.send(Ok(self.members(after, limit))))
+            }
+            Operate::SetPolicy(policy, reply) => {
+                self.changing.push((policy.clone(), reply));
+                self.handle(now, Input::SetPolicy(policy));
+            }
+            Operate::Rotate(reply) => {
+                self.handle(now, Input::Rotate);
+                let _ = reply.send(Ok(()));
+            }
+            Operate::Evict(members, urgent, reason, reply) => {
+                self.evict(now, members, urgent, reason, reply)
+            }
+            Operate::Destroy(reply) => {
+                self.destroying.push(reply);
+                self.handle(now, Input::Destroy);
+            }
+        }
+    }
+
+    fn evict(
+        &mut self,
+        now: Time,
+        members: Vec<MemberId>,
+        urgent: bool,
+        reason: String,
+        reply: Reply<()>,
+    ) {
+        let known = |member: &MemberId| self.machine.member(*member).is_some();
+        if let Some(unknown) = members.iter().find(|member| !known(member)) {
+            let why =
+                format!("there is no registration {unknown} in this group; nobody was evicted");
+            let _ = reply.send(Err(Refusal::because(RefusalCode::UnknownMember, why)));
+            return;
+        }
+        self.departures.push(Departures {
+            members: HashSet::from_iter(members.iter().copied()),
+            reply,
+        });
+        let input = Input::Evict {
+            members,
+            urgent,
+            reason,
+        };
+        self.handle(now, input);
+    }
+}

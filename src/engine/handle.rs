@@ -1,0 +1,267 @@
+//! The engine's front door: one method a request, each with an answer or a typed refusal in bounded time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::Parts;
+use super::directory::Directory;
+use super::event::{Ask, Event, GroupView, MemberView, Operate, Reply, What};
+use super::outbox::{Outbox, Registration};
+use crate::crypto;
+use crate::group::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId};
+use crate::group::machine::GroupMachine;
+use crate::group::operations::Issuer;
+use crate::group::policy::GroupPolicy;
+use crate::group::wire::{
+    Grant, Join, KeySet, Leave, PathDelivery, Pull, Refusal, RefusalCode, Resume, StatusReport,
+};
+
+/// How long a request may take before it is refused as busy; a join storm on a slow token is within it.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// When a caller that was refused as busy may ask again.
+const BUSY_RETRY_MS: u64 = 500;
+/// Members on one page.
+pub const MAX_PAGE: usize = 1_000;
+
+/// Talks to the shards. Cheap to clone; the engine ends with the last one.
+#[derive(Clone)]
+pub struct Handle {
+    shards: Arc<[mpsc::Sender<Event>]>,
+    directory: Arc<Directory>,
+    issuer: Issuer,
+    master: MasterId,
+}
+
+impl Handle {
+    pub(super) fn new(
+        shards: Vec<mpsc::Sender<Event>>,
+        directory: Arc<Directory>,
+        parts: &Parts,
+    ) -> Self {
+        Self {
+            shards: shards.into(),
+            directory,
+            issuer: parts.token.issuer(),
+            master: parts.master,
+        }
+    }
+
+    /// Registers the owner of a certificate in a group; its epochs go to this outbox.
+    pub async fn join(
+        &self,
+        identity: &Arc<Identity>,
+        join: Join,
+        outbox: &Arc<Outbox>,
+    ) -> Result<Grant, Refusal> {
+        let group = self.find(&join.group)?;
+        let outbox = outbox.clone();
+        self.ask(group, identity, |reply| Ask::Join(join, outbox, reply))
+            .await
+    }
+
+    /// Takes up a registration on a new connection; its epochs go to this outbox from now on.
+    pub async fn resume(
+        &self,
+        identity: &Arc<Identity>,
+        resume: Resume,
+        outbox: &Arc<Outbox>,
+    ) -> Result<PathDelivery, Refusal> {
+        let group = self.find(&resume.group)?;
+        let outbox = outbox.clone();
+        self.ask(group, identity, |reply| Ask::Resume(resume, outbox, reply))
+            .await
+    }
+
+    /// Ends a registration; answered once that is on record.
+    pub async fn leave(&self, identity: &Arc<Identity>, leave: Leave) -> Result<(), Refusal> {
+        let group = self.find(&leave.group)?;
+        self.ask(group, identity, |reply| Ask::Leave(leave, reply))
+            .await
+    }
+
+    /// The epochs in use and the path to the newest.
+    pub async fn pull(&self, identity: &Arc<Identity>, pull: Pull) -> Result<KeySet, Refusal> {
+        let group = self.find(&pull.group)?;
+        self.ask(group, identity, |reply| Ask::Pull(pull, reply))
+            .await
+    }
+
+    /// A member installed an epoch that came by a path.
+    pub async fn acknowledge(
+        &self,
+        identity: &Arc<Identity>,
+        group: &str,
+        member: MemberId,
+        epoch: Epoch,
+    ) -> Result<(), Refusal> {
+        let group = self.find(group)?;
+        self.ask(group, identity, |reply| {
+            Ask::Acknowledge(member, epoch, reply)
+        })
+        .await
+    }
+
+    /// How a group is, for one of its members.
+    pub async fn status(
+        &self,
+        identity: &Arc<Identity>,
+        group: &str,
+    ) -> Result<StatusReport, Refusal> {
+        let group = self.find(group)?;
+        self.ask(group, identity, Ask::Status).await
+    }
+
+    /// A push was acknowledged. Waits while the shard is behind: that is what slows acknowledgements down, not memory.
+    pub async fn acknowledged(&self, (group, member): Registration, epoch: Epoch) {
+        self.tell(group, What::Acknowledged(member, epoch)).await;
+    }
+
+    /// The path to the newest epoch, for a registration whose member missed what came before.
+    pub async fn path(&self, (group, member): Registration) -> Result<PathDelivery, Refusal> {
+        self.request(group, |reply| What::PathFor(member, reply))
+            .await
+    }
+
+    /// A connection is over: its members are absent from now on, which is not a leave.
+    pub async fn detached(&self, outbox: &Arc<Outbox>) {
+        for (group, member) in outbox.registrations() {
+            self.tell(group, What::Detached(member, outbox.clone()))
+                .await;
+        }
+    }
+
+    /// Creates a group; answered once it is durable. The policy was validated.
+    pub async fn create(&self, name: &str, policy: GroupPolicy) -> Result<GroupView, Refusal> {
+        let group = GroupId(crypto::random());
+        if !self.directory.claim(name, group) {
+            let why = format!("there is a group {name:?}, or there are too many groups");
+            return Err(Refusal::because(RefusalCode::Full, why));
+        }
+        let nonce = GroupNonce(crypto::random());
+        let machine = GroupMachine::create(
+            group,
+            name.to_owned(),
+            nonce,
+            self.master,
+            policy,
+            self.issuer,
+        );
+        self.operate(group, |reply| Operate::Create(Box::new(machine), reply))
+            .await
+    }
+
+    /// The names of all groups, in order.
+    pub fn groups(&self) -> Vec<String> {
+        self.directory
+            .all()
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// One group.
+    pub async fn group(&self, name: &str) -> Result<GroupView, Refusal> {
+        self.operate(self.find(name)?, Operate::Show).await
+    }
+
+    /// Members of a group after a given one, in the order of their numbers, at most [`MAX_PAGE`].
+    pub async fn members(
+        &self,
+        name: &str,
+        after: Option<MemberId>,
+        limit: usize,
+    ) -> Result<Vec<MemberView>, Refusal> {
+        let limit = limit.min(MAX_PAGE);
+        self.operate(self.find(name)?, |reply| {
+            Operate::Members(after, limit, reply)
+        })
+        .await
+    }
+
+    /// Changes a group's policy; answered once that is durable. The policy was validated.
+    pub async fn set_policy(&self, name: &str, policy: GroupPolicy) -> Result<GroupView, Refusal> {
+        self.operate(self.find(name)?, |reply| Operate::SetPolicy(policy, reply))
+            .await
+    }
+
+    /// Gives a group's root an independent key with the next batch.
+    pub async fn rotate(&self, name: &str) -> Result<(), Refusal> {
+        self.operate(self.find(name)?, Operate::Rotate).await
+    }
+
+    /// Evicts members; answered once that is on record. One unknown member, and nobody is evicted.
+    pub async fn evict(
+        &self,
+        name: &str,
+        members: Vec<MemberId>,
+        urgent: bool,
+        reason: String,
+    ) -> Result<(), Refusal> {
+        self.operate(self.find(name)?, |reply| {
+            Operate::Evict(members, urgent, reason, reply)
+        })
+        .await
+    }
+
+    /// Ends a group; answered once that is on record.
+    pub async fn destroy(&self, name: &str) -> Result<(), Refusal> {
+        self.operate(self.find(name)?, Operate::Destroy).await
+    }
+
+    fn find(&self, name: &str) -> Result<GroupId, Refusal> {
+        self.directory
+            .find(name)
+            .ok_or_else(|| Refusal::new(RefusalCode::UnknownGroup))
+    }
+
+    async fn ask<T>(
+        &self,
+        group: GroupId,
+        identity: &Arc<Identity>,
+        ask: impl FnOnce(Reply<T>) -> Ask,
+    ) -> Result<T, Refusal> {
+        self.request(group, |reply| What::Ask(identity.clone(), ask(reply)))
+            .await
+    }
+
+    async fn operate<T>(
+        &self,
+        group: GroupId,
+        operate: impl FnOnce(Reply<T>) -> Operate,
+    ) -> Result<T, Refusal> {
+        self.request(group, |reply| What::Operate(operate(reply)))
+            .await
+    }
+
+    async fn request<T>(
+        &self,
+        group: GroupId,
+        what: impl FnOnce(Reply<T>) -> What,
+    ) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let busy = || Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS);
+        let event = Event {
+            group,
+            what: what(reply),
+        };
+        self.shard(group).try_send(event).map_err(|_| busy())?;
+        match timeout(DEADLINE, answer).await {
+            Ok(Ok(answer)) => answer,
+            // The shard does not serve the group any more: it was destroyed, or another gateway writes it.
+            Ok(Err(_)) => Err(Refusal::retry(RefusalCode::StoreTrouble, BUSY_RETRY_MS)),
+            Err(_) => Err(busy()),
+        }
+    }
+
+    async fn tell(&self, group: GroupId, what: What) {
+        // The shards end with the last handle, and this is one.
+        let _ = self.shard(group).send(Event { group, what }).await;
+    }
+
+    fn shard(&self, group: GroupId) -> &mpsc::Sender<Event> {
+        &self.shards[self.directory.shard(group)]
+    }
+}

@@ -1,0 +1,254 @@
+//! A shard: the only writer of its groups.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{Receiver, WeakSender};
+use tokio::time::sleep_until;
+
+use super::directory::Directory;
+use super::event::{Event, Operate, What};
+use super::group::{Outward, Served};
+use super::{Clock, Parts};
+use crate::group::ids::{GroupId, Revision, Time};
+use crate::group::machine::{Input, JobId};
+use crate::group::operations::{Batch, Priority};
+use crate::group::wire::{Refusal, RefusalCode};
+use crate::hsm::Pool;
+use crate::store::{Store, StoreError};
+
+/// Events handled before timers are looked at again.
+const TURN: usize = 256;
+/// When a caller may ask again after trouble of the store.
+const STORE_RETRY_MS: u64 = 1_000;
+
+/// The loop's own state.
+pub(super) struct Shard {
+    store: Arc<dyn Store>,
+    token: Arc<Pool>,
+    directory: Arc<Directory>,
+    clock: Clock,
+    /// Where what was begun beside the loop reports back; weak, so that the loop ends with its last handle.
+    events: WeakSender<Event>,
+    groups: HashMap<GroupId, Served>,
+    timers: BTreeSet<(Time, GroupId)>,
+    /// Whether the last append failed: logged once, not for every group and attempt.
+    store_trouble: bool,
+}
+
+impl Shard {
+    pub(super) fn new(
+        parts: &Parts,
+        directory: Arc<Directory>,
+        clock: Clock,
+        events: WeakSender<Event>,
+    ) -> Self {
+        Self {
+            store: parts.store.clone(),
+            token: parts.token.clone(),
+            directory,
+            clock,
+            events,
+            groups: HashMap::new(),
+            timers: BTreeSet::new(),
+            store_trouble: false,
+        }
+    }
+
+    /// Serves until the last handle is gone.
+    pub(super) async fn run(mut self, groups: Vec<Served>, mut inbox: Receiver<Event>) {
+        for served in groups {
+            let group = served.id();
+            self.groups.insert(group, served);
+            self.settle(group);
+        }
+        let mut turn = Vec::with_capacity(TURN);
+        loop {
+            let next = self
+                .timers
+                .first()
+                .map(|&(time, _)| self.clock.instant(time));
+            tokio::select! {
+                received = inbox.recv_many(&mut turn, TURN) => if received == 0 { return },
+                () = async { sleep_until(next.unwrap_or_else(far)).await }, if next.is_some() => {}
+            }
+            for event in turn.drain(..) {
+                self.event(event);
+            }
+            self.tick();
+        }
+    }
+
+    fn event(&mut self, Event { group, what }: Event) {
+        let now = self.clock.now();
+        if let What::Operate(Operate::Create(machine, reply)) = what {
+            self.groups
+                .entry(group)
+                .or_insert_with(|| Served::create(*machine, reply));
+            self.settle(group);
+            return;
+        }
+        // A request for a group that is no more is dropped, and its handle answers for it.
+        let Some(served) = self.groups.get_mut(&group) else {
+            return;
+        };
+        match what {
+            What::Ask(identity, ask) => served.ask(now, &identity, ask),
+            What::Operate(operate) => served.operate(now, operate),
+            What::Acknowledged(member, epoch) => served.acknowledged(now, member, epoch),
+            What::PathFor(member, reply) => served.path_for(now, member, reply),
+            What::Detached(member, outbox) => served.detached(now, member, &outbox),
+            What::Executed(job, Ok(outputs)) => {
+                served.handle(now, Input::TokenDone { job, outputs })
+            }
+            What::Executed(job, Err(error)) => {
+                tracing::warn!(%group, %error, "the token did not execute a batch; it is asked again");
+                served.handle(now, Input::TokenFailed { job });
+            }
+            What::Stored(answer) => return self.stored(group, answer),
+        }
+        self.settle(group);
+    }
+
+    fn stored(&mut self, group: GroupId, answer: Result<Revision, StoreError>) {
+        let now = self.clock.now();
+        let Some(served) = self.groups.get_mut(&group) else {
+            return;
+        };
+        match answer {
+            Ok(revision) => {
+                self.store_trouble = false;
+                served.handle(now, Input::Persisted { revision });
+                self.settle(group);
+                let snapshot = self.groups.get_mut(&group).and_then(Served::stored);
+                if let Some((at, bytes)) = snapshot {
+                    self.snapshot(group, at, bytes);
+                }
+            }
+            Err(error @ StoreError::Conflict { .. }) => {
+                // Another writer is ahead: what is in memory is not the group any more. Members keep their keys.
+                tracing::error!(%group, %error, "fenced out: this gateway stops serving the group; restart it to load the group again");
+                self.forget(group, false);
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.store_trouble, true) {
+                    tracing::error!(%group, %error, "a change could not be persisted; members keep the keys they hold");
+                }
+                let refusal = Refusal::retry(RefusalCode::StoreTrouble, STORE_RETRY_MS);
+                if served.was_not_created(&refusal) {
+                    self.forget(group, true);
+                } else {
+                    served.handle(now, Input::PersistFailed);
+                    self.settle(group);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock.now();
+        while let Some(&(time, group)) = self.timers.first() {
+            if time > now {
+                return;
+            }
+            self.timers.remove(&(time, group));
+            if let Some(served) = self.groups.get_mut(&group) {
+                served.timer = None;
+                served.handle(now, Input::Tick);
+            }
+            self.settle(group);
+        }
+    }
+
+    /// Runs a group's effects to the end and sets its timer.
+    fn settle(&mut self, group: GroupId) {
+        let now = self.clock.now();
+        while let Some(outward) = self
+            .groups
+            .get_mut(&group)
+            .and_then(|served| served.poll(now))
+        {
+            match outward {
+                Outward::Persist(expected, record) => self.persist(group, expected, record),
+                Outward::Token(job, priority, batch) => self.execute(group, job, priority, batch),
+                Outward::Destroyed => {
+                    self.forget(group, true);
+                    self.remove(group);
+                }
+            }
+        }
+        let Some(served) = self.groups.get_mut(&group) else {
+            return;
+        };
+        let next = served.next_timeout();
+        if next != served.timer {
+            if let Some(before) = served.timer {
+                self.timers.remove(&(before, group));
+            }
+            if let Some(next) = next {
+                self.timers.insert((next, group));
+            }
+            served.timer = next;
+        }
+    }
+
+    fn forget(&mut self, group: GroupId, release: bool) {
+        if let Some(served) = self.groups.remove(&group) {
+            if let Some(timer) = served.timer {
+                self.timers.remove(&(timer, group));
+            }
+            if release {
+                self.directory.release(served.name(), group);
+            }
+        }
+    }
+
+    fn persist(&self, group: GroupId, expected: Revision, record: Vec<u8>) {
+        let store = self.store.clone();
+        self.beside(group, async move {
+            What::Stored(store.append(group, expected, record).await)
+        });
+    }
+
+    fn execute(&self, group: GroupId, job: JobId, priority: Priority, batch: Batch) {
+        let token = self.token.clone();
+        self.beside(group, async move {
+            What::Executed(job, token.execute(priority, batch).await)
+        });
+    }
+
+    /// Does something beside the loop; what comes of it is an event.
+    fn beside(&self, group: GroupId, work: impl Future<Output = What> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let what = work.await;
+            if let Some(events) = events.upgrade() {
+                // The loop has ended: nobody is left to be told.
+                let _ = events.send(Event { group, what }).await;
+            }
+        });
+    }
+
+    fn snapshot(&self, group: GroupId, at: Revision, bytes: Vec<u8>) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.snapshot(group, at, bytes).await {
+                tracing::warn!(%group, %error, "a snapshot was not stored; the log stays as it is");
+            }
+        });
+    }
+
+    fn remove(&self, group: GroupId) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.remove(group).await {
+                tracing::warn!(%group, %error, "a destroyed group stays in the store until the next start");
+            }
+        });
+    }
+}
+
+/// A time that does not come: the branch that waits for it is disabled.
+fn far() -> tokio::time::Instant {
+    tokio::time::Instant::now() + std::time::Duration::from_secs(86_400)
+}

@@ -1,0 +1,228 @@
+//! The engine on a real store and a software token, without a network.
+
+use std::time::Duration;
+
+use super::*;
+use crate::crypto::EphemeralKey;
+use crate::group::ids::{Epoch, Identity, Role};
+use crate::group::policy::{AdmissionRule, GroupPolicy};
+use crate::group::wire::{Grant, Join, Pull, RefusalCode, RemovalReason, Resume};
+use crate::hsm::{PinSource, PoolOptions, TokenConfig, TokenKind};
+use crate::store::SqliteStore;
+
+const GROUP: &str = "room";
+
+struct Site {
+    folder: tempfile::TempDir,
+    token: Arc<Pool>,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pin = folder.path().join("pin");
+        std::fs::write(&pin, "correct horse").expect("a PIN file");
+        let config = TokenConfig {
+            kind: TokenKind::Soft {
+                path: folder.path().join("token"),
+            },
+            pin: PinSource::File(pin),
+            master: MasterId(1),
+        };
+        crate::hsm::provision(&config).expect("a token");
+        let opener = crate::hsm::open(&config).expect("the token");
+        let options = PoolOptions {
+            workers: 2,
+            queue: 1_000,
+        };
+        let token = Arc::new(Pool::start(opener, options).expect("a pool"));
+        Self { folder, token }
+    }
+
+    async fn engine(&self) -> Handle {
+        let store = SqliteStore::open(self.folder.path().join("store")).expect("a store");
+        let parts = Parts {
+            store: Arc::new(store),
+            token: self.token.clone(),
+            master: MasterId(1),
+            shards: 2,
+        };
+        start(parts).await.expect("an engine")
+    }
+}
+
+fn policy() -> GroupPolicy {
+    GroupPolicy {
+        batch_interval_ms: 5,
+        activation_delay_ms: 50,
+        admit: vec![AdmissionRule {
+            identity: "cn:*".into(),
+            roles: vec![Role::Both],
+        }],
+        ..GroupPolicy::default()
+    }
+}
+
+fn who(name: &str) -> Arc<Identity> {
+    Arc::new(Identity(format!("cn:{name}")))
+}
+
+async fn join(
+    engine: &Handle,
+    name: &str,
+    outbox: &Arc<Outbox>,
+) -> Result<Grant, crate::group::wire::Refusal> {
+    let request = Join {
+        group: GROUP.into(),
+        role: Role::Both,
+        public: EphemeralKey::generate().public(),
+        suites: vec![1],
+    };
+    engine.join(&who(name), request, outbox).await
+}
+
+async fn next(outbox: &Outbox) -> Delivery {
+    let waited = tokio::time::timeout(Duration::from_secs(10), outbox.next()).await;
+    waited.expect("a push in time").expect("an open outbox")
+}
+
+#[tokio::test]
+async fn a_member_joins_is_pushed_epochs_and_is_evicted() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    engine.create(GROUP, policy()).await.expect("a group");
+    let (anna, bert) = (Outbox::new(), Outbox::new());
+    let first = join(&engine, "anna", &anna).await.expect("a grant");
+    let second = join(&engine, "bert", &bert).await.expect("a grant");
+    assert_ne!(first.leaf, second.leaf);
+
+    let view = engine.group(GROUP).await.expect("the group");
+    assert_eq!(view.status.assurance.members, 2);
+    engine
+        .evict(GROUP, vec![second.member], true, "test".into())
+        .await
+        .expect("an eviction");
+    loop {
+        let delivery = next(&bert).await;
+        if let DuePush::Removed(reason) = delivery.push {
+            assert_eq!(reason, RemovalReason::Evicted);
+            break;
+        }
+        bert.done(delivery.registration, Outcome::NeedsPath);
+    }
+    // The evicted one has no registration any more, and what is another's is not told.
+    let pull = Pull {
+        group: GROUP.into(),
+        member: second.member,
+        epoch: Epoch(0),
+    };
+    let refused = engine
+        .pull(&who("bert"), pull)
+        .await
+        .expect_err("no registration");
+    assert_eq!(refused.code, RefusalCode::UnknownMember);
+    let delivery = next(&anna).await;
+    assert_eq!(delivery.registration.1, first.member);
+}
+
+#[tokio::test]
+async fn a_restart_keeps_groups_and_registrations() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    engine.create(GROUP, policy()).await.expect("a group");
+    let outbox = Outbox::new();
+    let grant = join(&engine, "anna", &outbox).await.expect("a grant");
+    let before = engine.group(GROUP).await.expect("the group").status;
+    drop(engine);
+
+    let engine = loop {
+        // The store's lock goes with the last shard, which ends in its own time.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if SqliteStore::open(site.folder.path().join("store")).is_ok() {
+            break site.engine().await;
+        }
+    };
+    let after = engine.group(GROUP).await.expect("the group").status;
+    assert_eq!(
+        (after.revision, after.epochs.newest),
+        (before.revision, before.epochs.newest)
+    );
+    let resume = Resume {
+        group: GROUP.into(),
+        member: grant.member,
+        leaf: grant.leaf,
+        epoch: Epoch(0),
+    };
+    let path = engine
+        .resume(&who("anna"), resume.clone(), &outbox)
+        .await
+        .expect("a path");
+    assert!(!path.edges.is_empty());
+    let stranger = engine
+        .resume(&who("eve"), resume, &outbox)
+        .await
+        .expect_err("not hers");
+    assert_eq!(stranger.code, RefusalCode::UnknownMember);
+}
+
+#[tokio::test]
+async fn a_stalled_member_has_one_pending_push() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    engine.create(GROUP, policy()).await.expect("a group");
+    let outbox = Outbox::new();
+    join(&engine, "anna", &outbox).await.expect("a grant");
+    for _ in 0..5 {
+        let before = engine
+            .group(GROUP)
+            .await
+            .expect("the group")
+            .status
+            .epochs
+            .delivered;
+        engine.rotate(GROUP).await.expect("a rotation");
+        while engine
+            .group(GROUP)
+            .await
+            .expect("the group")
+            .status
+            .epochs
+            .delivered
+            == before
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(outbox.conflated(), 4);
+    let delivery = next(&outbox).await;
+    assert!(matches!(delivery.push, DuePush::Path), "{delivery:?}");
+    let path = engine.path(delivery.registration).await.expect("a path");
+    assert!(!path.edges.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    let outbox = Outbox::new();
+    let nowhere = join(&engine, "anna", &outbox).await.expect_err("no group");
+    assert_eq!(nowhere.code, RefusalCode::UnknownGroup);
+    engine
+        .create(GROUP, GroupPolicy::default())
+        .await
+        .expect("a group");
+    let nobody = join(&engine, "anna", &outbox)
+        .await
+        .expect_err("not admitted");
+    assert_eq!(nobody.code, RefusalCode::NotAdmitted);
+    assert!(
+        engine.create(GROUP, policy()).await.is_err(),
+        "the name is taken"
+    );
+    engine.set_policy(GROUP, policy()).await.expect("a policy");
+    join(&engine, "anna", &outbox).await.expect("a grant");
+    engine.destroy(GROUP).await.expect("destroyed");
+    let gone = join(&engine, "anna", &outbox).await.expect_err("destroyed");
+    assert_eq!(gone.code, RefusalCode::UnknownGroup);
+    assert!(engine.groups().is_empty());
+}
