@@ -1,0 +1,200 @@
+//! Every message as a CDDL (RFC 8610), and what each means.
+//!
+//! ```cddl
+//! message = request / response / push / push-reply
+//!
+//! ; ---- a member opens the stream ----------------------------------------------------------------
+//! request = join / resume / leave / pull / status / acknowledge
+//!
+//! join        = [1, {0: group-name, 1: role, 2: point, 3: [+ suite-number], more}]
+//! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, more}]
+//! leave       = [3, {0: group-name, 1: member, more}]
+//! pull        = [4, {0: group-name, 1: member, 2: epoch, more}]
+//! status      = [5, {0: group-name, more}]
+//! acknowledge = [6, {0: group-name, 1: member, 2: epoch, more}]
+//!
+//! response = granted / path / left / key-set / status-report / refused / acknowledged
+//!
+//! granted = [16, {
+//!   0: group-id,
+//!   1: suite,
+//!   2: member,
+//!   3: role,
+//!   4: key-ref,               ; the member's leaf key
+//!   5: wrapped-key,           ; that key, wrapped for the join's point
+//!   6: point,                 ; the issuer's signing key: verifies headers
+//!   7: point,                 ; the issuer's agreement key: the other side of the ECDH
+//!   8: path-body,
+//!   more
+//! }]
+//! path    = [17, path-body]
+//! path-body = {
+//!   0: header-bytes,
+//!   1: [* edge],              ; from the member's leaf to the root, in that order
+//!   2: epoch,                 ; the active epoch: the header's own or an earlier one
+//!   3: [* uint .size 4],      ; the member's sender identifiers; empty for receivers
+//!   4: uint .size 4,          ; the sender space that they are of
+//!   more
+//! }
+//! left    = [18, {0: member, more}]
+//! key-set = [19, {0: [+ key-state], 1: path-body, more}]
+//! key-state = {
+//!   0: epoch,
+//!   1: uint .size 4,          ; security parameter index
+//!   2: suite,
+//!   3: uint,                  ; milliseconds until it is active at the latest; 0 once it is
+//!   ? 4: uint,                ; seconds until the next scheduled rekey; absent when none is
+//!   5: bool,                  ; active
+//!   more
+//! }
+//! status-report = [20, {
+//!   0: epoch,                 ; the newest
+//!   1: epoch,                 ; the active one
+//!   2: uint,                  ; members
+//!   3: uint,                  ; members that acknowledged the newest
+//!   more
+//! }]
+//! refused = [21, {
+//!   0: reason,                ; table below
+//!   1: tstr,                  ; the same in words, for people
+//!   ? 2: uint,                ; milliseconds after which to ask again
+//!   more
+//! }]
+//! acknowledged = [22, {0: epoch, more}]
+//!
+//! ; ---- the gateway opens the stream -------------------------------------------------------------
+//! push = rekey / activate / removed / go-away
+//!
+//! rekey    = [32, {0: group-id, 1: header-bytes, 2: [* edge], more}]
+//! activate = [33, {0: group-id, 1: epoch, more}]
+//! removed  = [34, {0: group-id, 1: member, 2: reason, more}]
+//! go-away  = [35, {0: uint, more}]                    ; milliseconds after which to come back
+//!
+//! push-reply = ack / nack
+//! ack  = [48, {0: epoch, more}]
+//! nack = [49, {0: reason, 1: epoch, more}]
+//!
+//! ; ---- parts ------------------------------------------------------------------------------------
+//! header-bytes = bytes .cbor header
+//! header = #6.18([                                   ; COSE_Sign1 (RFC 9052)
+//!   protected: protected-bytes,
+//!   unprotected: {},
+//!   payload: epoch-bytes,
+//!   signature: bytes .size 64                        ; r and s
+//! ])
+//! protected-bytes = bytes .cbor protected-map
+//! protected-map = {1: -7, 4: bytes .size 8}          ; ES256; the first 8 bytes of SHA-256(signing key)
+//! epoch-bytes = bytes .cbor epoch-body
+//! epoch-body = {
+//!   0: suite,
+//!   1: group-id,
+//!   2: epoch,
+//!   3: key-ref,               ; the root key; its level is the height of the tree
+//!   4: uint .size 4,          ; activation delay, ms
+//!   5: uint .size 4,          ; retirement delay, ms
+//!   6: uint .size 4,          ; sender space
+//!   7: uint,                  ; members
+//!   * (8..22) => any,         ; of later versions: signed, and passed over
+//!   23: bytes .size 16        ; confirmation tag; always the last entry
+//! }
+//!
+//! edge = [
+//!   level: 0..14, index: uint .size 4,               ; the child's node; the parent's is (level + 1, index / 4)
+//!   child-generation: generation, child-step: step,
+//!   parent-generation: generation, parent-step: step,
+//!   wrapped-key                                      ; the parent's key under the child's
+//! ]
+//! key-ref = [[level: 0..15, index: uint .size 4], generation, step]
+//!
+//! group-name   = tstr .size (1..128)
+//! group-id     = bytes .size 16
+//! member       = uint
+//! epoch        = uint                                 ; the first is 1; 0 stands for none
+//! generation   = 1..4294967295
+//! step         = 0..128                               ; of a leaf always 0
+//! role         = 0..2                                 ; 0 receiver, 1 sender, 2 both
+//! suite        = 1
+//! suite-number = uint .size 4
+//! point        = bytes .size 65                       ; P-256, uncompressed: 04, x, y
+//! wrapped-key  = bytes .size 40
+//! reason       = uint .size 2
+//! more         = (* uint => any)                      ; of later versions: passed over
+//! ```
+//!
+//! # Requests
+//!
+//! | request | is | answer |
+//! | --- | --- | --- |
+//! | join | a registration: role asked for, a key pair made for this join alone, the suites that the member has | granted |
+//! | resume | a registration taken up on this connection, with the leaf key that the member holds | path |
+//! | leave | the end of a registration, on record when the answer comes | left |
+//! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set |
+//! | status | how the group is; for those who are registered there on this connection | status-report |
+//! | acknowledge | the root of an epoch that came in an answer is confirmed | acknowledged |
+//!
+//! Any of them may be answered by refused. The registration must belong to the identity of the connection, and after a
+//! join or resume it is the registration that this connection serves. A resume on a second connection moves it there.
+//! `acknowledge` names the newest epoch that the member holds; the answer repeats it.
+//!
+//! # Pushes
+//!
+//! | push | is | answer |
+//! | --- | --- | --- |
+//! | rekey | a new epoch and the edges that this member's part of the tree needs; often none | ack, or nack |
+//! | activate | senders switch to this epoch now | ack, or nack when the member does not hold it |
+//! | removed | the registration is over; erase its keys | ack |
+//! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
+//!
+//! An ack names the newest epoch whose root the member has confirmed, which may be newer than the one pushed; 0 for none. It counts for
+//! all epochs up to that. A nack gives a reason and the same number.
+//!
+//! # Reasons
+//!
+//! | refused | because | what the member does |
+//! | --- | --- | --- |
+//! | 1 | the request is malformed | nothing: it is a fault of the member's |
+//! | 2 | there is no such group, or none that this identity may know of | ask its operator |
+//! | 3 | the policy does not admit this identity in this role | ask its operator |
+//! | 4 | the group is full | come back when it likes |
+//! | 5 | there is no such registration, or the leaf key is not its own any more | join afresh |
+//! | 6 | this connection already holds a registration in the group | use that one |
+//! | 7 | the identity has too many registrations in the group | leave one |
+//! | 8 | the group's suite is not among the member's | nothing |
+//! | 9 | the public key is not a point of the curve | make a new one |
+//! | 10 | the group was destroyed | erase its keys |
+//! | 11 | the request is too large | nothing: it is a fault of the member's |
+//! | 128 | the gateway is busy | ask again after the time given |
+//! | 129 | the gateway is shutting down | connect elsewhere, or later |
+//! | 130 | the token is not usable now | ask again after the time given; keep the keys it holds |
+//! | 131 | the store is not usable now | ask again after the time given; keep the keys it holds |
+//!
+//! Up to 127 asking again changes nothing by itself; from 128 on the cause passes. The same holds for numbers that are not listed.
+//!
+//! | removed | because |
+//! | --- | --- |
+//! | 1 | the member left |
+//! | 2 | it was evicted |
+//! | 3 | it was without a connection for longer than the policy allows |
+//! | 4 | it did not acknowledge for longer than the policy allows |
+//! | 5 | a new registration took its place |
+//! | 6 | the group was destroyed |
+//! | 7 | its grant could not be completed: join afresh |
+//!
+//! | nack | because | then |
+//! | --- | --- | --- |
+//! | 1 | the member cannot compute the root from what it holds | it pulls |
+//! | 2 | the header is malformed, or its signature or tag is wrong | it pulls, and tells its operator if that fails too |
+//! | 3 | the member is not registered in the group on this connection | the gateway forgets that it is |
+//!
+//! Application error codes of QUIC, for closing a connection, resetting and stopping a stream:
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | done; nothing is wrong |
+//! | 1 | the peer does not follow the protocol |
+//! | 2 | a message is too large |
+//! | 3 | too many connections or streams |
+//! | 4 | the gateway is shutting down |
+//! | 5 | the peer did not finish in time |
+//! | 6 | the peer's certificate names no identity, or is revoked |
+//! | 7 | internal error |

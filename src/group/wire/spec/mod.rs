@@ -1,0 +1,9 @@
+//! The specification of `wardcast/1`, in three parts; nothing here is code.
+//!
+//! - [`messages`]: every message as a CDDL, and what each means.
+//! - [`keys`]: from a grant to an exported key, byte for byte; how a delivery is opened and an epoch verified.
+//! - [`behaviour`]: the states of a registration and of a group, who does what when, and what goes wrong.
+
+pub mod behaviour;
+pub mod keys;
+pub mod messages;
