@@ -4,7 +4,7 @@
 //! [`Membership`] is one registration in one group. It follows the group by itself, resumes with its leaf on every new
 //! connection, never joins afresh behind its owner's back, and tells what happens as [`Event`]s.
 //!
-//! ```ignore
+//! ```no_run
 //! # use wardcast::member::{Client, Event, Options};
 //! # use wardcast::group::ids::Role;
 //! # async fn run(options: Options) -> Result<(), Box<dyn std::error::Error>> {
@@ -23,13 +23,25 @@
 //! Whoever reads no events makes the membership wait: it acknowledges nothing more, and the gateway holds the newest
 //! epoch for it until it goes on.
 
+mod client;
+mod driver;
 mod error;
+mod keys;
+mod link;
+mod membership;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use error::{ExportError, JoinError, MemberError};
+use bytes::Bytes;
+use tokio::sync::mpsc;
 
+pub use client::Client;
+pub use error::{ExportError, JoinError, MemberError};
+pub use keys::SuiteOne;
+pub use membership::{Membership, Ticket};
+
+use crate::group::edges::Edge;
 use crate::group::ids::Epoch;
 use crate::group::wire::{Refusal, RemovalReason};
 use crate::tls::{Credentials, Trust};
@@ -49,6 +61,17 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long a request is tried, over lost connections and passing refusals.
     pub patience: Duration,
+    /// Gets a copy of every epoch as it comes, whether it can be opened or not; a full channel misses some.
+    pub tap: Option<mpsc::Sender<Observed>>,
+}
+
+/// An epoch as the gateway sent it: a signed header and ciphertext, no secret.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The header.
+    pub header: Bytes,
+    /// The up-edges: of a chunk, or of this member's path.
+    pub edges: Vec<Edge>,
 }
 
 impl Options {
@@ -66,6 +89,7 @@ impl Options {
             trust,
             keep_alive: Duration::from_secs(10),
             patience: Duration::from_secs(30),
+            tap: None,
         }
     }
 }
