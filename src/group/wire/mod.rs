@@ -6,9 +6,9 @@
 //!
 //! # Transport
 //!
-//! QUIC version 1 with TLS 1.3. Both sides authenticate by certificate; ALPN is `wardcast/1`. A member's identity is what its
-//! certificate says: the SPIFFE URI, else `dns:` and the first DNS name, else `cn:` and the common name. No message
-//! carries an identity. One connection serves any number of groups, and at most one registration in each.
+//! QUIC version 1 with TLS 1.3. Both sides authenticate by certificate; ALPN is `wardcast/1`. A member's identity is
+//! what its certificate says: the SPIFFE URI, else `dns:` and the first DNS name, else `cn:` and the common name. No
+//! message carries an identity. One connection serves any number of groups, and at most one registration in each.
 //!
 //! ```text
 //!  member                                    gateway
@@ -31,14 +31,14 @@
 //!
 //! - definite lengths only; integers and lengths in their shortest form;
 //! - map keys are unsigned integers in ascending order, so none is there twice;
-//! - text is UTF-8; of the simple values only `false`, `true` and `null`; no floats; no tags, but for the one that begins an
-//!   epoch header, which stands inside a byte string;
+//! - text is UTF-8; of the simple values only `false`, `true` and `null`; no floats; no tags, but for the one that
+//!   begins an epoch header, which stands inside a byte string;
 //! - at most [`MAX_DEPTH`](super::limits::MAX_DEPTH) (8) arrays and maps inside each other, the message's own included;
 //! - nothing after the item.
 //!
-//! A field that may be absent is left out, not null. Unknown map keys and further elements of a message's
-//! array are passed over when they follow these rules: that is how later versions add fields. An unknown kind, a missing field and
-//! a field of another type are refused; an unknown *number of a reason* is kept as a number.
+//! A field that may be absent is left out, not null. Unknown map keys and further elements of a message's array are
+//! passed over when they follow these rules: that is how later versions add fields. An unknown kind, a missing field
+//! and a field of another type are refused; an unknown *number of a reason* is kept as a number.
 //!
 //! | message | greatest size | sender of a greater one |
 //! | --- | --- | --- |
@@ -49,10 +49,11 @@
 //!
 //! # In this implementation
 //!
-//! [`Message::to_bytes`] and [`Message::from_bytes`] are all there is to reading and writing. Reading goes over the bytes once,
-//! strictly, before it builds anything: whatever the input, it neither panics nor recurses, and costs time and memory in
-//! proportion to the bytes that are there, not to the lengths they claim. A [`WireError`] says what was read, where it goes wrong and
-//! how. A [`Push::Rekey`] for many members is written as two shared buffers: [`rekey_head`] and the chunk's edges.
+//! [`Message::to_bytes`] and [`Message::from_bytes`] are all there is to reading and writing. Reading goes over the
+//! bytes once, strictly, before it builds anything: whatever the input, it neither panics nor recurses, and costs time
+//! and memory in proportion to the bytes that are there, not to the lengths they claim. A [`WireError`] says what was
+//! read, where it goes wrong and how. A [`Push::Rekey`] for many members is written as two shared buffers:
+//! [`rekey_head`] and the chunk's edges.
 
 mod codec;
 mod fields;

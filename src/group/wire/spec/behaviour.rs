@@ -22,13 +22,15 @@
 //! ```
 //!
 //! - *current*: it holds the newest epoch that it heard of. *behind*: it does not, and uses what it holds meanwhile.
-//! - *away*: without a connection. It keeps its keys and goes on using them until it is told otherwise or their retirement
-//!   passed; it reconnects with growing pauses and resumes. Losing a connection is not leaving; how
-//!   long absence is borne is the group's policy.
-//! - After a granted, path or key-set with an epoch that is new to it, it sends acknowledge; after a rekey or activate the ack says it.
-//! - Without an answer a request is asked again, first after a second, then after twice as long each time, up to a minute, or after the
-//!   time that a refused gives. Resume, leave, pull, status and acknowledge may be repeated freely. A join whose answer was lost may leave
-//!   a registration behind that nobody uses; policy ends it (removed 4, or 7).
+//! - *away*: without a connection. It keeps its keys and goes on using them until it is told otherwise or their
+//!   retirement passed; it reconnects with growing pauses and resumes. Losing a connection is not leaving; how long
+//!   absence is borne is the group's policy.
+//! - After a granted, path or key-set with an epoch that is new to it, it sends acknowledge; after a rekey or activate
+//!   the ack says it.
+//! - Without an answer a request is asked again, first after a second, then after twice as long each time, up to a
+//!   minute, or after the time that a refused gives. Resume, leave, pull, status and acknowledge may be repeated
+//!   freely. A join whose answer was lost may leave a registration behind that nobody uses; policy ends it (removed 4,
+//!   or 7).
 //!
 //! # Deliveries in any order
 //!
@@ -36,8 +38,8 @@
 //!
 //! - A rekey of an epoch that is not newer than the newest held is acked with that one and otherwise ignored.
 //! - Epochs may be skipped: a delivery is complete in itself, or the member finds that it is not and pulls.
-//! - An activate of an epoch that the member holds is obeyed unless a newer one is active already; of one that it does not hold,
-//!   nacked with 1, and the member pulls.
+//! - An activate of an epoch that the member holds is obeyed unless a newer one is active already; of one that it does
+//!   not hold, nacked with 1, and the member pulls.
 //! - Of several pulls at once, one is enough: while one is under way, a member sends no second one for the same group.
 //!
 //! # A group, as the gateway sees it
@@ -59,13 +61,13 @@
 //!                                                            is never activated by itself
 //! ```
 //!
-//! Nothing is sent before it is on record: an epoch that a member has seen survives the gateway. After a restart no epoch is in
-//! flight: the newest on record counts as active, and members resume.
+//! Nothing is sent before it is on record: an epoch that a member has seen survives the gateway. After a restart no
+//! epoch is in flight: the newest on record counts as active, and members resume.
 //!
 //! # Timing
 //!
-//! Senders and receivers follow different clocks (RFC 9838 section 4.4.3.1.1). Epoch e is *received* when its tag was confirmed; the
-//! delays are those of e's header.
+//! Senders and receivers follow different clocks (RFC 9838 section 4.4.3.1.1). Epoch e is *received* when its tag was
+//! confirmed; the delays are those of e's header.
 //!
 //! | who | when | does |
 //! | --- | --- | --- |
@@ -74,10 +76,11 @@
 //! | all | that same moment | begin the retirement delay of all epochs before e |
 //! | all | retirement delay later | erase the roots and all exported keys of those epochs |
 //!
-//! An epoch that comes in a path (granted, path, key-set) and equals the path's active epoch is active at once; otherwise it is
-//! received like any other. A member that joined while its first epoch is not yet active receives what others
-//! send from the activation on: it never held the epoch before. When e and then e' are received before e is active, only e' becomes
-//! active; e is retired with the ones before. Whether a delay runs on while a member is away is no question: it does.
+//! An epoch that comes in a path (granted, path, key-set) and equals the path's active epoch is active at once;
+//! otherwise it is received like any other. A member that joined while its first epoch is not yet active receives what
+//! others send from the activation on: it never held the epoch before. When e and then e' are received before e is
+//! active, only e' becomes active; e is retired with the ones before. Whether a delay runs on while a member is away is
+//! no question: it does.
 //!
 //! Keys of nodes are not epochs: a member holds them, as [keys](super::keys) says, until a delivery replaces them.
 //!
@@ -92,12 +95,14 @@
 //!
 //! # What goes wrong
 //!
-//! - *A malformed request* is answered by refused 1 (too large: 11), and costs the member that exchange alone. Whoever sends many is closed with 1.
+//! - *A malformed request* is answered by refused 1 (too large: 11), and costs the member that exchange alone. Whoever
+//!   sends many is closed with 1.
 //! - *A malformed response or push* is a faulty gateway: the member closes with 1 and reconnects after a pause.
-//! - *An unknown kind of request* is refused with 1; an unknown kind of push is reset with 1, and the connection goes on: a later
-//!   version may push more.
-//! - *A push without a reply* is repeated, as a newer delivery if there is one; a member that never replies is removed with 4, when
-//!   the policy says so.
-//! - *A header that does not verify* is nacked with 2. Relays and caches are not trusted: only the issuer's signature counts.
+//! - *An unknown kind of request* is refused with 1; an unknown kind of push is reset with 1, and the connection goes
+//!   on: a later version may push more.
+//! - *A push without a reply* is repeated, as a newer delivery if there is one; a member that never replies is removed
+//!   with 4, when the policy says so.
+//! - *A header that does not verify* is nacked with 2. Relays and caches are not trusted: only the issuer's signature
+//!   counts.
 //! - *Too much at once*: refused 128 with a time; connections beyond a bound are not accepted (3); handshakes
 //!   that pile up have to prove their address first (QUIC Retry).

@@ -1,7 +1,7 @@
 //! From a grant to an exported key, byte for byte.
 //!
-//! `||` is concatenation, quoted strings are ASCII, integers big-endian. [`crate::crypto`] says why this is sound; here is what a member
-//! computes. All keys are 32 bytes.
+//! `||` is concatenation, quoted strings are ASCII, integers big-endian. [`crate::crypto`] says why this is sound; here
+//! is what a member computes. All keys are 32 bytes.
 //!
 //! # Building blocks of suite 1
 //!
@@ -15,10 +15,10 @@
 //!
 //! # The tree
 //!
-//! Nodes are `(level, index)`; leaves are at level 0, the parent of `(l, i)` is `(l + 1, i / 4)`, rounded down. The root is at
-//! `(height, 0)`, height at least 1. A tree that grows gets a new root above the old one and renumbers nothing.
-//! A key is named `[[level, index], generation, step]`: a node's keys of different generations are independent, and each
-//! step is made from the one before by a one-way function:
+//! Nodes are `(level, index)`; leaves are at level 0, the parent of `(l, i)` is `(l + 1, i / 4)`, rounded down. The
+//! root is at `(height, 0)`, height at least 1. A tree that grows gets a new root above the old one and renumbers
+//! nothing. A key is named `[[level, index], generation, step]`: a node's keys of different generations are
+//! independent, and each step is made from the one before by a one-way function:
 //!
 //! ```text
 //! key at step s + 1 = CBC(key at step s, "WCratchet-step-1" || "WCratchet-step-2")
@@ -37,36 +37,33 @@
 //! leaf key   : KW(kek, leaf key) is the granted's wrapped key
 //! ```
 //!
-//! The transcript's items are encoded as in the granted: `suite` and `member` unsigned integers, `group id` 16 bytes, `leaf` a key-ref,
-//! the points 65 bytes each. An unwrapping that fails means a faulty grant: the member drops it and joins again.
-//! The member keeps the issuer's signing key with the registration: it verifies every later header.
+//! The transcript's items are encoded as in the granted: `suite` and `member` unsigned integers, `group id` 16 bytes,
+//! `leaf` a key-ref, the points 65 bytes each. An unwrapping that fails means a faulty grant: the member drops it and
+//! joins again. The member keeps the issuer's signing key with the registration: it verifies every later header.
 //!
 //! # Opening a delivery
 //!
-//! A rekey, path, granted or key-set brings edges and a header. The member holds, for each node on its path, at most one key by name
-//! (its leaf's always), and opens the edges in the order in which they stand:
+//! A rekey, path, granted or key-set brings edges and a header. The member holds at most one key, by name, of each node
+//! on its path (its leaf's always), and opens the edges in the order in which they stand:
 //!
 //! ```text
 //! for each edge:
-//!   skip it, unless the child's node is on the member's path and it holds a key of that node
-//!            of the same generation, at the child's step or an earlier one
-//!   kek    = that key, ratcheted to the child's step
+//!   skip it, unless the member holds a key of the child's node, of the same generation,
+//!            at the child's step or an earlier one
+//!   kek    = that key, ratcheted to the child's step; hold it in its place
 //!   parent = KW's inverse under kek; when it fails, skip the edge
-//!   hold the parent's key by the name in the edge, in place of an older generation's
-//!            or of the same generation at a later step
+//!   hold parent by the name in the edge, unless a key of that node is held already
+//!            that is of the same generation at a later step, or of a later generation
+//! root = the key held of node (root's level, 0), if it is of the root's generation,
+//!        at the root's step or an earlier one: ratcheted to the root's step; hold it in its place
 //! ```
 //!
-//! A held key is not replaced by its ratcheted self: an edge may have been made at an earlier step than the newest, and
-//! holding the earliest step known opens them all. No edge asks for more than 128 steps. Then
+//! where "root" is the header's key-ref. Without such a key the member needs its path: it nacks with 1, and pulls. No
+//! edge and no header asks for more than 128 steps. Ratcheting in place is safe, as edges wrap under a node's current key
+//! only, and wanted: what was exported from an earlier step cannot be computed from a later one.
 //!
-//! ```text
-//! root = the key held of node (root's level, 0), of the root's generation and at the root's step or an earlier one,
-//!        ratcheted to the root's step
-//! ```
-//!
-//! where "root" is the header's key-ref. Without such a key the member needs its path: it nacks with 1, and pulls. A join changes
-//! nothing for those who are members already but steps, so such a rekey has no edges (one, where the tree grew), and the header's
-//! step says how far to ratchet.
+//! A join changes nothing but steps for those who are members already, so its rekey has no edges for them (one, where
+//! the tree grew): the header's step says how far to ratchet.
 //!
 //! # Verifying an epoch
 //!
@@ -82,10 +79,10 @@
 //! tag              = CMAC(confirmation key, prefix)
 //! ```
 //!
-//! The member checks, in this order: the form; that group and suite are those of the registration; that kid and signature are the issuer's;
-//! that the epoch is newer than the newest it holds; after opening, that the tag is right (in constant time). Only then
-//! does it keep keys from the delivery, hold the epoch, and acknowledge it. A delivery that fails changes nothing.
-//! Edges are not signed: a changed one fails KW or the tag.
+//! The member checks, in this order: the form; that group and suite are those of the registration; that kid and
+//! signature are the issuer's; that the epoch is newer than the newest it holds; after opening, that the tag is right
+//! (in constant time). Only then does it keep keys from the delivery, hold the epoch, and acknowledge it. A delivery
+//! that fails changes nothing. Edges are not signed: a changed one fails KW or the tag.
 //!
 //! # Secret and exported keys
 //!
@@ -95,8 +92,8 @@
 //! info         = CBOR ["wardcast/1 export", label (text), context (bytes), length (unsigned)]
 //! ```
 //!
-//! `length` is 1 to 8160. Applications choose labels; keys under different labels, contexts or lengths are independent. For
-//! SRTP with AES-128, for example, 30 bytes are the master key and the salt.
+//! `length` is 1 to 8160. Applications choose labels; keys under different labels, contexts or lengths are independent.
+//! For SRTP with AES-128, for example, 30 bytes are the master key and the salt.
 //!
 //! # Security parameter index
 //!
@@ -109,12 +106,13 @@
 //!
 //! # Sender identifiers
 //!
-//! Members that send get identifiers that no other member has, nor had, in the header's sender space: they put them into the
-//! nonces of counter-mode traffic (RFC 9838 section 2.5.1). When a header names another sender space than that of the member's
-//! identifiers, the member pulls to get new ones before it sends with that epoch. Within a sender space an identifier is
-//! never given twice, and a new sender space always comes with a new epoch.
+//! Members that send get identifiers that no other member has, nor had, in the header's sender space: they put them
+//! into the nonces of counter-mode traffic (RFC 9838 section 2.5.1). When a header names another sender space than that
+//! of the member's identifiers, the member pulls to get new ones before it sends with that epoch. Within a sender space
+//! an identifier is never given twice, and a new sender space always comes with a new epoch.
 //!
 //! # Known answers
 //!
 //! `tests/vectors/suite1.json`: every computation above. `tests/vectors/wire.json`: transcript, key identifier, SPI,
-//! the header with its prefix. `tests/vectors/member.json`: one member's deliveries from the grant on, with the secrets they give.
+//! the header with its prefix. `tests/vectors/member.json`: one member's deliveries from the grant on, with the secrets
+//! they give.

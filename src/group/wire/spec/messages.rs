@@ -94,8 +94,8 @@
 //!   5: uint .size 4,          ; retirement delay, ms
 //!   6: uint .size 4,          ; sender space
 //!   7: uint,                  ; members
-//!   * (8..22) => any,         ; of later versions: signed, and passed over
-//!   23: bytes .size 16        ; confirmation tag; always the last entry
+//!   23: bytes .size 16,       ; confirmation tag: always the last entry
+//!   more                      ; with keys 8 to 22: signed, and passed over
 //! }
 //!
 //! edge = [
@@ -145,8 +145,8 @@
 //! | removed | the registration is over; erase its keys | ack |
 //! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
 //!
-//! An ack names the newest epoch whose root the member has confirmed, which may be newer than the one pushed; 0 for none. It counts for
-//! all epochs up to that. A nack gives a reason and the same number.
+//! An ack names the newest epoch whose root the member has confirmed, which may be newer than the one pushed; 0 for
+//! none. It counts for all epochs up to that. A nack gives a reason and the same number.
 //!
 //! # Reasons
 //!
@@ -168,7 +168,8 @@
 //! | 130 | the token is not usable now | ask again after the time given; keep the keys it holds |
 //! | 131 | the store is not usable now | ask again after the time given; keep the keys it holds |
 //!
-//! Up to 127 asking again changes nothing by itself; from 128 on the cause passes. The same holds for numbers that are not listed.
+//! Up to 127 asking again changes nothing by itself; from 128 on the cause passes. The same holds for numbers that are
+//! not listed.
 //!
 //! | removed | because |
 //! | --- | --- |
