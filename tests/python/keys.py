@@ -124,7 +124,8 @@ def parse_header(data: bytes, signing: bytes) -> Header:
         raise BadHeader(str(error)) from error
     if len(tag) != 16 or not payload.endswith(b"\x17\x50" + tag):
         raise BadHeader("the tag is not the last entry")
-    message = Sign1Message.decode(data)
+    # From its parts: pycose's own decode expects lists where newer versions of cbor2 give tuples.
+    message = Sign1Message.from_cose_obj([protected, {}, payload, signature], True)
     message.external_aad = HEADER_AAD
     message.key = EC2Key(crv=P256, x=signing[1:33], y=signing[33:])
     if not message.verify_signature():

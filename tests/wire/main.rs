@@ -4,5 +4,6 @@
 
 mod golden;
 mod hostile;
+mod member;
 mod random;
 mod samples;

@@ -61,8 +61,10 @@
 //!                                                            is never activated by itself
 //! ```
 //!
-//! Nothing is sent before it is on record: an epoch that a member has seen survives the gateway. After a restart no
-//! epoch is in flight: the newest on record counts as active, and members resume.
+//! An ordinary change waits until the epoch before it is active; an urgent eviction does not, and takes along what was
+//! not delivered yet. Nothing is sent before it is on record: an epoch that a member has seen survives the gateway.
+//! After a restart no epoch is in flight: the newest on record counts as active, and members resume. Its header is sealed
+//! again, so the same epoch may come with another signature; everything else of it is the same.
 //!
 //! # Timing
 //!
@@ -72,15 +74,17 @@
 //! | who | when | does |
 //! | --- | --- | --- |
 //! | receivers | e is received | accept traffic of e beside that of the epochs before |
-//! | senders | activate(e), or activation delay after e was received, whichever is first | send with e, and never again with an earlier one |
+//! | senders | activate(e), or activation delay after e was received | send with e, and never again with an earlier one |
 //! | all | that same moment | begin the retirement delay of all epochs before e |
 //! | all | retirement delay later | erase the roots and all exported keys of those epochs |
 //!
 //! An epoch that comes in a path (granted, path, key-set) and equals the path's active epoch is active at once;
 //! otherwise it is received like any other. A member that joined while its first epoch is not yet active receives what
 //! others send from the activation on: it never held the epoch before. When e and then e' are received before e is
-//! active, only e' becomes active; e is retired with the ones before. Whether a delay runs on while a member is away is
-//! no question: it does.
+//! active, only e' becomes active, and e is retired with the ones before: the delay counts from e', but ends at the
+//! latest twice the delay after e was received, so that epochs which keep coming cannot put it off for ever. Delays run
+//! on while a member is away. A member holds [`MAX_HELD_EPOCHS`](crate::group::limits::MAX_HELD_EPOCHS) epochs (3) at
+//! most: beyond that the oldest go, the active one excepted.
 //!
 //! Keys of nodes are not epochs: a member holds them, as [keys](super::keys) says, until a delivery replaces them.
 //!
