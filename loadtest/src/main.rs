@@ -1,3 +1,67 @@
-//! Load generator for Wardcast.
+//! Load generator for Wardcast: runs a gateway in a process of its own, puts real members on it, and measures.
 
-fn main() {}
+mod bare;
+mod distribution;
+mod report;
+mod site;
+mod usage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What ends a run early: it is told to a person, who is the only one to act on it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Loads a Wardcast gateway and reports what that costs.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Subcommand)]
+enum Scenario {
+    /// Measures quinn alone: what any gateway over QUIC pays.
+    Bare {
+        #[command(flatten)]
+        extent: bare::Extent,
+        /// Bytes of each push.
+        #[arg(long, default_value_t = 400)]
+        bytes: usize,
+        /// Print one JSON object instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// The process that the gateway is compared with; started by the other scenarios.
+    #[command(hide = true)]
+    BareServer {
+        /// Where its certificates are.
+        directory: PathBuf,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().scenario {
+        Scenario::Bare {
+            extent,
+            bytes,
+            json,
+        } => run_bare(extent, bytes, json).await,
+        Scenario::BareServer { directory } => bare::server::serve(&directory).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("loadtest: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run_bare(extent: bare::Extent, bytes: usize, json: bool) -> Result<(), Failure> {
+    let site = site::Site::make(extent.members as usize)?;
+    report::print(&bare::measure(&site, extent, bytes).await?, json)
+}

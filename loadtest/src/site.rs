@@ -1,0 +1,56 @@
+//! What a run needs before anything is started: a throw-away authority, and certificates for all who take part.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+use wardcast::pki::{Authority, Request};
+use wardcast::tls::{Credentials, Trust};
+
+use crate::Failure;
+
+/// A folder that is gone when the run ends, and who is trusted in it.
+pub(crate) struct Site {
+    folder: TempDir,
+    trust: Trust,
+    members: Vec<Credentials>,
+}
+
+impl Site {
+    /// Makes the authority, the servers' certificate and one for each of `members`.
+    pub(crate) fn make(members: usize) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new()
+            .prefix("wardcast-load-")
+            .tempdir()?;
+        let authority = Authority::create(folder.path(), "load test", 1)?;
+        let server = Request::server("gateway")
+            .host("localhost")
+            .host("127.0.0.1");
+        authority
+            .issue(&server)?
+            .write(&folder.path().join("server"))?;
+        let members = (0..members).map(|number| {
+            let issued = authority.issue(&Request::client(format!("member-{number}")))?;
+            Ok(Credentials::new(issued.chain(), issued.key()))
+        });
+        Ok(Site {
+            trust: Trust::new([authority.certificate().clone()], Vec::new())?,
+            members: members.collect::<Result<_, Failure>>()?,
+            folder,
+        })
+    }
+
+    /// Where the files are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whom members trust.
+    pub(crate) fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The members' certificates, one each.
+    pub(crate) fn members(&self) -> &[Credentials] {
+        &self.members
+    }
+}
