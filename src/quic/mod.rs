@@ -1,1 +1,40 @@
 //! The QUIC front end: mutual TLS, identity, requests and deliveries.
+//!
+//! One task a connection: it takes the requests that the member opens and the pushes that its outbox holds, each
+//! carried on a stream of its own. A handshake is never awaited where connections are accepted; when handshakes
+//! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2).
+
+mod connection;
+mod listener;
+mod push;
+mod request;
+
+pub use listener::{BindError, Listener};
+
+use std::time::Duration;
+
+/// Bounds of the front end that operators set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: usize,
+    /// Connections at a time of one identity.
+    pub connections_per_identity: usize,
+    /// Handshakes at a time; from half of it on, clients must prove their address first.
+    pub handshakes: usize,
+}
+
+/// Requests of one connection at a time; QUIC's stream limit holds the peer to it.
+const MAX_REQUESTS: u32 = 16;
+/// Registrations that one connection may carry.
+const MAX_REGISTRATIONS: usize = 64;
+/// How long a client may take for its handshake.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a client may take to send a request once it has opened the stream.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a member may take to answer a push; a path is pushed after that, for as long as the connection lives.
+const PUSH_DEADLINE: Duration = Duration::from_secs(10);
+/// How long to wait before a push that failed is followed by a path.
+const PUSH_RETRY: Duration = Duration::from_secs(1);
+/// A connection that is silent for this long is lost; members keep theirs alive well within it.
+const IDLE: Duration = Duration::from_secs(30);

@@ -12,6 +12,7 @@ fn rekey(epoch: u64) -> Arc<Rekey> {
         epoch: Epoch(epoch),
         previous: Epoch(epoch - 1),
         header: Bytes::new(),
+        head: Bytes::new(),
         chunks: Vec::new(),
     })
 }

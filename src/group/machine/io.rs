@@ -175,6 +175,8 @@ pub struct Rekey {
     pub previous: Epoch,
     /// The signed header.
     pub header: Bytes,
+    /// The push message up to its edges, the same for all: [`rekey_head`](crate::group::wire::rekey_head).
+    pub head: Bytes,
     /// Sorted and disjoint; a leaf in none needs the header alone.
     pub chunks: Vec<Chunk>,
 }

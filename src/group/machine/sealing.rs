@@ -14,7 +14,7 @@ use crate::group::index;
 use crate::group::limits::WRAPS_PER_JOB;
 use crate::group::operations::{Operation, Priority};
 use crate::group::planner::PlannedEdge;
-use crate::group::wire::key_id;
+use crate::group::wire::{key_id, rekey_head};
 
 /// A confirmation tag and a signature.
 type Seal = ([u8; 16], [u8; 64]);
@@ -222,6 +222,7 @@ impl GroupMachine {
                 group: content.group,
                 epoch: making.epoch,
                 previous: self.epochs.delivered(),
+                head: rekey_head(content.group, &header),
                 header,
                 chunks: chunks(self.state.tree(), &making.made),
             })));

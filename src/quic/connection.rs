@@ -1,0 +1,104 @@
+//! One connection in service.
+
+use std::sync::Arc;
+
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::time::timeout;
+
+use super::listener::{Front, Place};
+use super::push::{push, say_goodbye};
+use super::request::answer;
+use super::{MAX_REGISTRATIONS, REQUEST_DEADLINE};
+use crate::engine::Outbox;
+use crate::group::limits::MAX_REQUEST;
+use crate::group::wire::{CloseCode, Message, Refusal, RefusalCode, Request, Response};
+
+/// What the tasks of one connection share.
+pub(super) struct Served {
+    pub(super) front: Arc<Front>,
+    pub(super) connection: Connection,
+    pub(super) place: Place,
+    pub(super) outbox: Arc<Outbox>,
+}
+
+impl Served {
+    pub(super) fn new(front: Arc<Front>, connection: Connection, place: Place) -> Arc<Self> {
+        Arc::new(Self {
+            front,
+            connection,
+            place,
+            outbox: Outbox::new(),
+        })
+    }
+
+    /// Serves until the connection is over. Its members are absent from then on, not gone.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut draining = self.front.draining.subscribe();
+        loop {
+            tokio::select! {
+                opened = self.connection.accept_bi() => match opened {
+                    Ok((send, receive)) => drop(tokio::spawn(request(self.clone(), send, receive))),
+                    Err(error) => {
+                        tracing::debug!(identity = %self.place.identity, %error, "connection over");
+                        break;
+                    }
+                },
+                Some(delivery) = self.outbox.next() => drop(tokio::spawn(push(self.clone(), delivery))),
+                _ = draining.changed() => {
+                    let retry_after_ms = draining.borrow().unwrap_or_default();
+                    say_goodbye(&self.connection, retry_after_ms).await;
+                    let code = CloseCode::Draining;
+                    self.connection.close(code.number().into(), code.text().as_bytes());
+                    break;
+                }
+            }
+        }
+        self.outbox.close();
+        self.front.engine.detached(&self.outbox).await;
+    }
+}
+
+/// Reads one request and writes its answer.
+async fn request(served: Arc<Served>, mut send: SendStream, mut receive: RecvStream) {
+    let response = match timeout(REQUEST_DEADLINE, receive.read_to_end(MAX_REQUEST)).await {
+        Ok(Ok(bytes)) => match Request::from_bytes(&bytes) {
+            Ok(request) => respond(&served, request).await,
+            Err(error) => refused(Refusal::because(RefusalCode::Malformed, error.to_string())),
+        },
+        Ok(Err(quinn::ReadToEndError::TooLong)) => refused(Refusal::new(RefusalCode::TooLarge)),
+        Ok(Err(quinn::ReadToEndError::Read(_))) => return,
+        Err(_) => {
+            let _ = receive.stop(CloseCode::Timeout.number().into());
+            refused(Refusal::because(
+                RefusalCode::Malformed,
+                "the request was not finished in time",
+            ))
+        }
+    };
+    // A peer that went away meanwhile needs no answer.
+    if send.write_all(&response.to_bytes()).await.is_ok() {
+        let _ = send.finish();
+    }
+}
+
+async fn respond(served: &Served, request: Request) -> Response {
+    let registers = matches!(request, Request::Join(_) | Request::Resume(_));
+    if registers && served.outbox.len() >= MAX_REGISTRATIONS {
+        let why = "this connection carries as many registrations as it may; open another one";
+        return refused(Refusal::because(RefusalCode::TooManyRegistrations, why));
+    }
+    answer(
+        &served.front.engine,
+        &served.place.identity,
+        &served.outbox,
+        request,
+    )
+    .await
+    .unwrap_or_else(refused)
+}
+
+fn refused(refusal: Refusal) -> Response {
+    metrics::counter!("wardcast_refusals_total", "code" => refusal.code.number().to_string())
+        .increment(1);
+    Response::Refused(refusal)
+}

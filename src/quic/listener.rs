@@ -1,0 +1,228 @@
+//! Accepts connections, within bounds, and ends them in good order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::{Endpoint, Incoming, ServerConfig, TransportConfig, VarInt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+
+use super::connection::Served;
+use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS};
+use crate::engine::Handle;
+use crate::group::ids::Identity;
+use crate::group::limits::MAX_REQUEST;
+use crate::group::wire::CloseCode;
+use crate::tls;
+
+/// Why the listener could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The address cannot be bound.
+    #[error("cannot listen on {address} (UDP): {source}; is another gateway running there?")]
+    Address {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The TLS configuration does not serve QUIC.
+    #[error("the TLS configuration does not serve QUIC: {0}")]
+    Tls(#[from] NoInitialCipherSuite),
+}
+
+/// A bound endpoint.
+pub struct Listener {
+    endpoint: Endpoint,
+    front: Arc<Front>,
+}
+
+/// What all connections share.
+pub(super) struct Front {
+    pub(super) engine: Handle,
+    limits: Limits,
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    identities: DashMap<Arc<Identity>, usize>,
+    /// When set: how long members are told to wait before they come back, in milliseconds.
+    pub(super) draining: watch::Sender<Option<u64>>,
+}
+
+/// The place of one connection among its identity's; given back when dropped.
+pub(super) struct Place {
+    front: Arc<Front>,
+    pub(super) identity: Arc<Identity>,
+    _connection: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let identities = &self.front.identities;
+        identities.remove_if_mut(&self.identity, |_, count| {
+            *count -= 1;
+            *count == 0
+        });
+    }
+}
+
+impl Listener {
+    /// Binds the address; nothing is accepted before [`run`](Self::run).
+    pub fn bind(
+        address: SocketAddr,
+        tls: rustls::ServerConfig,
+        limits: Limits,
+        engine: Handle,
+    ) -> Result<Self, BindError> {
+        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+        config.transport_config(Arc::new(transport()));
+        config.max_incoming(limits.handshakes);
+        let endpoint = Endpoint::server(config, address)
+            .map_err(|source| BindError::Address { address, source })?;
+        let front = Front {
+            engine,
+            limits,
+            connections: Arc::new(Semaphore::new(limits.connections)),
+            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            identities: DashMap::new(),
+            draining: watch::Sender::new(None),
+        };
+        Ok(Self {
+            endpoint,
+            front: Arc::new(front),
+        })
+    }
+
+    /// The bound address, with the port that was chosen.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Accepts connections until [`drain`](Self::drain).
+    pub async fn run(&self) {
+        let mut draining = self.front.draining.subscribe();
+        loop {
+            tokio::select! {
+                incoming = self.endpoint.accept() => match incoming {
+                    Some(incoming) => self.incoming(incoming),
+                    None => return,
+                },
+                _ = draining.changed() => return,
+            }
+        }
+    }
+
+    /// Tells all members to come back after a time, closes their connections, and waits for their end.
+    pub async fn drain(&self, retry_after_ms: u64) {
+        self.front.draining.send_replace(Some(retry_after_ms));
+        let all = u32::try_from(self.front.limits.connections).unwrap_or(u32::MAX);
+        // All permits are back once the last connection has ended.
+        let _ = self.front.connections.acquire_many(all).await;
+        let code = VarInt::from(CloseCode::Draining.number());
+        self.endpoint
+            .close(code, CloseCode::Draining.text().as_bytes());
+        self.endpoint.wait_idle().await;
+    }
+
+    fn incoming(&self, incoming: Incoming) {
+        let front = &self.front;
+        let Ok(connection) = front.connections.clone().try_acquire_owned() else {
+            metrics::counter!("wardcast_handshakes_refused_total", "reason" => "connections")
+                .increment(1);
+            return incoming.refuse();
+        };
+        let crowded = front.handshakes.available_permits() * 2 < front.limits.handshakes;
+        if crowded && incoming.may_retry() {
+            metrics::counter!("wardcast_handshakes_retried_total").increment(1);
+            // It fails only for an address that has proven itself already, which may_retry excludes.
+            let _ = incoming.retry();
+            return;
+        }
+        let Ok(handshake) = front.handshakes.clone().try_acquire_owned() else {
+            metrics::counter!("wardcast_handshakes_refused_total", "reason" => "handshakes")
+                .increment(1);
+            return incoming.refuse();
+        };
+        tokio::spawn(serve(front.clone(), incoming, connection, handshake));
+    }
+}
+
+/// One connection, from its handshake to its end.
+async fn serve(
+    front: Arc<Front>,
+    incoming: Incoming,
+    permit: OwnedSemaphorePermit,
+    handshake: OwnedSemaphorePermit,
+) {
+    let address = incoming.remote_address();
+    let connection = match timeout(HANDSHAKE_DEADLINE, incoming.into_future()).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "handshake failed");
+            metrics::counter!("wardcast_handshakes_failed_total").increment(1);
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%address, "handshake took too long");
+            metrics::counter!("wardcast_handshakes_failed_total").increment(1);
+            return;
+        }
+    };
+    drop(handshake);
+    let close = |code: CloseCode| connection.close(code.number().into(), code.text().as_bytes());
+    let identity = match identity(&connection) {
+        Ok(identity) => Arc::new(identity),
+        Err(error) => {
+            tracing::info!(%address, %error, "connection refused");
+            return close(CloseCode::NotAuthenticated);
+        }
+    };
+    let Some(place) = place(&front, identity, permit) else {
+        tracing::info!(%address, "connection refused: its identity has too many");
+        return close(CloseCode::Overloaded);
+    };
+    Served::new(front, connection, place).run().await;
+}
+
+fn identity(connection: &quinn::Connection) -> Result<Identity, tls::IdentityError> {
+    let chain = connection
+        .peer_identity()
+        .ok_or(tls::IdentityError::NoName)?;
+    let chain = chain.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>();
+    let chain = chain.map_err(|_| tls::IdentityError::Malformed)?;
+    tls::identity(chain.first().ok_or(tls::IdentityError::NoName)?)
+}
+
+/// A place for one more connection of this identity, if it may have one.
+fn place(
+    front: &Arc<Front>,
+    identity: Arc<Identity>,
+    permit: OwnedSemaphorePermit,
+) -> Option<Place> {
+    let mut count = front.identities.entry(identity.clone()).or_insert(0);
+    if *count >= front.limits.connections_per_identity {
+        return None;
+    }
+    *count += 1;
+    drop(count);
+    Some(Place {
+        front: front.clone(),
+        identity,
+        _connection: permit,
+    })
+}
+
+/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them.
+fn transport() -> TransportConfig {
+    let request = MAX_REQUEST as u32 + 1;
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(MAX_REQUESTS.into())
+        .max_concurrent_uni_streams(0_u32.into())
+        .stream_receive_window(request.into())
+        .receive_window((request * MAX_REQUESTS).into())
+        .datagram_receive_buffer_size(None)
+        .max_idle_timeout(IDLE.try_into().ok());
+    transport
+}
