@@ -174,7 +174,7 @@ fn check_admin(admin: &Admin, report: &mut dyn FnMut(&str, String)) {
         report("admin.operators", why.into());
     }
     if admin.address.is_none() && !admin.operators.is_empty() {
-        let why = "not set, so the interface is off and admin.operators has no meaning; set it, such as \"127.0.0.1:4718\"";
+        let why = "not set, so the interface is off and admin.operators has no meaning; set it, such as \"127.0.0.1:7444\"";
         report("admin.address", why.into());
     }
     for (index, operator) in admin.operators.iter().enumerate() {

@@ -219,7 +219,7 @@ pub struct Log {
 impl Default for Listen {
     fn default() -> Self {
         Listen {
-            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 4717)),
+            address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
             idle_timeout_s: 60,
             drain_s: 10,
         }
