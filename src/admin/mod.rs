@@ -1,1 +1,47 @@
-//! The HTTPS admin interface: groups and members, over mutual TLS.
+//! The operators' interface: JSON over HTTPS with mutual TLS, on a port of its own.
+//!
+//! | request | does | answers |
+//! | --- | --- | --- |
+//! | `GET /v1/groups?after=NAME&limit=N` | lists groups, by name | [`api::GroupView`]s without policy |
+//! | `POST /v1/groups` [`api::CreateGroup`] | creates a group | 201, [`api::GroupView`] |
+//! | `GET /v1/groups/NAME` | shows one | [`api::GroupView`] |
+//! | `DELETE /v1/groups/NAME` | destroys it | 204 |
+//! | `PUT /v1/groups/NAME/policy` policy | replaces its policy | [`api::GroupView`] |
+//! | `POST /v1/groups/NAME/rotate` | gives it a new key with the next batch | 202 |
+//! | `GET /v1/groups/NAME/members?after=N&limit=N` | lists members, by number | [`api::MemberView`]s |
+//! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
+//!
+//! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
+//! differs from the configured default. Whatever fails answers [`api::Failure`].
+//!
+//! Who may do this is a list of identities; a certificate of the same authority that is not on it is told so, with 403.
+//! Every change is logged with the operator's identity. Browsers are no clients: a request that names an `Origin` is refused,
+//! so that no page can use a certificate that an operator's browser holds.
+
+pub mod api;
+mod error;
+mod policy;
+mod routes;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+
+use crate::group::ids::Identity;
+use crate::group::policy::GroupPolicy;
+use crate::tls::{Credentials, Trust};
+
+pub use server::{AdminServer, StartError};
+
+/// What the admin interface needs to know.
+pub struct Options {
+    /// The gateway's certificate.
+    pub credentials: Credentials,
+    /// Who issues the operators' certificates.
+    pub trust: Trust,
+    /// The operators, as their certificates name them.
+    pub operators: HashSet<Identity>,
+    /// The policy of groups that are created without one of their own.
+    pub default_policy: GroupPolicy,
+}

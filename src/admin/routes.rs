@@ -1,0 +1,226 @@
+//! Paths and what they do: each asks the engine and answers in JSON.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::http::{StatusCode, header::ORIGIN};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView};
+use super::policy;
+use crate::engine::{Handle, MAX_PAGE};
+use crate::group::ids::{Identity, MemberId};
+use crate::group::limits::MAX_GROUP_NAME;
+use crate::group::policy::GroupPolicy;
+
+/// The longest request body, in bytes.
+const MAX_BODY: usize = 1024 * 1024;
+/// Members that one request evicts.
+const MAX_EVICTED: usize = 50_000;
+
+/// What all requests share.
+pub(super) struct Shared {
+    pub(super) engine: Handle,
+    pub(super) operators: HashSet<Identity>,
+    pub(super) default_policy: GroupPolicy,
+}
+
+type Site = State<Arc<Shared>>;
+type Body = Result<Bytes, BytesRejection>;
+
+/// Who asks, from the connection's certificate; `None` if that names nobody.
+#[derive(Clone)]
+pub(super) struct Caller(pub(super) Option<Arc<Identity>>);
+
+/// The whole interface; each connection adds its [`Caller`].
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/groups", get(list).post(create))
+        .route("/v1/groups/{name}", get(show).delete(destroy))
+        .route("/v1/groups/{name}/policy", put(set_policy))
+        .route("/v1/groups/{name}/rotate", post(rotate))
+        .route("/v1/groups/{name}/members", get(members))
+        .route("/v1/groups/{name}/evict", post(evict))
+        .fallback(|| async { Failure::new(FailureCode::NotFound, "there is no such path") })
+        .method_not_allowed_fallback(|| async {
+            let why = "this path does not know that method";
+            Failure::new(FailureCode::BadMethod, why)
+        })
+        .layer(middleware::from_fn_with_state(shared.clone(), authorize))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(shared)
+}
+
+/// Lets operators through, and logs what they change.
+async fn authorize(
+    State(shared): Site,
+    Extension(Caller(caller)): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(caller) = caller else {
+        let why =
+            "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name";
+        return Failure::new(FailureCode::NotOperator, why).into_response();
+    };
+    if !shared.operators.contains(&*caller) {
+        tracing::warn!(identity = %caller, "not an operator");
+        let why = format!("{caller} is not an operator: name it in admin.operators");
+        return Failure::new(FailureCode::NotOperator, why).into_response();
+    }
+    if request.headers().contains_key(ORIGIN) {
+        let why = "requests from web pages are not taken";
+        return Failure::new(FailureCode::NotOperator, why).into_response();
+    }
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if !method.is_safe() {
+        let status = response.status().as_u16();
+        tracing::info!(operator = %caller, %method, %path, status, "operated");
+    }
+    response
+}
+
+/// Which part of a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Page<T> {
+    after: Option<T>,
+    limit: Option<usize>,
+}
+
+impl<T> Page<T> {
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE)
+    }
+}
+
+type Wanted<T> = Result<Query<Page<T>>, axum::extract::rejection::QueryRejection>;
+
+fn page<T>(wanted: Wanted<T>) -> Result<Page<T>, Failure> {
+    let Query(page) =
+        wanted.map_err(|why| Failure::new(FailureCode::BadRequest, why.body_text()))?;
+    Ok(page)
+}
+
+async fn list(
+    State(shared): Site,
+    wanted: Wanted<String>,
+) -> Result<Json<Vec<GroupView>>, Failure> {
+    let page = page(wanted)?;
+    let names = shared.engine.groups();
+    let begin = page
+        .after
+        .as_ref()
+        .map_or(0, |after| names.partition_point(|name| name <= after));
+    let mut views = Vec::new();
+    for name in &names[begin..] {
+        if views.len() == page.limit() {
+            break;
+        }
+        match shared.engine.group(name).await.map_err(Failure::from) {
+            Ok(view) => views.push(GroupView::brief(view)),
+            // Destroyed since its name was read.
+            Err(failure) if failure.code == FailureCode::NotFound => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(Json(views))
+}
+
+async fn create(State(shared): Site, body: Body) -> Result<impl IntoResponse, Failure> {
+    let CreateGroup { name, policy } = parse(body)?;
+    let clear = !name.is_empty() && !name.contains(char::is_control);
+    if !clear || name.len() > MAX_GROUP_NAME {
+        let why = format!(
+            "name: must be 1 to {MAX_GROUP_NAME} bytes without control characters, not {name:?}"
+        );
+        return Err(Failure::new(FailureCode::BadRequest, why));
+    }
+    let changes = policy.unwrap_or_else(|| Value::Object(Default::default()));
+    let policy = policy::apply(&shared.default_policy, changes)?;
+    let view = shared.engine.create(&name, policy).await?;
+    Ok((StatusCode::CREATED, Json(GroupView::full(view))))
+}
+
+async fn show(State(shared): Site, Path(name): Path<String>) -> Result<Json<GroupView>, Failure> {
+    Ok(Json(GroupView::full(shared.engine.group(&name).await?)))
+}
+
+async fn destroy(State(shared): Site, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    shared.engine.destroy(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_policy(
+    State(shared): Site,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Json<GroupView>, Failure> {
+    let policy = policy::apply(&shared.default_policy, parse(body)?)?;
+    let view = shared.engine.set_policy(&name, policy).await?;
+    Ok(Json(GroupView::full(view)))
+}
+
+async fn rotate(State(shared): Site, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    shared.engine.rotate(&name).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+async fn members(
+    State(shared): Site,
+    Path(name): Path<String>,
+    wanted: Wanted<MemberId>,
+) -> Result<Json<Vec<MemberView>>, Failure> {
+    let page = page(wanted)?;
+    let members = shared
+        .engine
+        .members(&name, page.after, page.limit())
+        .await?;
+    Ok(Json(members.into_iter().map(MemberView::from).collect()))
+}
+
+async fn evict(
+    State(shared): Site,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<StatusCode, Failure> {
+    let Evict {
+        members,
+        urgent,
+        reason,
+    } = parse(body)?;
+    if members.is_empty() || members.len() > MAX_EVICTED {
+        let why = format!("members: {}; must be 1 to {MAX_EVICTED}", members.len());
+        return Err(Failure::new(FailureCode::BadRequest, why));
+    }
+    shared.engine.evict(&name, members, urgent, reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+    let body = body.map_err(|why| {
+        let code = match why.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => FailureCode::TooLarge,
+            _ => FailureCode::BadRequest,
+        };
+        Failure::new(code, why.body_text())
+    })?;
+    let mut json = serde_json::Deserializer::from_slice(&body);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let why = format!("{}: {}", error.path(), error.inner());
+        Failure::new(FailureCode::BadRequest, why)
+    })?;
+    json.end()
+        .map_err(|error| Failure::new(FailureCode::BadRequest, error.to_string()))?;
+    Ok(value)
+}

@@ -1,0 +1,289 @@
+//! The interface over a real connection: an engine on a real store and a software token behind it.
+
+use std::sync::Arc;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::api::{Failure, FailureCode, GroupView, MemberView};
+use super::*;
+use crate::crypto::EphemeralKey;
+use crate::engine::{self, Handle, Outbox, Parts};
+use crate::group::ids::{MasterId, Role};
+use crate::group::wire::{Grant, Join};
+use crate::hsm::{PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
+use crate::pki::{Authority, Request};
+use crate::store::SqliteStore;
+use crate::tls;
+
+struct Site {
+    engine: Handle,
+    authority: Authority,
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<()>,
+    _folder: tempfile::TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let engine = engine(folder.path()).await;
+        let authority = Authority::new("test").expect("an authority");
+        let gateway = authority
+            .issue(&Request::server("gateway").host("127.0.0.1"))
+            .expect("a certificate");
+        let options = Options {
+            credentials: Credentials::new(gateway.chain(), gateway.key()),
+            trust: trust(&authority),
+            operators: HashSet::from([Identity("cn:olga".into())]),
+            default_policy: GroupPolicy {
+                absence_s: 77,
+                ..GroupPolicy::default()
+            },
+        };
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let server = AdminServer::bind(any, options, engine.clone()).await;
+        let server = server.expect("a free port");
+        let url = format!("https://{}/v1/groups", server.local_addr());
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(server.serve(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            engine,
+            authority,
+            url,
+            stop: Some(stop),
+            served,
+            _folder: folder,
+        }
+    }
+
+    fn client(&self, name: &str) -> Client {
+        let own = self.authority.issue(&Request::client(name));
+        let own = own.expect("a certificate");
+        let credentials = Credentials::new(own.chain(), own.key());
+        let tls = tls::client_config(credentials, &trust(&self.authority), &[b"http/1.1"]);
+        Client::builder()
+            .tls_backend_preconfigured(tls.expect("a TLS configuration"))
+            .build()
+            .expect("a client")
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let request = self
+            .client("olga")
+            .request(method, format!("{}{path}", self.url));
+        send(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    async fn fail(&self, method: Method, path: &str, body: Option<Value>) -> Failure {
+        let (status, answer) = self.ask(method, path, body).await;
+        assert!(status.is_client_error(), "{status}: {answer}");
+        serde_json::from_value(answer).expect("a typed failure")
+    }
+
+    async fn join(&self, name: &str) -> Grant {
+        let join = Join {
+            group: "room 1/a".into(),
+            role: Role::Both,
+            public: EphemeralKey::generate().public(),
+            suites: vec![1],
+        };
+        let identity = Arc::new(Identity(format!("cn:{name}")));
+        self.engine
+            .join(&identity, join, &Outbox::new())
+            .await
+            .expect("a grant")
+    }
+}
+
+async fn engine(folder: &std::path::Path) -> Handle {
+    let pin = folder.join("pin");
+    std::fs::write(&pin, "correct horse").expect("a PIN file");
+    let config = TokenConfig {
+        kind: TokenKind::Soft {
+            path: folder.join("token"),
+        },
+        pin: PinSource::File(pin),
+        master: MasterId(1),
+    };
+    crate::hsm::provision(&config).expect("a token");
+    let opener = crate::hsm::open(&config).expect("the token");
+    let options = PoolOptions {
+        workers: 1,
+        queue: 100,
+    };
+    let parts = Parts {
+        store: Arc::new(SqliteStore::open(folder.join("store")).expect("a store")),
+        token: Arc::new(Pool::start(opener, options).expect("a pool")),
+        master: MasterId(1),
+        shards: 1,
+    };
+    engine::start(parts).await.expect("an engine")
+}
+
+fn trust(authority: &Authority) -> Trust {
+    Trust::new([authority.certificate().clone()], Vec::new()).expect("an authority")
+}
+
+async fn send(request: reqwest::RequestBuilder) -> (StatusCode, Value) {
+    let answer = request.send().await.expect("an answer");
+    let status = answer.status();
+    let body = answer.bytes().await.expect("a body");
+    let body = if body.is_empty() { &b"null"[..] } else { &body };
+    (status, serde_json::from_slice(body).expect("JSON"))
+}
+
+fn room() -> Value {
+    json!({
+        "name": "room 1/a",
+        "policy": {
+            "batch_interval_ms": 5,
+            "admit": [{ "identity": "cn:*", "roles": ["both"] }],
+        },
+    })
+}
+
+const ROOM: &str = "/room%201%2Fa";
+
+#[tokio::test]
+async fn an_operator_runs_a_group_from_its_creation_to_its_end() {
+    let site = Site::start().await;
+    let (status, created) = site.ask(Method::POST, "", Some(room())).await;
+    assert_eq!(status, StatusCode::CREATED);
+    let created: GroupView = serde_json::from_value(created).expect("a group");
+    let policy = created.policy.expect("its policy");
+    assert_eq!((policy.absence_s, policy.batch_interval_ms), (77, 5));
+
+    let grants = [site.join("anna").await, site.join("bert").await];
+    let (_, members) = site
+        .ask(Method::GET, &format!("{ROOM}/members"), None)
+        .await;
+    let members: Vec<MemberView> = serde_json::from_value(members).expect("members");
+    let names: Vec<&str> = members.iter().map(|view| &*view.identity.0).collect();
+    assert_eq!(names, ["cn:anna", "cn:bert"]);
+    let rest = format!("{ROOM}/members?after={}&limit=1", members[0].member);
+    let (_, rest) = site.ask(Method::GET, &rest, None).await;
+    assert_eq!(rest, json!([members[1]]));
+
+    let evict = json!({ "members": [grants[0].member], "urgent": true, "reason": "test" });
+    let (status, _) = site
+        .ask(Method::POST, &format!("{ROOM}/evict"), Some(evict))
+        .await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (status, _) = site
+        .ask(Method::POST, &format!("{ROOM}/rotate"), None)
+        .await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    let changes = json!({ "quorum_percent": 60 });
+    let (status, changed) = site
+        .ask(Method::PUT, &format!("{ROOM}/policy"), Some(changes))
+        .await;
+    assert_eq!(status, StatusCode::OK, "{changed}");
+    assert_eq!(changed["policy"]["quorum_percent"], 60);
+
+    let (_, all) = site.ask(Method::GET, "", None).await;
+    assert_eq!(all[0]["name"], "room 1/a");
+    assert_eq!(all[0]["members"], 1);
+    assert_eq!(all[0].get("policy"), None);
+    let (_, none) = site.ask(Method::GET, "?after=room%201%2Fa", None).await;
+    assert_eq!(none, json!([]));
+    let (status, _) = site.ask(Method::DELETE, ROOM, None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let gone = site.fail(Method::GET, ROOM, None).await;
+    assert_eq!(gone.code, FailureCode::NotFound);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_says_why() {
+    let site = Site::start().await;
+    site.ask(Method::POST, "", Some(room())).await;
+    let bad_policy = json!({ "name": "b", "policy": { "quorum_percent": 0 } });
+    let evict = |members: Value| Some(json!({ "members": members }));
+    let path = format!("{ROOM}/evict");
+    let cases = [
+        (Method::POST, "", Some(room()), FailureCode::Conflict),
+        (Method::POST, "", Some(bad_policy), FailureCode::BadPolicy),
+        (
+            Method::POST,
+            "",
+            Some(json!({ "name": "" })),
+            FailureCode::BadRequest,
+        ),
+        (
+            Method::POST,
+            "",
+            Some(json!({ "nmae": "b" })),
+            FailureCode::BadRequest,
+        ),
+        (Method::POST, "", None, FailureCode::BadRequest),
+        (Method::GET, "?limit=many", None, FailureCode::BadRequest),
+        (Method::GET, "/nowhere", None, FailureCode::NotFound),
+        (Method::GET, "/nowhere/at/all", None, FailureCode::NotFound),
+        (Method::PATCH, ROOM, None, FailureCode::BadMethod),
+        (
+            Method::POST,
+            &path,
+            evict(json!([])),
+            FailureCode::BadRequest,
+        ),
+        (
+            Method::POST,
+            &path,
+            evict(json!([9])),
+            FailureCode::NotFound,
+        ),
+    ];
+    for (method, path, body, code) in cases {
+        let failure = site.fail(method.clone(), path, body).await;
+        assert_eq!(failure.code, code, "{method} {path}: {}", failure.error);
+    }
+    let long = json!({ "name": "x".repeat(2 * 1024 * 1024) });
+    let failure = site.fail(Method::POST, "", Some(long)).await;
+    assert_eq!(failure.code, FailureCode::TooLarge);
+}
+
+#[tokio::test]
+async fn only_operators_are_served_and_no_web_page() {
+    let site = Site::start().await;
+    let (status, failure) = send(site.client("mallory").get(&site.url)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert_eq!(failure["code"], "not_operator");
+    let page = site.client("olga").get(&site.url);
+    let (status, _) = send(page.header("origin", "https://example.org")).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+
+    let stranger = Authority::new("another").expect("an authority");
+    let own = stranger.issue(&Request::client("olga")).expect("issued");
+    let credentials = Credentials::new(own.chain(), own.key());
+    let tls = tls::client_config(credentials, &trust(&site.authority), &[b"http/1.1"]);
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls.expect("a TLS configuration"))
+        .build()
+        .expect("a client");
+    assert!(
+        client.get(&site.url).send().await.is_err(),
+        "another authority's operator"
+    );
+}
+
+#[tokio::test]
+async fn stopping_closes_idle_connections() {
+    let mut site = Site::start().await;
+    let client = site.client("olga");
+    send(client.get(&site.url)).await;
+    drop(site.stop.take());
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(5), site.served);
+    stopped.await.expect("in time").expect("no panic");
+    assert!(
+        client.get(&site.url).send().await.is_err(),
+        "nobody listens"
+    );
+}
