@@ -42,13 +42,8 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
 fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
     let (listen, limits) = (&config.listen, &config.limits);
     let count = |value: u32| value as usize;
+    let per_identity = count(limits.connections_per_identity);
     let bounds = [
-        (
-            "listen.idle_timeout_s",
-            count(listen.idle_timeout_s),
-            5,
-            MAX_TIMEOUT_S,
-        ),
         ("listen.drain_s", count(listen.drain_s), 0, MAX_TIMEOUT_S),
         ("token.workers", config.token.workers, 1, MAX_WORKERS),
         ("token.queue", config.token.queue, 1, MAX_COUNT),
@@ -61,41 +56,16 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
         ),
         (
             "limits.connections_per_identity",
-            count(limits.connections_per_identity),
+            per_identity,
             1,
             MAX_COUNT,
         ),
         ("limits.handshakes", count(limits.handshakes), 1, MAX_COUNT),
-        (
-            "limits.handshakes_before_retry",
-            count(limits.handshakes_before_retry),
-            0,
-            MAX_COUNT,
-        ),
-        (
-            "limits.requests_per_connection",
-            count(limits.requests_per_connection),
-            1,
-            65_536,
-        ),
-        (
-            "limits.groups_per_connection",
-            count(limits.groups_per_connection),
-            1,
-            MAX_COUNT,
-        ),
     ];
     for (key, value, least, most) in bounds {
         if !(least..=most).contains(&value) {
             report(key, format!("{value}; must be from {least} to {most}"));
         }
-    }
-    if limits.handshakes_before_retry > limits.handshakes {
-        let why = format!(
-            "{} is above limits.handshakes = {}, so no client would ever be asked to prove its address; make it smaller",
-            limits.handshakes_before_retry, limits.handshakes
-        );
-        report("limits.handshakes_before_retry", why);
     }
 }
 

@@ -59,8 +59,6 @@ pub struct Config {
 pub struct Listen {
     /// UDP address and port of QUIC.
     pub address: SocketAddr,
-    /// A connection that is silent for this long is closed, in seconds; members keep theirs alive.
-    pub idle_timeout_s: u32,
     /// How long a stopping gateway waits for what is under way, in seconds.
     pub drain_s: u32,
 }
@@ -186,14 +184,8 @@ pub struct Limits {
     pub connections: u32,
     /// Connections at a time with the same identity.
     pub connections_per_identity: u32,
-    /// Handshakes under way at a time, after which clients must prove their address (QUIC Retry).
-    pub handshakes_before_retry: u32,
-    /// Handshakes under way at a time at all.
+    /// Handshakes at a time; from half of it on, clients must prove their address first (QUIC Retry).
     pub handshakes: u32,
-    /// Requests at a time on one connection.
-    pub requests_per_connection: u32,
-    /// Groups that one connection may be in.
-    pub groups_per_connection: u32,
 }
 
 /// How log lines look.
@@ -220,7 +212,6 @@ impl Default for Listen {
     fn default() -> Self {
         Listen {
             address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
-            idle_timeout_s: 60,
             drain_s: 10,
         }
     }
@@ -267,10 +258,7 @@ impl Default for Limits {
         Limits {
             connections: 100_000,
             connections_per_identity: 16,
-            handshakes_before_retry: 256,
-            handshakes: 4_096,
-            requests_per_connection: 32,
-            groups_per_connection: 1_024,
+            handshakes: 1_024,
         }
     }
 }

@@ -244,8 +244,8 @@ fn impossible_combinations_are_refused_all_at_once() {
         ["policy.default.activation_delay_ms"]
     );
     assert_eq!(
-        keys("[limits]\nconnections = 0\nhandshakes = 100"),
-        ["limits.connections", "limits.handshakes_before_retry"]
+        keys("[limits]\nconnections = 0\nhandshakes = 0"),
+        ["limits.connections", "limits.handshakes"]
     );
     assert_eq!(
         keys("[token]\nworkers = 0\n[log]\nlevel = \"wardcast=loud\""),
