@@ -302,8 +302,13 @@ impl<K: KeyOperations> MemberSession<K> {
     ) -> Result<(), SessionError> {
         match self.check(header) {
             Ok(()) => {}
-            // Nothing new but the sender identifiers.
-            Err(SessionError::OldEpoch { got, held }) if got == held => return Ok(()),
+            // Nothing new but the sender identifiers, for the member; a gateway that was restarted knows nothing of
+            // what was acknowledged before.
+            Err(SessionError::OldEpoch { got, held }) if got == held => {
+                self.effects
+                    .push_back(SessionEffect::Acknowledge { epoch: held });
+                return Ok(());
+            }
             Err(error) => return Err(error),
         }
         let epoch = header.header.epoch;

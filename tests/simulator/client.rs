@@ -1,0 +1,283 @@
+//! A member: the production session, and the little that the client library does around it.
+
+use minicbor::Decoder;
+use wardcast::group::edges::Edge;
+use wardcast::group::ids::{Epoch, Identity, KeyRef, MemberId, Role, Time};
+use wardcast::group::operations::PublicKey;
+use wardcast::group::session::{
+    MemberSession, Membership, SessionEffect, SessionError, SessionInput,
+};
+use wardcast::group::wire::{EpochHeader, Grant, ParsedHeader, PathDelivery, RefusalCode};
+
+use crate::gateway::{Push, Request};
+use crate::symbolic::{BAD_PUBLIC_KEY, Symbolic};
+
+/// An unanswered request is asked again after this.
+const PATIENCE: u64 = 4_000;
+/// What was refused is asked again after this.
+const RETRY: u64 = 1_500;
+
+pub(crate) struct Client {
+    pub(crate) identity: Identity,
+    pub(crate) role: Role,
+    number: u16,
+    /// Whether it wants to be in the group.
+    pub(crate) wants: bool,
+    /// The number of its connection, while it has one.
+    pub(crate) connection: Option<u64>,
+    pub(crate) session: Option<MemberSession<Symbolic>>,
+    /// Whether the gateway answered its resume or join on this connection.
+    attached: bool,
+    /// When it asks (again), if it has reason to.
+    ask_at: u64,
+    keys_made: u32,
+    public: PublicKey,
+    /// It handles nothing before this time.
+    pub(crate) frozen_until: u64,
+    /// Whether it makes public keys that are no points.
+    pub(crate) malicious: bool,
+    /// Whether it asks for nothing more.
+    pub(crate) rests: bool,
+    /// Registrations that ended on this connection: a removal can overtake the grant.
+    removed: Vec<MemberId>,
+}
+
+/// What a client did that the world checks.
+pub(crate) enum Did {
+    Ask(Request),
+    Installed(Epoch),
+    SendWith(Epoch),
+}
+
+impl Client {
+    pub(crate) fn new(number: u16, identity: Identity, role: Role) -> Self {
+        Client {
+            identity,
+            role,
+            number,
+            wants: false,
+            connection: None,
+            session: None,
+            attached: false,
+            ask_at: 0,
+            keys_made: 0,
+            public: [0; 65],
+            frozen_until: 0,
+            malicious: false,
+            rests: false,
+            removed: Vec::new(),
+        }
+    }
+
+    pub(crate) fn member(&self) -> Option<MemberId> {
+        self.session
+            .as_ref()
+            .map(|session| session.membership().member)
+    }
+
+    pub(crate) fn connect(&mut self, now: u64, connection: u64) {
+        self.connection = Some(connection);
+        self.attached = false;
+        self.ask_at = now;
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.removed.clear();
+        self.connection = None;
+        self.attached = false;
+    }
+
+    pub(crate) fn next_timeout(&self) -> Option<u64> {
+        let session = self.session.as_ref().and_then(MemberSession::next_timeout);
+        let asks = self.connection.is_some() && self.has_to_ask();
+        let ask = asks.then_some(self.ask_at);
+        let due = session.map(|at| at.0).into_iter().chain(ask).min();
+        due.map(|at| at.max(self.frozen_until))
+    }
+
+    fn has_to_ask(&self) -> bool {
+        if self.rests {
+            return false;
+        }
+        match &self.session {
+            Some(_) => !self.attached || !self.wants,
+            None => self.wants,
+        }
+    }
+
+    pub(crate) fn tick(&mut self, now: u64) -> Vec<Did> {
+        let mut did = self.input(now, SessionInput::Tick);
+        if self.connection.is_some() && self.has_to_ask() && self.ask_at <= now {
+            self.ask_at = now + PATIENCE;
+            did.push(Did::Ask(self.next_request()));
+        }
+        did
+    }
+
+    fn next_request(&mut self) -> Request {
+        match self.member() {
+            Some(member) if self.wants => Request::Resume { member },
+            Some(member) => Request::Leave { member },
+            None => {
+                self.keys_made += 1;
+                self.public = [0; 65];
+                self.public[1..3].copy_from_slice(&self.number.to_be_bytes());
+                self.public[3..7].copy_from_slice(&self.keys_made.to_be_bytes());
+                if self.malicious {
+                    self.public[0] = BAD_PUBLIC_KEY;
+                }
+                Request::Join {
+                    role: self.role,
+                    public: self.public,
+                }
+            }
+        }
+    }
+
+    /// Something came from the gateway.
+    pub(crate) fn receive(&mut self, now: u64, push: Push) -> Vec<Did> {
+        match push {
+            Push::Granted(grant) => self.granted(now, *grant),
+            Push::Path(member, path) if self.member() == Some(member) => {
+                self.attached = true;
+                self.path(now, path)
+            }
+            Push::Path(..) => Vec::new(),
+            Push::Refused(RefusalCode::UnknownMember, about) if about.is_some() => {
+                if about == self.member() {
+                    self.end(now);
+                }
+                Vec::new()
+            }
+            Push::Refused(code, _) => {
+                assert_ne!(code, RefusalCode::Destroyed, "nobody destroyed the group");
+                self.ask_at = self.ask_at.min(now + RETRY);
+                Vec::new()
+            }
+            Push::Rekey { header, edges } => {
+                let (header, edges) = (parse(&header), read_edges(&edges));
+                self.input(now, SessionInput::Rekey { header, edges })
+            }
+            Push::Activate(epoch) => self.input(now, SessionInput::Activate { epoch }),
+            Push::Removed(member) if self.member() == Some(member) => {
+                self.end(now);
+                Vec::new()
+            }
+            Push::Removed(member) => {
+                self.removed.push(member);
+                Vec::new()
+            }
+        }
+    }
+
+    /// A grant for a key that was given up meanwhile, or a repetition, opens nothing new.
+    fn granted(&mut self, now: u64, grant: Grant) -> Vec<Did> {
+        let opened = Symbolic::open_grant(&self.public, &grant.wrapped);
+        let Some(leaf) = opened.filter(|_| self.session.is_none()) else {
+            return Vec::new();
+        };
+        assert_eq!(leaf, grant.leaf);
+        // An ephemeral key opens one grant, whatever is repeated.
+        self.public = [0; 65];
+        if self.removed.contains(&grant.member) {
+            self.ask_at = now + RETRY;
+            return Vec::new();
+        }
+        let membership = Membership {
+            group: grant.group,
+            member: grant.member,
+            role: grant.role,
+            leaf,
+            seed: u64::from(self.number) << 32 | u64::from(self.keys_made),
+        };
+        self.session = Some(MemberSession::joined(Symbolic, membership, leaf));
+        self.attached = true;
+        self.path(now, grant.path)
+    }
+
+    fn path(&mut self, now: u64, path: PathDelivery) -> Vec<Did> {
+        self.input(
+            now,
+            SessionInput::Path {
+                header: parse(&path.header),
+                edges: path.edges,
+                active: path.active,
+                sender_ids: path.sender_ids,
+                sender_space: path.sender_space,
+            },
+        )
+    }
+
+    fn input(&mut self, now: u64, input: SessionInput) -> Vec<Did> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        let member = session.membership().member;
+        let mut did = Vec::new();
+        match session.handle(Time(now), input) {
+            Err(SessionError::OldEpoch { held, .. }) => {
+                did.push(Did::Ask(Request::Ack {
+                    member,
+                    epoch: held,
+                }));
+            }
+            Err(
+                error @ (SessionError::Forked(_)
+                | SessionError::ForeignGroup(_)
+                | SessionError::NoRoot(_)),
+            ) => {
+                panic!("{error}")
+            }
+            Ok(()) | Err(_) => {}
+        }
+        while let Some(effect) = session.poll() {
+            match effect {
+                SessionEffect::Installed { epoch } => did.push(Did::Installed(epoch)),
+                SessionEffect::SendWith { epoch } => did.push(Did::SendWith(epoch)),
+                SessionEffect::Acknowledge { epoch } => {
+                    did.push(Did::Ask(Request::Ack { member, epoch }));
+                }
+                SessionEffect::NeedPath { .. } => did.push(Did::Ask(Request::Pull { member })),
+                SessionEffect::Retired { epoch } => assert!(session.root(epoch).is_none()),
+                SessionEffect::Ended => {}
+            }
+        }
+        assert!(
+            session.held().count() <= 3,
+            "a member holds three epochs at most"
+        );
+        let timeout = session.next_timeout();
+        assert!(
+            timeout.is_none_or(|at| at > Time(now)),
+            "{timeout:?} at {now}: {session:?}"
+        );
+        did
+    }
+
+    fn end(&mut self, now: u64) {
+        self.input(now, SessionInput::Evicted);
+        if let Some(session) = self.session.take() {
+            assert_eq!(session.held().count(), 0, "an ended session holds nothing");
+            assert_eq!(session.next_timeout(), None);
+        }
+        self.attached = false;
+        self.ask_at = now + RETRY;
+    }
+
+    /// What it can read the group's newest traffic with.
+    pub(crate) fn newest_root(&self) -> Option<(Epoch, KeyRef)> {
+        let session = self.session.as_ref()?;
+        let newest = session.newest();
+        Some((newest, *session.root(newest)?))
+    }
+}
+
+fn parse(header: &[u8]) -> ParsedHeader {
+    EpochHeader::parse(header).expect("the gateway's headers are well-formed")
+}
+
+fn read_edges(bytes: &[u8]) -> Vec<Edge> {
+    Decoder::new(bytes)
+        .decode()
+        .expect("the gateway's chunks are well-formed")
+}

@@ -1,0 +1,187 @@
+//! What people and machines do while it is stormy.
+
+use wardcast::group::ids::{GroupId, GroupNonce, MasterId, MemberId, Revision};
+use wardcast::group::machine::{GroupMachine, Input};
+use wardcast::group::policy::GroupPolicy;
+
+use super::{Event, World};
+use crate::gateway::{Connection, Gateway};
+use crate::random::Random;
+use crate::symbolic::ISSUER;
+
+impl World {
+    /// Everything in memory is gone. What was being written is on the disk, or is not.
+    pub(super) fn crash(&mut self) {
+        if self.gateway.take().is_none() {
+            return;
+        }
+        self.outcome.crashes += 1;
+        self.log(|| "the gateway crashes".into());
+        self.evicting.clear();
+        let writing = self
+            .queue
+            .iter()
+            .find(|(_, event)| matches!(event, Event::Written { .. }));
+        if let Some(&at) = writing.map(|(at, _)| at)
+            && let Some(Event::Written {
+                expected,
+                record,
+                fails,
+                ..
+            }) = self.queue.remove(&at)
+        {
+            let lost = fails || self.random.permille(500);
+            self.write(0, expected, record, lost);
+        }
+        self.life += 1;
+        for client in 0..self.clients.len() {
+            if let Some(number) = self.clients[client].connection {
+                let after = self.random.within(1, 2_000);
+                self.later(after, Event::Reset(Connection { client, number }));
+            }
+        }
+        let after = self.random.within(1, 3_000);
+        self.later(after, Event::Restart);
+    }
+
+    pub(super) fn restart(&mut self) {
+        if self.gateway.is_some() {
+            return;
+        }
+        let snapshot = self.snapshot.as_ref().map(|(_, bytes)| bytes.as_slice());
+        let records = self.records.iter().map(|(_, record)| record.as_slice());
+        let machine = if snapshot.is_none() && self.records.is_empty() {
+            // It crashed before the group was on record: whoever asked for it asks again.
+            let policy = policy(&mut self.random);
+            let group = GroupId([9; 16]);
+            GroupMachine::create(
+                group,
+                "again".into(),
+                GroupNonce([8; 32]),
+                MasterId(1),
+                policy,
+                ISSUER,
+            )
+        } else {
+            GroupMachine::restore(snapshot, records, ISSUER).expect("what was persisted is whole")
+        };
+        self.log(|| format!("the gateway is back at epoch {}", machine.state().epoch()));
+        self.gateway = Some(Gateway::new(machine));
+        self.gateway_gets(Input::Tick);
+    }
+
+    /// Somebody does something.
+    pub(super) fn whim(&mut self) {
+        if !self.stormy() {
+            return;
+        }
+        let next = self.random.within(20, 800);
+        self.later(next, Event::Whim);
+        let client = self.random.within(0, self.clients.len() as u64 - 1) as usize;
+        let connection = self.clients[client].connection;
+        if self.random.permille(self.weather.crash) {
+            let after = self.random.within(0, 60);
+            return self.later(after, Event::Crash);
+        }
+        match self.random.within(0, 11) {
+            0 | 1 => self.evict(),
+            2 => self.gateway_gets(Input::Rotate),
+            3 | 4 => {
+                let actor = &mut self.clients[client];
+                actor.wants = !actor.wants;
+                self.log(|| format!("client {client} changes its mind"));
+            }
+            5 => {
+                if let Some(number) = connection {
+                    self.reset(Connection { client, number });
+                }
+            }
+            6 => {
+                let until = self.now + self.random.within(100, 9_000);
+                self.clients[client].frozen_until = until;
+            }
+            7 => self.take_snapshot(),
+            8 => {
+                let policy = policy(&mut self.random);
+                self.gateway_gets(Input::SetPolicy(policy));
+            }
+            9 => self.clients[client].malicious = self.random.permille(300),
+            _ => self.clients[client].wants = true,
+        }
+    }
+
+    pub(super) fn evict(&mut self) {
+        let Some(gateway) = &self.gateway else {
+            return;
+        };
+        let known: Vec<MemberId> = gateway.machine.members().map(|(id, _)| id).collect();
+        let count = self.random.within(1, 3);
+        let picked = (0..count).filter_map(|_| self.random.pick(&known).copied());
+        let members: Vec<MemberId> = picked.collect();
+        for client in self.clients.iter_mut() {
+            let evicted = client
+                .member()
+                .is_some_and(|member| members.contains(&member));
+            client.wants &= !(evicted && self.random.permille(500));
+        }
+        self.evicting.extend(&members);
+        let urgent = self.random.permille(500);
+        self.gateway_gets(Input::Evict {
+            members,
+            urgent,
+            reason: "a whim".into(),
+        });
+    }
+
+    pub(super) fn take_snapshot(&mut self) {
+        let Some(gateway) = &self.gateway else {
+            return;
+        };
+        let at = gateway.machine.state().revision();
+        self.snapshot = Some((at, gateway.machine.snapshot()));
+        self.records.retain(|&(expected, _)| expected >= at);
+        if at == Revision(0) {
+            self.snapshot = None;
+        }
+    }
+
+    pub(super) fn calm_down(&mut self) {
+        self.log(|| "it is calm from now on".into());
+        for client in &mut self.clients {
+            client.frozen_until = 0;
+            client.malicious = false;
+        }
+        if self.gateway.is_none() {
+            self.restart();
+        }
+        // Rotations would never end.
+        let mut policy = policy(&mut self.random);
+        policy.rekey_period_s = 0;
+        self.gateway_gets(Input::SetPolicy(policy));
+        for client in 0..self.clients.len() {
+            self.later(5_000, Event::Connect(client));
+        }
+    }
+}
+
+/// Short delays and small limits, so that all of them are met.
+pub(super) fn policy(random: &mut Random) -> GroupPolicy {
+    let mut one_of = |values: &[u32]| *random.pick(values).expect("there are values");
+    let policy = GroupPolicy {
+        batch_interval_ms: one_of(&[0, 100, 400]),
+        activation_delay_ms: one_of(&[0, 300, 1_000]),
+        retirement_delay_ms: one_of(&[1_000, 3_000]),
+        quorum_percent: one_of(&[50, 95, 100]) as u8,
+        rekey_period_s: one_of(&[0, 5, 20]),
+        absence_s: one_of(&[5, 15]),
+        silence_s: one_of(&[3, 8]),
+        member_limit: one_of(&[5, 100, 100]),
+        sender_id_bits: one_of(&[3, 4, 8]) as u8,
+        registrations_per_identity: one_of(&[1, 2, 4]),
+        admit: Vec::new(),
+    };
+    policy
+        .validate()
+        .expect("the simulator's policies are valid");
+    policy
+}
