@@ -39,7 +39,12 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| StoreError::from_sqlite(path, error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-    settle(&connection, max_pages).map_err(failed)?;
+    if settle(&connection, max_pages).map_err(failed)? != "wal" {
+        return Err(StoreError::Unreachable {
+            path: path.to_owned(),
+            why: "its file system cannot hold a write-ahead log".into(),
+        });
+    }
     ensure_schema(path, &mut connection)?;
     Ok(connection)
 }
@@ -60,13 +65,14 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 }
 
 /// FULL makes every COMMIT wait for the disk. EXCLUSIVE, set before the first access, keeps the lock until the
-/// connection ends, and the WAL's index in memory instead of a shared mapping.
-fn settle(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<()> {
+/// connection ends, and the WAL's index in memory instead of a shared mapping. Answers with the journal's mode:
+/// SQLite keeps the old one where it cannot switch, and there FULL would not cover a power loss.
+fn settle(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<String> {
     connection.busy_timeout(Duration::ZERO)?;
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.execute_batch(
-        "PRAGMA locking_mode = EXCLUSIVE;
-         PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
+        "PRAGMA synchronous = FULL;
          PRAGMA fullfsync = ON;
          PRAGMA checkpoint_fullfsync = ON;
          PRAGMA foreign_keys = ON;
@@ -78,7 +84,7 @@ fn settle(connection: &Connection, max_pages: Option<u32>) -> rusqlite::Result<(
     if let Some(pages) = max_pages {
         connection.pragma_update(None, "max_page_count", pages)?;
     }
-    Ok(())
+    Ok(mode)
 }
 
 fn ensure_schema(path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
@@ -117,4 +123,23 @@ fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_commit_waits_for_the_disk() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = open(&folder.path().join("state.db"), None).expect("opens");
+        let setting = |name: &str| -> String {
+            let read = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+            let value = connection.pragma_query_value(None, name, read);
+            format!("{:?}", value.expect("a setting"))
+        };
+        assert_eq!(setting("synchronous"), "Integer(2)");
+        assert_eq!(setting("journal_mode"), "Text(\"wal\")");
+        assert_eq!(setting("locking_mode"), "Text(\"exclusive\")");
+    }
 }
