@@ -178,12 +178,8 @@ class Registration:
     def export(self, epoch: int, label: str, context: bytes, length: int) -> bytes:
         return export(self.roots[epoch], self.group, epoch, label, context, length)
 
-    def retire_before(self, epoch: int) -> list[int]:
-        """Drops the epochs before one; which they were."""
-        retired = sorted(held for held in self.roots if held < epoch)
-        for held in retired:
-            del self.roots[held]
-        return retired
+    def drop(self, epoch: int) -> None:
+        del self.roots[epoch]
 
 
 def at_step(nodes: dict[Node, tuple[KeyRef, bytes]], wanted: KeyRef) -> bytes | None:

@@ -1,5 +1,6 @@
 """The Python member's keys and messages against the vectors in tests/vectors, and those against the CDDL of the rustdoc."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -7,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import cbor2
+import epochs
 import keys
 import pycddl
 import wire
@@ -205,12 +207,24 @@ class Deliveries(unittest.TestCase):
         self.assertEqual(registration.nodes, held)
         self.assertEqual(self.deliver(registration, message).epoch, steps[3]["epoch"])
 
-    def test_epochs_retire(self):
-        registration = self.registration()
-        for step in self.given["steps"][:4]:
-            self.deliver(registration, step["message"])
-        self.assertEqual(registration.retire_before(3), [1, 2])
-        self.assertEqual(sorted(registration.roots), [3, 4])
+    def test_clocks(self):
+        registration, told = self.registration(), []
+
+        async def follow():
+            clock = epochs.Epochs(lambda event, **details: told.append((event, details["epoch"])), registration.drop)
+            for step in self.given["steps"][:3]:
+                clock.install(self.deliver(registration, step["message"]))
+            clock.activate(2)
+            clock.activate(1)
+            for step in self.given["steps"][3:5]:
+                clock.install(self.deliver(registration, step["message"]))
+            clock.retire_before(4)
+            clock.end()
+
+        asyncio.run(follow())
+        # An earlier epoch is not activated again; of more than three the oldest goes, but never the active one.
+        self.assertEqual(told, [("active", 2), ("retired", 1), ("retired", 3), ("retired", 2)])
+        self.assertEqual(sorted(registration.roots), [4, 5])
 
 
 if __name__ == "__main__":

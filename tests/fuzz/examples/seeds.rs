@@ -5,9 +5,13 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use wardcast_fuzz::group::ids::MemberId;
+use wardcast_fuzz::group::ids::*;
 use wardcast_fuzz::group::planner::{Change, plan};
+use wardcast_fuzz::group::policy::GroupPolicy;
+use wardcast_fuzz::group::record::*;
+use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
+use wardcast_fuzz::group::wire::RemovalReason;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -33,7 +37,8 @@ fn main() -> Result {
     }
     let header = golden["epoch header"]["header"]["hex"].as_str();
     write("header", "header", &unhex(header.ok_or("a header")?)?)?;
-    trees(&golden)
+    trees(&golden)?;
+    logs()
 }
 
 /// A tree after joins, then after a batch of joins and leaves; each with the diff that led on from it.
@@ -67,6 +72,66 @@ fn trees(golden: &serde_json::Value) -> Result {
     let edge = [0x87, 0x00, 0x18];
     let at = rekey.windows(3).position(|part| part == edge);
     write("edge", "edges", &rekey[at.ok_or("edges")?..])
+}
+
+/// A log of a few epochs; with snapshots of it, each followed by the records after it.
+fn logs() -> Result {
+    let created = Created {
+        group: GroupId([7; 16]),
+        name: "studio".to_owned(),
+        nonce: GroupNonce([8; 32]),
+        master: MasterId(1),
+        suite: Suite::One,
+        policy: GroupPolicy::default(),
+    };
+    let mut state = State::begin(created.clone());
+    let mut records = vec![Record::Created(created)];
+    let mut snapshots = vec![state.to_bytes()];
+    state.apply(records[0].clone())?;
+    for (epoch, joins, leaves) in [(1, 1..6, vec![]), (2, 6..8, vec![1, 3]), (3, 8..8, vec![])] {
+        let rotate = joins.is_empty() && leaves.is_empty();
+        let change = Change {
+            joins: joins.clone().map(MemberId).collect(),
+            leaves: leaves.clone(),
+            rotate,
+        };
+        let plan = plan(state.tree(), &change)?;
+        let joined = joins.map(|member| Joined {
+            member: MemberId(member),
+            identity: Identity(format!("dns:member-{member}.example")),
+            role: Role::Both,
+            sender: Some(SenderId(member as u32 - 1)),
+        });
+        let left = leaves
+            .iter()
+            .filter_map(|leaf| state.tree().member_at(*leaf));
+        let left = left.map(|member| Departed {
+            member,
+            reason: RemovalReason::Evicted,
+            note: Some("a reason".to_owned()),
+        });
+        let record = Record::Changed(Box::new(Changed {
+            epoch: Epoch(epoch),
+            diff: plan.diff,
+            joined: joined.collect(),
+            left: left.collect(),
+            sender_space: 0,
+        }));
+        snapshots.push(state.to_bytes());
+        state.apply(record.clone())?;
+        records.push(record);
+    }
+    records.push(Record::PolicyChanged(GroupPolicy::default()));
+    records.push(Record::Destroyed);
+    for (at, record) in records.iter().enumerate() {
+        write("record", &format!("record-{at}"), &record.to_bytes())?;
+    }
+    for (at, snapshot) in snapshots.into_iter().enumerate() {
+        let mut parts = vec![snapshot];
+        parts.extend(records[at..].iter().map(Record::to_bytes));
+        write("state", &format!("from-{at}"), &parts.join(&[0xff; 4][..]))?;
+    }
+    Ok(())
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> Result {

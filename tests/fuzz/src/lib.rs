@@ -3,6 +3,9 @@
 #[path = "../../../src/group/mod.rs"]
 #[allow(missing_docs, dead_code, clippy::all)]
 pub mod group;
+#[path = "../../../src/tls/identity.rs"]
+#[allow(dead_code)]
+pub mod identity;
 
 use std::fmt::Debug;
 
@@ -19,4 +22,17 @@ pub fn message<M: Message + PartialEq + Debug>(bytes: &[u8]) {
         }
         Err(error) => assert!(error.offset <= bytes.len()),
     }
+}
+
+/// The parts of an input that holds several.
+pub fn split<'b>(bytes: &'b [u8], separator: &'b [u8]) -> impl Iterator<Item = &'b [u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        let at = bytes
+            .windows(separator.len())
+            .position(|part| part == separator);
+        rest = at.map(|at| &bytes[at + separator.len()..]);
+        Some(at.map_or(bytes, |at| &bytes[..at]))
+    })
 }

@@ -1,0 +1,329 @@
+#!/usr/bin/env python3
+"""A member of wardcast/1, written from the rustdoc of group::wire alone: joins, follows rekeys, exports keys.
+
+Prints a line of JSON for everything that happens, exported keys among it: it is a test's peer, not a tool. The word
+"leave" on its standard input ends the registration; so does the gateway.
+"""
+
+import argparse
+import asyncio
+import json
+import ssl
+import sys
+
+import wire
+from aioquic.asyncio import QuicConnectionProtocol, connect
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import ConnectionTerminated, StreamDataReceived, StreamReset
+from cryptography.hazmat.primitives.asymmetric import ec
+from epochs import Epochs
+from keys import BadHeader, NeedsPath, Registration, public_point
+
+KEEP_ALIVE_S = 10
+ANSWER_S = 30
+MOST_PAUSE_S = 60
+UNKNOWN_MEMBER, DESTROYED = 5, 10
+
+
+def tell(event, **details):
+    print(json.dumps({"event": event, **details}), flush=True)
+
+
+class Refused(Exception):
+    """The gateway's refusal, by number, in words and, where it passes, with the seconds after which to ask again."""
+
+    def __init__(self, body):
+        self.code = wire.field(body, 0, int)
+        self.message = wire.field(body, 1, str)
+        self.retry_after = body.get(2, 1000) / 1000
+        super().__init__(f"{self.message} ({self.code})")
+
+    def passes(self):
+        return self.code >= 128
+
+
+class Connection(QuicConnectionProtocol):
+    """Exchanges on one connection: a stream each, ended by its end."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.received = {}
+        self.answers = {}
+        self.lost = asyncio.get_running_loop().create_future()
+        self.on_push = None
+
+    async def request(self, kind, body, expected):
+        """The body of the answer; a Refused when it is one."""
+        stream = self._quic.get_next_available_stream_id()
+        answer = self.answers[stream] = asyncio.get_running_loop().create_future()
+        self._quic.send_stream_data(stream, wire.encode(kind, body), end_stream=True)
+        self.transmit()
+        kind, body = wire.decode(await asyncio.wait_for(answer, ANSWER_S))
+        if kind == wire.REFUSED:
+            raise Refused(body)
+        if kind != expected:
+            raise wire.Malformed(f"answer {kind} where {expected} belongs")
+        return body
+
+    def quic_event_received(self, event):
+        if isinstance(event, StreamDataReceived):
+            data = self.received.setdefault(event.stream_id, bytearray())
+            data += event.data
+            if event.end_stream:
+                self.finished(event.stream_id, bytes(self.received.pop(event.stream_id)))
+            elif len(data) > wire.MAX_MESSAGE:
+                self.close(error_code=1, reason_phrase="message too large")
+        elif isinstance(event, StreamReset):
+            self.received.pop(event.stream_id, None)
+            self.fail(event.stream_id)
+        elif isinstance(event, ConnectionTerminated):
+            if not self.lost.done():
+                self.lost.set_result(event.reason_phrase)
+            for stream in list(self.answers):
+                self.fail(stream)
+
+    def fail(self, stream):
+        answer = self.answers.pop(stream, None)
+        if answer and not answer.done():
+            answer.set_exception(ConnectionError("the exchange ended without an answer"))
+
+    def finished(self, stream, data):
+        match stream % 4:
+            case 0:
+                answer = self.answers.pop(stream, None)
+                if answer and not answer.done():
+                    answer.set_result(data)
+            case 1:
+                reply = self.on_push(data)
+                if reply is None:
+                    self._quic.reset_stream(stream, 1)
+                else:
+                    self._quic.send_stream_data(stream, reply, end_stream=True)
+                self.transmit()
+
+
+class Member:
+    """One registration, over as many connections as it takes."""
+
+    def __init__(self, options):
+        self.options = options
+        self.name = options.group
+        self.member = None
+        self.registration = None
+        self.sender_space = None
+        self.epochs = Epochs(tell, self.drop)
+        self.connection = None
+        self.pulling = None
+        self.over = asyncio.get_running_loop().create_future()
+
+    # ---- what the gateway pushes ------------------------------------------------------------------
+
+    def push(self, data):
+        """Takes a push; the reply, or nothing for a kind that is not known."""
+        kind, body = wire.decode(data)
+        if kind == wire.GO_AWAY:
+            tell("go away", retry_after_ms=wire.field(body, 0, int))
+            return self.ack()
+        if kind not in (wire.REKEY, wire.ACTIVATE, wire.REMOVED):
+            return None
+        if self.registration is None or wire.field(body, 0, bytes) != self.registration.group:
+            return wire.encode(wire.NACK, {0: wire.UNKNOWN_GROUP, 1: self.newest()})
+        if kind == wire.REKEY:
+            return self.rekey(body)
+        if kind == wire.ACTIVATE:
+            return self.activate(wire.field(body, 1, int))
+        if wire.field(body, 1, int) == self.member:
+            self.end("removed", reason=wire.field(body, 2, int))
+        return self.ack()
+
+    def rekey(self, body):
+        try:
+            edges = wire.edges(body, 2)
+            self.deliver(wire.field(body, 1, bytes), edges, "rekey")
+            return self.ack()
+        except NeedsPath:
+            code = wire.NEED_PATH
+        except BadHeader as error:
+            tell("bad header", why=str(error))
+            code = wire.BAD_HEADER
+        self.pull()
+        return wire.encode(wire.NACK, {0: code, 1: self.newest()})
+
+    def activate(self, epoch):
+        if epoch > self.newest():
+            self.pull()
+            return wire.encode(wire.NACK, {0: wire.NEED_PATH, 1: self.newest()})
+        self.epochs.activate(epoch)
+        return self.ack()
+
+    def ack(self):
+        return wire.encode(wire.ACK, {0: self.newest()})
+
+    def newest(self):
+        return self.registration.newest if self.registration else 0
+
+    # ---- epochs -----------------------------------------------------------------------------------
+
+    def deliver(self, header_bytes, edges, by):
+        """Opens a delivery; whether it brought a new epoch."""
+        header = self.registration.deliver(header_bytes, edges)
+        if header is None:
+            return False
+        exported = {
+            f"{label}:{length}": self.registration.export(header.epoch, label, b"", length).hex()
+            for label, length in self.options.export
+        }
+        tell("installed", epoch=header.epoch, by=by, edges=len(edges), exported=exported)
+        self.epochs.install(header)
+        if self.options.role != "receiver" and self.sender_space not in (None, header.sender_space):
+            self.pull()
+        return True
+
+    async def path(self, body, by):
+        """Takes what a granted, path or key-set brings."""
+        self.sender_space = wire.field(body, 4, int)
+        tell("senders", space=self.sender_space, ids=wire.field(body, 3, list))
+        active = wire.field(body, 2, int)
+        new = self.deliver(wire.field(body, 0, bytes), wire.edges(body, 1), by)
+        if active in self.registration.roots:
+            self.epochs.activate(active)
+        if new:
+            await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
+
+    def pull(self):
+        """Asks for the path, unless that is under way."""
+        if self.pulling is None or self.pulling.done():
+            self.pulling = asyncio.ensure_future(self.repair(self.connection))
+
+    async def repair(self, connection):
+        pause = 1
+        while not self.over.done() and connection is self.connection:
+            try:
+                body = await self.ask(wire.PULL, {1: self.member, 2: self.newest()}, wire.KEY_SET)
+                tell("key set", epochs=[[state[0], state[1], state[5]] for state in wire.field(body, 0, list)])
+                return await self.path(wire.field(body, 1, dict), "pull")
+            except (Refused, BadHeader, NeedsPath, ConnectionError, TimeoutError) as error:
+                tell("not repaired", why=str(error))
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, MOST_PAUSE_S)
+
+    def drop(self, epoch):
+        self.registration.drop(epoch)
+
+    # ---- requests ---------------------------------------------------------------------------------
+
+    async def ask(self, kind, body, expected):
+        """Asks, and again while the refusal is one that passes."""
+        while True:
+            try:
+                return await self.connection.request(kind, {0: self.name, **body}, expected)
+            except Refused as refused:
+                if not refused.passes():
+                    raise
+                tell("refused", code=refused.code, message=refused.message)
+                await asyncio.sleep(refused.retry_after)
+
+    async def join(self):
+        private = ec.generate_private_key(ec.SECP256R1())
+        role = wire.ROLES[self.options.role]
+        body = await self.ask(
+            wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE]}, wire.GRANTED
+        )
+        self.registration = Registration.granted(body, private)
+        self.member = wire.field(body, 2, int)
+        tell("joined", member=self.member, group=self.registration.group.hex(), leaf=self.registration.leaf.item())
+        await self.path(wire.field(body, 8, dict), "grant")
+
+    async def resume(self):
+        body = {1: self.member, 2: self.registration.leaf.item(), 3: self.newest()}
+        path = await self.ask(wire.RESUME, body, wire.PATH)
+        tell("resumed", member=self.member)
+        await self.path(path, "resume")
+
+    async def leave(self):
+        await self.ask(wire.LEAVE, {1: self.member}, wire.LEFT)
+        self.end("left")
+
+    def end(self, event, **details):
+        """The registration is over: its keys are dropped."""
+        tell(event, **details)
+        self.epochs.end()
+        self.registration = None
+        if not self.over.done():
+            self.over.set_result(None)
+
+    # ---- connections ------------------------------------------------------------------------------
+
+    async def serve(self, connection):
+        """One connection's life."""
+        self.connection = connection
+        connection.on_push = self.push
+        await (self.join() if self.registration is None else self.resume())
+        while not self.over.done() and not connection.lost.done():
+            await asyncio.wait(
+                [self.over, connection.lost], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not self.over.done() and not connection.lost.done():
+                await connection.ping()
+        # The gateway has its last ack before the connection is closed.
+        await asyncio.sleep(0.2)
+
+    async def run(self):
+        host, port = self.options.connect.rsplit(":", 1)
+        configuration = QuicConfiguration(
+            is_client=True, alpn_protocols=[wire.ALPN], server_name=self.options.server_name, idle_timeout=30
+        )
+        configuration.verify_mode = ssl.CERT_REQUIRED
+        configuration.load_verify_locations(self.options.ca)
+        configuration.load_cert_chain(self.options.certificate, self.options.key)
+        pause = 0.5
+        while not self.over.done():
+            try:
+                async with connect(
+                    host, int(port), configuration=configuration, create_protocol=Connection
+                ) as connection:
+                    pause = 0.5
+                    await self.serve(connection)
+            except Refused as refused:
+                tell("refused", code=refused.code, message=refused.message)
+                return 2
+            except (ConnectionError, TimeoutError) as error:
+                tell("lost", why=str(error))
+            if not self.over.done():
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, MOST_PAUSE_S)
+        return 0
+
+
+def label_and_length(text):
+    label, length = text.rsplit(":", 1)
+    return label, int(length)
+
+
+async def commands(member):
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async for line in reader:
+        if line.strip() == b"leave":
+            await member.leave()
+
+
+async def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--connect", required=True, metavar="HOST:PORT")
+    parser.add_argument("--server-name", required=True)
+    parser.add_argument("--ca", required=True)
+    parser.add_argument("--certificate", required=True)
+    parser.add_argument("--key", required=True)
+    parser.add_argument("--group", required=True)
+    parser.add_argument("--role", choices=sorted(wire.ROLES), default="receiver")
+    parser.add_argument("--export", action="append", type=label_and_length, default=[], metavar="LABEL:LENGTH")
+    member = Member(parser.parse_args())
+    listening = asyncio.ensure_future(commands(member))
+    status = await member.run()
+    listening.cancel()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
