@@ -2,7 +2,7 @@
 """A member of wardcast/1, written from the rustdoc of group::wire alone: joins, follows rekeys, exports keys.
 
 Prints a line of JSON for everything that happens, exported keys among it: it is a test's peer, not a tool. The word
-"leave" on its standard input ends the registration; so does the gateway.
+"leave" on its standard input ends the registration, "pull" asks for the keys in use.
 """
 
 import argparse
@@ -173,7 +173,8 @@ class Member:
             f"{label}:{length}": self.registration.export(header.epoch, label, b"", length).hex()
             for label, length in self.options.export
         }
-        tell("installed", epoch=header.epoch, by=by, edges=len(edges), exported=exported)
+        group = self.registration.group.hex()
+        tell("installed", group=group, epoch=header.epoch, by=by, edges=len(edges), exported=exported)
         self.epochs.install(header)
         if self.options.role != "receiver" and self.sender_space not in (None, header.sender_space):
             self.pull()
@@ -304,8 +305,11 @@ async def commands(member):
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     async for line in reader:
-        if line.strip() == b"leave":
-            await member.leave()
+        match line.strip():
+            case b"leave":
+                await member.leave()
+            case b"pull":
+                member.pull()
 
 
 async def main():

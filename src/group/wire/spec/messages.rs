@@ -140,7 +140,7 @@
 //!
 //! | push | is | answer |
 //! | --- | --- | --- |
-//! | rekey | a new epoch and the edges that this member's part of the tree needs; often none | ack, or nack |
+//! | rekey | a new epoch and the edges that this member's part of the tree needs, often none; or its whole path | ack, or nack |
 //! | activate | senders switch to this epoch now | ack, or nack when the member does not hold it |
 //! | removed | the registration is over; erase its keys | ack |
 //! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
@@ -183,9 +183,9 @@
 //!
 //! | nack | because | then |
 //! | --- | --- | --- |
-//! | 1 | the member cannot compute the root from what it holds | it pulls |
-//! | 2 | the header is malformed, or its signature or tag is wrong | it pulls, and tells its operator if that fails too |
-//! | 3 | the member is not registered in the group on this connection | the gateway forgets that it is |
+//! | 1 | the member cannot compute the root from what it holds | it pulls; or a rekey with its whole path comes first |
+//! | 2 | the header is malformed, or its signature or tag is wrong | the same; it tells its operator if that fails too |
+//! | 3 | the member knows of no registration in the group on this connection | its grant may be on the way: the gateway pushes again after a pause |
 //!
 //! Application error codes of QUIC, for closing a connection, resetting and stopping a stream:
 //!
