@@ -1,6 +1,7 @@
 //! Wardcast: a key-distribution gateway for secure multicast groups.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod crypto;

@@ -1,3 +1,11 @@
 //! The `wardcast` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use wardcast::cli::{self, Cli};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cli::run(&Cli::parse()).await
+}

@@ -63,10 +63,11 @@ mod signature;
 #[cfg(test)]
 mod tests;
 
+pub use crate::group::wire::key_id;
 pub(crate) use agreement::grant_data;
 pub use agreement::{AgreementKey, EphemeralKey, InvalidKey, is_point};
 pub(crate) use derive::{CONFIRM, RATCHET, node_data};
 pub use derive::{confirmation_tag, node_key, ratchet, seed, unwrap, wrap};
 pub use export::{EpochSecret, ExportError, MAX_EXPORT};
 pub use key::{Key, random};
-pub use signature::{SigningKey, key_id, verify_signature};
+pub use signature::{SigningKey, fingerprint, verify_signature};

@@ -67,10 +67,9 @@ pub fn verify_signature(public: &PublicKey, message: &[u8], signature: &[u8; 64]
         .is_ok()
 }
 
-/// The key id in an epoch header: the first 8 bytes of SHA-256 over the signing key's point.
-pub fn key_id(signing: &PublicKey) -> [u8; 8] {
-    let digest = Sha256::digest(signing);
-    let mut id = [0; 8];
-    id.copy_from_slice(&digest[..8]);
-    id
+/// The fingerprint of an issuer, which members may pin: SHA-256 over its signing key's 65 bytes, in lower-case
+/// hexadecimal.
+pub fn fingerprint(signing: &PublicKey) -> String {
+    let digest: [u8; 32] = Sha256::digest(signing).into();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

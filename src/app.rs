@@ -1,0 +1,230 @@
+//! The composition root: the one place that names every part, and in which order they start and end.
+
+use std::net::SocketAddr;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::admin::{self, AdminServer};
+use crate::config::{self, Config};
+use crate::engine::{self, Handle};
+use crate::group::ids::MasterId;
+use crate::group::wire;
+use crate::hsm::{
+    self, PinSource, Pool, PoolOptions, Provisioned, TokenConfig, TokenError, TokenKind,
+};
+use crate::quic::{self, Listener};
+use crate::store::{SqliteStore, StoreError};
+use crate::tls::{self, Credentials, TlsError, Trust};
+
+/// When members of a stopping gateway are told to come back.
+const COME_BACK_MS: u64 = 1_000;
+
+/// Why a gateway could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// Certificates.
+    #[error("[tls] {0}")]
+    Tls(#[from] TlsError),
+    /// The token.
+    #[error("[token] {0}")]
+    Token(#[from] TokenError),
+    /// The store.
+    #[error("[store] {0}")]
+    Store(#[from] StoreError),
+    /// Stored groups.
+    #[error("[store] {0}")]
+    Engine(#[from] engine::StartError),
+    /// The QUIC listener.
+    #[error("[listen] {0}")]
+    Quic(#[from] quic::BindError),
+    /// The admin interface.
+    #[error("[admin] {0}")]
+    Admin(#[from] admin::StartError),
+    /// The system.
+    #[error("{what}: {source}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Where a started gateway listens, with the ports that were chosen.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listening {
+    /// QUIC, for members.
+    pub quic: SocketAddr,
+    /// HTTPS, for operators.
+    pub admin: Option<SocketAddr>,
+    /// How many groups were found in the store.
+    pub groups: usize,
+}
+
+/// A started gateway.
+pub struct Gateway {
+    token: Arc<Pool>,
+    listener: Listener,
+    admin: Option<AdminServer>,
+    listening: Listening,
+    drain: Duration,
+}
+
+impl Gateway {
+    /// Starts what others stand on first: certificates, token, store, groups, and the listeners last.
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
+        let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
+        let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
+        let token = Arc::new(open_token(&config.token).await?);
+        let path: PathBuf = config.store.path.clone();
+        let store = blocking(move || SqliteStore::open(path)).await?;
+        let parts = engine::Parts {
+            store: Arc::new(store),
+            token: token.clone(),
+            master: MasterId(config.token.master),
+            shards: shards(&config.engine),
+        };
+        let engine = engine::start(parts).await?;
+        let groups = engine.groups().len();
+        let limits = limits(&config);
+        let listener = Listener::bind(config.listen.address, server, limits, engine.clone())?;
+        let local = listener.local_addr().map_err(|source| AppError::System {
+            what: "cannot tell the address of the QUIC listener",
+            source,
+        })?;
+        let admin = admin(config.admin, config.policy, credentials, trust, engine).await?;
+        let listening = Listening {
+            quic: local,
+            admin: admin.as_ref().map(AdminServer::local_addr),
+            groups,
+        };
+        Ok(Self {
+            token,
+            listener,
+            admin,
+            listening,
+            drain: Duration::from_secs(config.listen.drain_s.into()),
+        })
+    }
+
+    /// Where it listens.
+    pub fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Serves until `stop` is done; then ends in the opposite order, members first, within the configured time.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let admin = self.admin.map(|server| {
+            tokio::spawn(server.serve(async {
+                let _ = stopped.await;
+            }))
+        });
+        tokio::select! {
+            () = self.listener.run() => {}
+            () = stop => {}
+        }
+        tracing::info!("stopping: members are told to come back");
+        if timeout(self.drain, self.listener.drain(COME_BACK_MS))
+            .await
+            .is_err()
+        {
+            tracing::warn!("connections are left that did not end in time");
+        }
+        drop(stopping);
+        if let Some(admin) = admin {
+            let _ = timeout(self.drain, admin).await;
+        }
+        drop(self.listener);
+        let token = self.token;
+        // Its threads hold sessions of the token, which are closed in good order.
+        let _ = spawn_blocking(move || token.shutdown()).await;
+    }
+}
+
+/// Creates the keys that the token lacks; harmless to repeat. Blocks.
+pub fn provision(config: &config::Token) -> Result<Provisioned, TokenError> {
+    hsm::provision(&token_config(config))
+}
+
+async fn open_token(config: &config::Token) -> Result<Pool, TokenError> {
+    let options = PoolOptions {
+        workers: config.workers,
+        queue: config.queue,
+    };
+    let config = token_config(config);
+    blocking(move || Pool::start(hsm::open(&config)?, options)).await
+}
+
+async fn admin(
+    config: config::Admin,
+    policy: config::Policy,
+    credentials: Credentials,
+    trust: Trust,
+    engine: Handle,
+) -> Result<Option<AdminServer>, AppError> {
+    let Some(address) = config.address else {
+        return Ok(None);
+    };
+    let options = admin::Options {
+        credentials,
+        trust,
+        operators: config.operators.into_iter().collect(),
+        default_policy: policy.default,
+    };
+    Ok(Some(AdminServer::bind(address, options, engine).await?))
+}
+
+/// Runs what blocks beside the runtime's own threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // Nothing cancels it, so it fails only as it panics, and that goes on here.
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+fn token_config(config: &config::Token) -> TokenConfig {
+    let kind = match (config.kind, &config.module, &config.token_label) {
+        (config::TokenKind::Pkcs11, Some(module), Some(label)) => TokenKind::Pkcs11 {
+            module: module.clone(),
+            token_label: label.clone(),
+        },
+        // Loading refuses a PKCS#11 token without its module and label.
+        _ => TokenKind::Soft {
+            path: config.path.clone(),
+        },
+    };
+    let pin = match config.pin() {
+        config::PinSource::File(path) => PinSource::File(path.clone()),
+        config::PinSource::Env(name) => PinSource::Env(name.to_owned()),
+        config::PinSource::Credential(name) => PinSource::Credential(name.to_owned()),
+    };
+    TokenConfig {
+        kind,
+        pin,
+        master: MasterId(config.master),
+    }
+}
+
+fn shards(config: &config::Engine) -> usize {
+    match config.shards {
+        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        chosen => chosen,
+    }
+}
+
+fn limits(config: &Config) -> quic::Limits {
+    let limits = &config.limits;
+    quic::Limits {
+        connections: limits.connections as usize,
+        connections_per_identity: limits.connections_per_identity as usize,
+        handshakes: limits.handshakes as usize,
+    }
+}
