@@ -1,6 +1,9 @@
 //! The command line: one file a command.
 
+pub mod admin;
 pub mod check_config;
+pub mod demo;
+pub mod join;
 pub mod pki;
 pub mod serve;
 pub mod token;

@@ -1,0 +1,138 @@
+//! What the admin interface answers, as tables for people.
+
+use std::fmt;
+
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde_json::{Value, json};
+
+use crate::admin::api::{GroupView, MemberView};
+
+/// What a command has to say.
+pub(super) enum Answer {
+    /// One group in full.
+    Group(Box<GroupView>),
+    /// Groups, a row each.
+    Groups(Vec<GroupView>),
+    /// Members, a row each.
+    Members(Vec<MemberView>),
+    /// That it is done.
+    Done(&'static str),
+}
+
+impl Answer {
+    /// For programs.
+    pub(super) fn json(&self) -> String {
+        let value = match self {
+            Self::Group(group) => json!(group),
+            Self::Groups(groups) => json!(groups),
+            Self::Members(members) => json!(members),
+            Self::Done(_) => json!({ "ok": true }),
+        };
+        value.to_string()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done(what) => f.write_str(what),
+            Self::Group(group) => {
+                let mut table = empty(&["", ""]);
+                fill(&mut table, "", &json!(group));
+                table.fmt(f)
+            }
+            Self::Groups(groups) => {
+                let mut table = empty(&[
+                    "group",
+                    "members",
+                    "present",
+                    "epoch",
+                    "active",
+                    "acknowledged",
+                ]);
+                for group in groups {
+                    let GroupView {
+                        name,
+                        members,
+                        present,
+                        epoch,
+                        active,
+                        acknowledged,
+                        ..
+                    } = group;
+                    let cells: [&dyn fmt::Display; 6] =
+                        [name, members, present, epoch, active, acknowledged];
+                    table.add_row(cells.map(ToString::to_string));
+                }
+                table.fmt(f)
+            }
+            Self::Members(members) => {
+                let mut table = empty(&[
+                    "member",
+                    "identity",
+                    "role",
+                    "joined",
+                    "acknowledged",
+                    "present",
+                ]);
+                for row in members {
+                    let MemberView {
+                        member,
+                        identity,
+                        role,
+                        joined,
+                        acknowledged,
+                        present,
+                    } = row;
+                    let role = format!("{role:?}").to_lowercase();
+                    let present = if *present { "yes" } else { "no" };
+                    let cells: [&dyn fmt::Display; 6] =
+                        [member, identity, &role, joined, acknowledged, &present];
+                    table.add_row(cells.map(ToString::to_string));
+                }
+                table.fmt(f)
+            }
+        }
+    }
+}
+
+fn empty(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+/// A row for each value, those of inner objects with the path of their names.
+fn fill(table: &mut Table, path: &str, value: &Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                fill(table, &path, value);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for (index, item) in items.iter().enumerate() {
+                fill(table, &format!("{path}[{index}]"), item);
+            }
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(cell).collect();
+            table.add_row([path, &items.join(", ")]);
+        }
+        value => {
+            table.add_row([path, &cell(value)]);
+        }
+    }
+}
+
+fn cell(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
