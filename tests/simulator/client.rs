@@ -17,12 +17,24 @@ const PATIENCE: u64 = 4_000;
 /// What was refused is asked again after this.
 const RETRY: u64 = 1_500;
 
+/// What the world makes of a client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mood {
+    /// Whether it wants to be in the group.
+    pub(crate) wants: bool,
+    /// It handles nothing before this time.
+    pub(crate) frozen_until: u64,
+    /// Whether it makes public keys that are no points.
+    pub(crate) malicious: bool,
+    /// Whether it asks for nothing more.
+    pub(crate) rests: bool,
+}
+
 pub(crate) struct Client {
     pub(crate) identity: Identity,
     pub(crate) role: Role,
     number: u16,
-    /// Whether it wants to be in the group.
-    pub(crate) wants: bool,
+    pub(crate) mood: Mood,
     /// The number of its connection, while it has one.
     pub(crate) connection: Option<u64>,
     pub(crate) session: Option<MemberSession<Symbolic>>,
@@ -32,12 +44,6 @@ pub(crate) struct Client {
     ask_at: u64,
     keys_made: u32,
     public: PublicKey,
-    /// It handles nothing before this time.
-    pub(crate) frozen_until: u64,
-    /// Whether it makes public keys that are no points.
-    pub(crate) malicious: bool,
-    /// Whether it asks for nothing more.
-    pub(crate) rests: bool,
     /// Registrations that ended on this connection: a removal can overtake the grant.
     removed: Vec<MemberId>,
 }
@@ -55,16 +61,13 @@ impl Client {
             identity,
             role,
             number,
-            wants: false,
+            mood: Mood::default(),
             connection: None,
             session: None,
             attached: false,
             ask_at: 0,
             keys_made: 0,
             public: [0; 65],
-            frozen_until: 0,
-            malicious: false,
-            rests: false,
             removed: Vec::new(),
         }
     }
@@ -92,16 +95,16 @@ impl Client {
         let asks = self.connection.is_some() && self.has_to_ask();
         let ask = asks.then_some(self.ask_at);
         let due = session.map(|at| at.0).into_iter().chain(ask).min();
-        due.map(|at| at.max(self.frozen_until))
+        due.map(|at| at.max(self.mood.frozen_until))
     }
 
     fn has_to_ask(&self) -> bool {
-        if self.rests {
+        if self.mood.rests {
             return false;
         }
         match &self.session {
-            Some(_) => !self.attached || !self.wants,
-            None => self.wants,
+            Some(_) => !self.attached || !self.mood.wants,
+            None => self.mood.wants,
         }
     }
 
@@ -116,14 +119,14 @@ impl Client {
 
     fn next_request(&mut self) -> Request {
         match self.member() {
-            Some(member) if self.wants => Request::Resume { member },
+            Some(member) if self.mood.wants => Request::Resume { member },
             Some(member) => Request::Leave { member },
             None => {
                 self.keys_made += 1;
                 self.public = [0; 65];
                 self.public[1..3].copy_from_slice(&self.number.to_be_bytes());
                 self.public[3..7].copy_from_slice(&self.keys_made.to_be_bytes());
-                if self.malicious {
+                if self.mood.malicious {
                     self.public[0] = BAD_PUBLIC_KEY;
                 }
                 Request::Join {

@@ -63,6 +63,7 @@ struct Weather {
     token_failure: u64,
     store_failure: u64,
     crash: u64,
+    storm_ends: u64,
 }
 
 /// What a run amounted to.
@@ -74,23 +75,39 @@ pub(crate) struct Outcome {
     pub(crate) installed: u64,
 }
 
-pub(crate) struct World {
-    random: Random,
+/// What is to happen, in the order of time.
+#[derive(Default)]
+struct Agenda {
     now: u64,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
-    weather: Weather,
-    storm_ends: u64,
-    gateway: Option<Gateway>,
-    life: u64,
+}
+
+/// What a crash leaves.
+#[derive(Default)]
+struct Disk {
     snapshot: Option<(Revision, Vec<u8>)>,
     records: Vec<(Revision, Vec<u8>)>,
+}
+
+/// What a crash ends.
+struct Life {
+    number: u64,
+    gateway: Option<Gateway>,
+    /// Evictions that were asked for in this life.
+    evicting: Vec<MemberId>,
+}
+
+pub(crate) struct World {
+    random: Random,
+    agenda: Agenda,
+    weather: Weather,
+    life: Life,
+    disk: Disk,
     token: SymbolicToken,
     ledger: Ledger,
     clients: Vec<Client>,
     connections: u64,
-    /// Evictions that were asked for in this life and are not on record.
-    evicting: Vec<MemberId>,
     outcome: Outcome,
     trace: bool,
 }
@@ -105,6 +122,7 @@ impl World {
             token_failure: [0, 100, 500][random.within(0, 2) as usize],
             store_failure: [0, 50, 300][random.within(0, 2) as usize],
             crash: [0, 30, 120][random.within(0, 2) as usize],
+            storm_ends: random.within(3_000, 15_000),
         };
         let policy = policy(&mut random);
         let clients = (0..random.within(3, 12)).map(|number| {
@@ -114,7 +132,6 @@ impl World {
             Client::new(number as u16, identity, role)
         });
         let clients = clients.collect();
-        let storm_ends = random.within(3_000, 15_000);
         let machine = GroupMachine::create(
             GroupId([9; 16]),
             "simulated".into(),
@@ -125,20 +142,18 @@ impl World {
         );
         World {
             random,
-            now: 0,
-            queue: BTreeMap::new(),
-            sequence: 0,
+            agenda: Agenda::default(),
             weather,
-            storm_ends,
-            gateway: Some(Gateway::new(machine)),
-            life: 1,
-            snapshot: None,
-            records: Vec::new(),
+            life: Life {
+                number: 1,
+                gateway: Some(Gateway::new(machine)),
+                evicting: Vec::new(),
+            },
+            disk: Disk::default(),
             token: SymbolicToken::default(),
             ledger: Ledger::default(),
             clients,
             connections: 0,
-            evicting: Vec::new(),
             outcome: Outcome::default(),
             trace,
         }
@@ -148,24 +163,24 @@ impl World {
     pub(crate) fn run(mut self) -> Outcome {
         self.gateway_gets(Input::Tick);
         for client in 0..self.clients.len() {
-            self.clients[client].wants = true;
+            self.clients[client].mood.wants = true;
             let at = self.random.within(1, 2_000);
             self.later(at, Event::Connect(client));
         }
         self.later(500, Event::Whim);
-        while self.now < self.storm_ends {
-            self.step(self.storm_ends);
+        while self.agenda.now < self.weather.storm_ends {
+            self.step(self.weather.storm_ends);
         }
         self.calm_down();
-        let end = self.now + CALM;
-        while self.now < end {
+        let end = self.agenda.now + CALM;
+        while self.agenda.now < end {
             self.step(end);
         }
         // Whoever was refused again and again asks no more, so that the end is not in the middle of something.
         for client in &mut self.clients {
-            client.rests = true;
+            client.mood.rests = true;
         }
-        while self.now < end + CALM / 8 {
+        while self.agenda.now < end + CALM / 8 {
             self.step(end + CALM / 8);
         }
         self.check_the_end();
@@ -174,42 +189,45 @@ impl World {
     }
 
     fn stormy(&self) -> bool {
-        self.now < self.storm_ends
+        self.agenda.now < self.weather.storm_ends
     }
 
     fn log(&self, what: impl FnOnce() -> String) {
         if self.trace {
-            eprintln!("{:>7} {}", self.now, what());
+            eprintln!("{:>7} {}", self.agenda.now, what());
         }
     }
 
     fn later(&mut self, after: u64, event: Event) {
-        self.sequence += 1;
-        self.queue.insert((self.now + after, self.sequence), event);
+        self.agenda.sequence += 1;
+        self.agenda
+            .queue
+            .insert((self.agenda.now + after, self.agenda.sequence), event);
     }
 
     /// The next thing happens, or time passes up to the limit.
     fn step(&mut self, limit: u64) {
         self.outcome.events += 1;
         assert!(self.outcome.events < 1_000_000, "the run does not end");
-        let event = self.queue.first_key_value().map(|(&(at, _), _)| at);
+        let event = self.agenda.queue.first_key_value().map(|(&(at, _), _)| at);
         let gateway = self
+            .life
             .gateway
             .as_ref()
             .and_then(|gateway| gateway.machine.next_timeout());
         let clients = self.clients.iter().filter_map(Client::next_timeout).min();
         let gateway = gateway.map(|at| at.0);
         let Some(at) = event.into_iter().chain(gateway).chain(clients).min() else {
-            self.now = limit;
+            self.agenda.now = limit;
             return;
         };
         if at >= limit {
-            self.now = limit;
+            self.agenda.now = limit;
             return;
         }
-        self.now = self.now.max(at);
+        self.agenda.now = self.agenda.now.max(at);
         if event == Some(at) {
-            if let Some((_, event)) = self.queue.pop_first() {
+            if let Some((_, event)) = self.agenda.queue.pop_first() {
                 self.happen(event);
             }
         } else if gateway == Some(at) {
@@ -218,9 +236,9 @@ impl World {
             for client in 0..self.clients.len() {
                 if self.clients[client]
                     .next_timeout()
-                    .is_some_and(|due| due <= self.now)
+                    .is_some_and(|due| due <= self.agenda.now)
                 {
-                    let did = self.clients[client].tick(self.now);
+                    let did = self.clients[client].tick(self.agenda.now);
                     self.follow(client, did);
                 }
             }
@@ -232,8 +250,12 @@ impl World {
             Event::ToGateway(from, request) => self.ask_gateway(from, request),
             Event::ToClient(to, push) => self.tell_client(to, push),
             Event::Reset(connection) => self.reset(connection),
-            Event::Lost(connection, life) if life == self.life => {
-                let wants = self.gateway.as_mut().map(|g| g.lost(self.now, connection));
+            Event::Lost(connection, life) if life == self.life.number => {
+                let wants = self
+                    .life
+                    .gateway
+                    .as_mut()
+                    .map(|g| g.lost(self.agenda.now, connection));
                 self.fulfil(wants.unwrap_or_default());
             }
             Event::Connect(client) => self.connect(client),
@@ -243,8 +265,8 @@ impl World {
                 record,
                 fails,
             } => self.write(life, expected, record, fails),
-            Event::WriteAnswered { life, revision } if life == self.life => {
-                if let Some(gateway) = &mut self.gateway {
+            Event::WriteAnswered { life, revision } if life == self.life.number => {
+                if let Some(gateway) = &mut self.life.gateway {
                     gateway.persisting = false;
                 }
                 self.gateway_gets(match revision {
@@ -257,7 +279,7 @@ impl World {
                 job,
                 batch,
                 fails,
-            } if life == self.life => {
+            } if life == self.life.number => {
                 // It may have done the work and failed only then.
                 let outputs = self.token.execute(&batch);
                 self.gateway_gets(if fails {
@@ -277,9 +299,10 @@ impl World {
     fn gateway_gets(&mut self, input: Input) {
         self.log(|| format!("gateway <- {input:?}"));
         let wants = self
+            .life
             .gateway
             .as_mut()
-            .map(|gateway| gateway.handle(self.now, input));
+            .map(|gateway| gateway.handle(self.agenda.now, input));
         self.fulfil(wants.unwrap_or_default());
     }
 

@@ -52,7 +52,6 @@ use super::record::{Created, Record, RecordError};
 use super::roster::{Member, Presence};
 use super::state::{ReplayError, State, StateError};
 use super::wire::{Refusal, RefusalCode, RemovalReason};
-use backoff::Backoff;
 use epochs::Epochs;
 pub use io::{
     Assurance, Effect, EpochStatus, GroupStatus, Input, JobId, QueueStatus, Rekey, Ticket,
@@ -60,7 +59,7 @@ pub use io::{
 use jobs::Token;
 use keys::Keys;
 use sealing::Sealing;
-use staging::Staged;
+use staging::Log;
 use waiting::Waiting;
 
 /// One group's epochs, members and whoever waits for them. The module says how to drive it.
@@ -73,9 +72,7 @@ pub struct GroupMachine {
     begun: bool,
     effects: VecDeque<Effect>,
     waiting: Waiting,
-    staged: Option<Staged>,
-    /// Pauses after failures of the store.
-    store: Backoff,
+    log: Log,
     epochs: Epochs,
     sealing: Sealing,
     keys: Keys,
@@ -159,8 +156,7 @@ impl GroupMachine {
             begun: false,
             effects: VecDeque::new(),
             waiting: Waiting::default(),
-            staged: None,
-            store: Backoff::default(),
+            log: Log::default(),
             epochs: Epochs::default(),
             sealing: Sealing::default(),
             keys: Keys::default(),

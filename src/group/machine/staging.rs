@@ -1,6 +1,7 @@
 //! Staging: what waits becomes a record, the record is persisted, and only then is it true.
 
 use super::GroupMachine;
+use super::backoff::Backoff;
 use super::io::{Effect, Ticket};
 use super::waiting::WaitingJoin;
 use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role};
@@ -10,6 +11,14 @@ use crate::group::planner::{Change, Plan, PlanError, plan};
 use crate::group::record::{Changed, Departed, Record};
 use crate::group::roster::Presence;
 use crate::group::wire::{Refusal, RefusalCode, RemovalReason};
+
+/// The way to the group's log.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// The record that is under way.
+    pub(super) staged: Option<Staged>,
+    pub(super) backoff: Backoff,
+}
 
 /// A record that is being persisted, with what is done once it is.
 #[derive(Debug)]
@@ -52,7 +61,7 @@ impl GroupMachine {
         if self.state.destroyed() || self.waiting.destroy {
             return self.refuse(ticket, Refusal::new(RefusalCode::Destroyed));
         }
-        let staged = self.staged.as_ref().map_or(0, Staged::joins);
+        let staged = self.log.staged.as_ref().map_or(0, Staged::joins);
         let waiting = self.waiting.joins() + staged;
         if waiting + self.keys.waiting() >= MAX_WAITING_JOINS {
             return self.refuse(ticket, Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS));
@@ -81,6 +90,7 @@ impl GroupMachine {
     /// An identity may have so many registrations; a new one takes the place of the oldest without a connection.
     fn make_room_for(&mut self, identity: &Identity) -> Result<(), Refusal> {
         let staged = self
+            .log
             .staged
             .as_ref()
             .map_or(0, |staged| staged.joins_of(identity));
@@ -119,7 +129,10 @@ impl GroupMachine {
 
     /// Persists the next record, when there is one and nothing stands against it.
     pub(super) fn stage(&mut self) {
-        if self.staged.is_some() || self.state.destroyed() || !self.store.is_over(self.now) {
+        if self.log.staged.is_some()
+            || self.state.destroyed()
+            || !self.log.backoff.is_over(self.now)
+        {
             return;
         }
         if self.state.revision() == Revision(0) {
@@ -154,7 +167,7 @@ impl GroupMachine {
             expected: self.state.revision(),
             record: record.to_bytes(),
         });
-        self.staged = Some(Staged { record, change });
+        self.log.staged = Some(Staged { record, change });
     }
 
     fn stage_change(&mut self) {
@@ -174,7 +187,7 @@ impl GroupMachine {
                     self.refuse(join.ticket, Refusal::new(RefusalCode::Full));
                 }
                 self.waiting.settle();
-                self.store.fail(self.now);
+                self.log.backoff.fail(self.now);
             }
         }
     }
@@ -261,10 +274,10 @@ impl GroupMachine {
 
     /// The staged record is durable: it is true from now on.
     pub(super) fn persisted(&mut self, revision: Revision) {
-        let Some(Staged { record, change }) = self.staged.take() else {
+        let Some(Staged { record, change }) = self.log.staged.take() else {
             return;
         };
-        self.store.succeed();
+        self.log.backoff.succeed();
         let renews = change
             .as_ref()
             .is_some_and(|change| self.renews_root(&change.plan));
@@ -338,10 +351,10 @@ impl GroupMachine {
 
     /// The staged record was not written: whoever waits to join is told so, everything else is tried again.
     pub(super) fn persist_failed(&mut self) {
-        let Some(Staged { change, .. }) = self.staged.take() else {
+        let Some(Staged { change, .. }) = self.log.staged.take() else {
             return;
         };
-        let pause = self.store.fail(self.now);
+        let pause = self.log.backoff.fail(self.now);
         let refusal = Refusal::retry(RefusalCode::StoreTrouble, pause);
         if let Some(change) = change {
             self.waiting.rotate |= change.rotate;

@@ -25,7 +25,7 @@ impl GroupMachine {
             },
             assurance: self.assurance(),
             queues: QueueStatus {
-                joins: self.waiting.joins() + self.staged.as_ref().map_or(0, Staged::joins),
+                joins: self.waiting.joins() + self.log.staged.as_ref().map_or(0, Staged::joins),
                 departures: self.waiting.departures(),
                 paths: self.keys.waiting(),
                 jobs: self.token.jobs(),
@@ -71,7 +71,7 @@ impl GroupMachine {
 
     /// When the next record can be staged, if only time stands against it.
     fn next_stage(&self) -> Option<Time> {
-        if self.staged.is_some() {
+        if self.log.staged.is_some() {
             return None;
         }
         let at_once = self.state.revision() == Revision(0)
@@ -79,11 +79,11 @@ impl GroupMachine {
             || self.waiting.policy.is_some()
             || self.waiting.urgent;
         if at_once {
-            return Some(self.store.until());
+            return Some(self.log.backoff.until());
         }
         let interval = u64::from(self.state.policy().batch_interval_ms);
         let since = self.waiting.since.filter(|_| !self.is_in_flight())?;
-        Some(since.after(interval).max(self.store.until()))
+        Some(since.after(interval).max(self.log.backoff.until()))
     }
 
     /// When the token can be asked again.

@@ -17,7 +17,7 @@ impl World {
                 self.later(
                     after,
                     Event::Written {
-                        life: self.life,
+                        life: self.life.number,
                         expected,
                         record,
                         fails,
@@ -31,7 +31,7 @@ impl World {
                 self.later(
                     after,
                     Event::TokenAnswered {
-                        life: self.life,
+                        life: self.life.number,
                         job,
                         batch,
                         fails,
@@ -62,14 +62,14 @@ impl World {
     }
 
     pub(super) fn ask_gateway(&mut self, from: Connection, request: Request) {
-        let Some(gateway) = &mut self.gateway else {
+        let Some(gateway) = &mut self.life.gateway else {
             return;
         };
         if self.clients[from.client].connection != Some(from.number) {
             return;
         }
         let identity = self.clients[from.client].identity.clone();
-        let wants = gateway.request(self.now, from, &identity, request);
+        let wants = gateway.request(self.agenda.now, from, &identity, request);
         self.fulfil(wants);
     }
 
@@ -78,11 +78,11 @@ impl World {
         if client.connection != Some(to.number) {
             return;
         }
-        if client.frozen_until > self.now {
-            let after = client.frozen_until - self.now;
+        if client.mood.frozen_until > self.agenda.now {
+            let after = client.mood.frozen_until - self.agenda.now;
             return self.later(after, Event::ToClient(to, push));
         }
-        let did = client.receive(self.now, push);
+        let did = client.receive(self.agenda.now, push);
         self.follow(to.client, did);
     }
 
@@ -123,7 +123,7 @@ impl World {
             return;
         }
         self.connections += 1;
-        self.clients[client].connect(self.now, self.connections);
+        self.clients[client].connect(self.agenda.now, self.connections);
     }
 
     pub(super) fn reset(&mut self, connection: Connection) {
@@ -134,7 +134,7 @@ impl World {
         self.log(|| format!("{connection:?} is lost"));
         self.clients[connection.client].disconnect();
         let (noticed, back) = (self.random.within(0, 2_000), self.random.within(1, 3_000));
-        self.later(noticed, Event::Lost(connection, self.life));
+        self.later(noticed, Event::Lost(connection, self.life.number));
         self.later(back, Event::Connect(connection.client));
     }
 
@@ -142,10 +142,10 @@ impl World {
         let mut revision = None;
         if !fails {
             self.ledger.append(expected, &record);
-            self.records.push((expected, record));
+            self.disk.records.push((expected, record));
             revision = Some(self.ledger.revision());
         }
-        if life == self.life {
+        if life == self.life.number {
             let after = self.random.within(0, 20);
             self.later(after, Event::WriteAnswered { life, revision });
         }

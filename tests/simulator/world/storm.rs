@@ -12,13 +12,14 @@ use crate::symbolic::ISSUER;
 impl World {
     /// Everything in memory is gone. What was being written is on the disk, or is not.
     pub(super) fn crash(&mut self) {
-        if self.gateway.take().is_none() {
+        if self.life.gateway.take().is_none() {
             return;
         }
         self.outcome.crashes += 1;
         self.log(|| "the gateway crashes".into());
-        self.evicting.clear();
+        self.life.evicting.clear();
         let writing = self
+            .agenda
             .queue
             .iter()
             .find(|(_, event)| matches!(event, Event::Written { .. }));
@@ -28,12 +29,12 @@ impl World {
                 record,
                 fails,
                 ..
-            }) = self.queue.remove(&at)
+            }) = self.agenda.queue.remove(&at)
         {
             let lost = fails || self.random.permille(500);
             self.write(0, expected, record, lost);
         }
-        self.life += 1;
+        self.life.number += 1;
         for client in 0..self.clients.len() {
             if let Some(number) = self.clients[client].connection {
                 let after = self.random.within(1, 2_000);
@@ -45,12 +46,20 @@ impl World {
     }
 
     pub(super) fn restart(&mut self) {
-        if self.gateway.is_some() {
+        if self.life.gateway.is_some() {
             return;
         }
-        let snapshot = self.snapshot.as_ref().map(|(_, bytes)| bytes.as_slice());
-        let records = self.records.iter().map(|(_, record)| record.as_slice());
-        let machine = if snapshot.is_none() && self.records.is_empty() {
+        let snapshot = self
+            .disk
+            .snapshot
+            .as_ref()
+            .map(|(_, bytes)| bytes.as_slice());
+        let records = self
+            .disk
+            .records
+            .iter()
+            .map(|(_, record)| record.as_slice());
+        let machine = if snapshot.is_none() && self.disk.records.is_empty() {
             // It crashed before the group was on record: whoever asked for it asks again.
             let policy = policy(&mut self.random);
             let group = GroupId([9; 16]);
@@ -66,7 +75,7 @@ impl World {
             GroupMachine::restore(snapshot, records, ISSUER).expect("what was persisted is whole")
         };
         self.log(|| format!("the gateway is back at epoch {}", machine.state().epoch()));
-        self.gateway = Some(Gateway::new(machine));
+        self.life.gateway = Some(Gateway::new(machine));
         self.gateway_gets(Input::Tick);
     }
 
@@ -88,7 +97,7 @@ impl World {
             2 => self.gateway_gets(Input::Rotate),
             3 | 4 => {
                 let actor = &mut self.clients[client];
-                actor.wants = !actor.wants;
+                actor.mood.wants = !actor.mood.wants;
                 self.log(|| format!("client {client} changes its mind"));
             }
             5 => {
@@ -97,21 +106,21 @@ impl World {
                 }
             }
             6 => {
-                let until = self.now + self.random.within(100, 9_000);
-                self.clients[client].frozen_until = until;
+                let until = self.agenda.now + self.random.within(100, 9_000);
+                self.clients[client].mood.frozen_until = until;
             }
             7 => self.take_snapshot(),
             8 => {
                 let policy = policy(&mut self.random);
                 self.gateway_gets(Input::SetPolicy(policy));
             }
-            9 => self.clients[client].malicious = self.random.permille(300),
-            _ => self.clients[client].wants = true,
+            9 => self.clients[client].mood.malicious = self.random.permille(300),
+            _ => self.clients[client].mood.wants = true,
         }
     }
 
     pub(super) fn evict(&mut self) {
-        let Some(gateway) = &self.gateway else {
+        let Some(gateway) = &self.life.gateway else {
             return;
         };
         let known: Vec<MemberId> = gateway.machine.members().map(|(id, _)| id).collect();
@@ -122,9 +131,9 @@ impl World {
             let evicted = client
                 .member()
                 .is_some_and(|member| members.contains(&member));
-            client.wants &= !(evicted && self.random.permille(500));
+            client.mood.wants &= !(evicted && self.random.permille(500));
         }
-        self.evicting.extend(&members);
+        self.life.evicting.extend(&members);
         let urgent = self.random.permille(500);
         self.gateway_gets(Input::Evict {
             members,
@@ -134,24 +143,24 @@ impl World {
     }
 
     pub(super) fn take_snapshot(&mut self) {
-        let Some(gateway) = &self.gateway else {
+        let Some(gateway) = &self.life.gateway else {
             return;
         };
         let at = gateway.machine.state().revision();
-        self.snapshot = Some((at, gateway.machine.snapshot()));
-        self.records.retain(|&(expected, _)| expected >= at);
+        self.disk.snapshot = Some((at, gateway.machine.snapshot()));
+        self.disk.records.retain(|&(expected, _)| expected >= at);
         if at == Revision(0) {
-            self.snapshot = None;
+            self.disk.snapshot = None;
         }
     }
 
     pub(super) fn calm_down(&mut self) {
         self.log(|| "it is calm from now on".into());
         for client in &mut self.clients {
-            client.frozen_until = 0;
-            client.malicious = false;
+            client.mood.frozen_until = 0;
+            client.mood.malicious = false;
         }
-        if self.gateway.is_none() {
+        if self.life.gateway.is_none() {
             self.restart();
         }
         // Rotations would never end.

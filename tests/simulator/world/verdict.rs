@@ -5,14 +5,14 @@ use crate::client::Client;
 
 impl World {
     pub(super) fn check_the_end(&self) {
-        let Some(gateway) = &self.gateway else {
+        let Some(gateway) = &self.life.gateway else {
             panic!("the gateway is down");
         };
         let machine = &gateway.machine;
         let status = machine.status();
         assert_eq!(gateway.unanswered(), 0, "somebody waits: {status:?}");
         assert!(!gateway.persisting, "a record is under way: {status:?}");
-        for member in &self.evicting {
+        for member in &self.life.evicting {
             assert!(
                 machine.member(*member).is_none(),
                 "the eviction of {member} got lost"
@@ -30,7 +30,7 @@ impl World {
             );
             inside += u32::from(in_group);
             if in_group {
-                assert!(client.wants, "client {number} wants out and is in");
+                assert!(client.mood.wants, "client {number} wants out and is in");
                 assert_eq!(
                     client.newest_root(),
                     newest,
@@ -41,7 +41,7 @@ impl World {
             }
         }
         for (number, client) in self.clients.iter().enumerate() {
-            let stuck = client.wants && client.session.is_none();
+            let stuck = client.mood.wants && client.session.is_none();
             let same =
                 |other: &&Client| other.identity == client.identity && other.session.is_some();
             let registered = self.clients.iter().filter(same).count() as u32;
