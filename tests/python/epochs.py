@@ -35,9 +35,10 @@ class Epochs:
 
     def activate(self, epoch):
         """Senders use this epoch now; the ones before it retire."""
-        if epoch <= self.active:
+        header = self.headers.get(epoch)
+        if epoch <= self.active or header is None:
+            # Over already, or passed over: a newer one is held, which has its own clock.
             return
-        header = self.headers[epoch]
         self.active = epoch
         self.tell("active", epoch=epoch)
         if epoch == max(self.headers) and self.pending is not None:

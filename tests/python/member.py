@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from epochs import Epochs
 from keys import BadHeader, NeedsPath, Registration, public_point
 
-KEEP_ALIVE_S = 10
+KEEP_ALIVE_S = 1
+PING_S = 3
 ANSWER_S = 30
 MOST_PAUSE_S = 60
 UNKNOWN_MEMBER, DESTROYED = 5, 10
@@ -64,6 +65,14 @@ class Connection(QuicConnectionProtocol):
         if kind != expected:
             raise wire.Malformed(f"answer {kind} where {expected} belongs")
         return body
+
+    async def test(self):
+        """A gateway that was killed says nothing, and its successor does not know the connection: no answer is a loss."""
+        ping = asyncio.ensure_future(self.ping())
+        ping.add_done_callback(lambda ping: ping.cancelled() or ping.exception())
+        answered, _ = await asyncio.wait([ping], timeout=PING_S)
+        if not answered:
+            raise TimeoutError("the gateway does not answer")
 
     def quic_event_received(self, event):
         if isinstance(event, StreamDataReceived):
@@ -186,8 +195,7 @@ class Member:
         tell("senders", space=self.sender_space, ids=wire.field(body, 3, list))
         active = wire.field(body, 2, int)
         new = self.deliver(wire.field(body, 0, bytes), wire.edges(body, 1), by)
-        if active in self.registration.roots:
-            self.epochs.activate(active)
+        self.epochs.activate(active)
         if new:
             await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
 
@@ -265,7 +273,7 @@ class Member:
                 [self.over, connection.lost], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
             )
             if not self.over.done() and not connection.lost.done():
-                await connection.ping()
+                await connection.test()
         # The gateway has its last ack before the connection is closed.
         await asyncio.sleep(0.2)
 
@@ -312,7 +320,15 @@ async def commands(member):
                 member.pull()
 
 
+def fault(loop, context):
+    """What goes wrong in a callback is a fault of this member: it must not pass for a rough connection."""
+    tell("fault", why=str(context.get("exception") or context["message"]))
+    loop.default_exception_handler(context)
+    sys.exit(3)
+
+
 async def main():
+    asyncio.get_running_loop().set_exception_handler(fault)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connect", required=True, metavar="HOST:PORT")
     parser.add_argument("--server-name", required=True)

@@ -24,6 +24,10 @@
 //! Exchanges are independent of each other and may complete in any order. Unidirectional streams and datagrams
 //! are not used; a receiver ignores them. A member lets the gateway open at least 4 streams at a time.
 //!
+//! A gateway drops a connection that was silent for 30 seconds; members keep theirs alive with PING frames, every 10
+//! seconds or more often, and take one for lost when nothing comes back for some of them: a gateway that was killed says
+//! nothing, and the one that is started in its place does not know the connection.
+//!
 //! # Encoding
 //!
 //! A message is one CBOR item (RFC 8949), an array `[kind, body]`: `kind` an unsigned integer, `body` a map with unsigned

@@ -38,8 +38,9 @@
 //!
 //! - A rekey of an epoch that is not newer than the newest held is acked with that one and otherwise ignored.
 //! - Epochs may be skipped: a delivery is complete in itself, or the member finds that it is not and pulls.
-//! - An activate of an epoch that the member holds is obeyed unless a newer one is active already; of one that it does
-//!   not hold, nacked with 1, and the member pulls.
+//! - An activate of an epoch that the member holds is obeyed, unless a newer one is active already. One of an epoch that
+//!   is newer than all it holds is nacked with 1, and the member pulls. One that it passed over changes nothing: the
+//!   newer epoch that it holds has a clock of its own. It is acked as the first.
 //! - Of several pulls at once, one is enough: while one is under way, a member sends no second one for the same group.
 //!
 //! # A group, as the gateway sees it
