@@ -7,44 +7,82 @@ use quinn::Connection;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use super::link::{self, Link, State};
-use super::membership::{Membership, Ticket};
-use super::{JoinError, MemberError, Observed, Options, keys};
+use super::dispatch::{Delivery, Joining};
+use super::exchange::{NoAnswer, around, ask, at_least};
+use super::keys;
+use super::link::{Link, State};
+use super::membership::Membership;
+use super::{JoinError, MemberError, Options, Ticket, Unusable};
 use crate::crypto::EphemeralKey;
 use crate::group::ids::{Epoch, Role};
-use crate::group::wire::{Join, Request, Response};
+use crate::group::wire::{Grant, Join, PathDelivery, Request, Response};
 
 /// The pause after a refusal that passes but names no time, and after a lost connection.
 const PAUSE: Duration = Duration::from_millis(200);
 /// The suites of this library.
 const SUITES: [u32; 1] = [1];
 
-fn unusable(why: impl Into<String>) -> JoinError {
-    JoinError::Unusable(why.into())
-}
-
 /// A member's connection to a gateway; cheap to clone. It is closed when all its clones and memberships are dropped.
 #[derive(Clone)]
 pub struct Client {
     pub(super) link: Arc<Link>,
-    patience: Duration,
-    pub(super) tap: Option<mpsc::Sender<Observed>>,
+    pub(super) options: Arc<Options>,
+}
+
+/// A registration that the gateway serves on a connection from now on.
+pub(super) struct Registered {
+    pub(super) ticket: Ticket,
+    pub(super) connection: Connection,
+    pub(super) path: PathDelivery,
+    pub(super) inbox: mpsc::Receiver<Delivery>,
+    /// Dropped when whoever reads the inbox is ready.
+    pub(super) joining: Joining,
 }
 
 impl Client {
     /// Begins to connect; needs a Tokio runtime. A gateway that cannot be reached shows when something is asked.
     pub fn new(options: Options) -> Result<Self, MemberError> {
         let link = Arc::new(Link::start(&options)?);
-        Ok(Self {
-            link,
-            patience: options.patience,
-            tap: options.tap,
-        })
+        let options = Arc::new(options);
+        Ok(Self { link, options })
     }
 
     /// Registers in a group. If the gateway's answer is lost the join is asked again, and may leave a registration
     /// behind that nobody uses; the group's policy removes it.
     pub async fn join(&self, group: &str, role: Role) -> Result<Membership, JoinError> {
+        let registered = self.register(group, role).await?;
+        Ok(Membership::begin(self.clone(), registered, 1)?)
+    }
+
+    /// Takes up a registration that an earlier process began.
+    ///
+    /// The sender identifiers are those of before. A sender of counter-mode traffic that did not save its counters
+    /// as well must join afresh instead, or it repeats nonces.
+    pub async fn resume(&self, ticket: Ticket) -> Result<Membership, JoinError> {
+        keys::pinned(self.options.issuer, &ticket.issuer)?;
+        let joining = self.link.joining();
+        let resume = Request::Resume(ticket.resume(Epoch(0)));
+        let (connection, answer) = self.ask(&resume).await?;
+        let Response::Path(path) = answer else {
+            return Err(Unusable::OtherKind("resume").into());
+        };
+        let registered = Registered {
+            inbox: self.link.register(ticket.group_id),
+            ticket,
+            connection,
+            path,
+            joining,
+        };
+        Ok(Membership::begin(self.clone(), registered, 0)?)
+    }
+
+    /// Closes the connection and waits, for a second at most, until the gateway knows. Memberships end with
+    /// [`End::Closed`](super::End::Closed); the gateway counts them as absent.
+    pub async fn close(&self) {
+        self.link.close().await;
+    }
+
+    pub(super) async fn register(&self, group: &str, role: Role) -> Result<Registered, JoinError> {
         let joining = self.link.joining();
         let key = EphemeralKey::generate();
         let join = Join {
@@ -55,53 +93,56 @@ impl Client {
         };
         let (connection, answer) = self.ask(&Request::Join(join)).await?;
         let Response::Granted(grant) = answer else {
-            return Err(unusable("it does not answer a join"));
+            return Err(Unusable::OtherKind("join").into());
         };
-        let leaf_key = keys::open(&grant, &key).map_err(unusable)?;
+        keys::pinned(self.options.issuer, &grant.issuer())?;
+        let leaf_key = keys::open(&grant, &key)?;
+        let issuer = grant.issuer();
+        let Grant {
+            group: group_id,
+            member,
+            role,
+            leaf,
+            path,
+            ..
+        } = *grant;
         let ticket = Ticket {
             group: group.to_owned(),
-            group_id: grant.group,
-            member: grant.member,
-            role: grant.role,
-            leaf: grant.leaf,
+            group_id,
+            member,
+            role,
+            leaf,
             leaf_key,
-            issuer: grant.issuer(),
+            issuer,
         };
-        let membership = Membership::begin(self.clone(), ticket, connection, grant.path);
-        drop(joining);
-        membership.map_err(unusable)
-    }
-
-    /// Takes up a registration that an earlier process began.
-    pub async fn resume(&self, ticket: Ticket) -> Result<Membership, JoinError> {
-        let joining = self.link.joining();
-        let resume = Request::Resume(ticket.resume(Epoch(0)));
-        let (connection, answer) = self.ask(&resume).await?;
-        let Response::Path(path) = answer else {
-            return Err(unusable("it does not answer a resume"));
-        };
-        let membership = Membership::begin(self.clone(), ticket, connection, path);
-        drop(joining);
-        membership.map_err(unusable)
+        Ok(Registered {
+            ticket,
+            connection,
+            path,
+            inbox: self.link.register(group_id),
+            joining,
+        })
     }
 
     /// Asks until there is an answer that is final, on whatever connection; gives up after the client's patience.
     pub(super) async fn ask(&self, request: &Request) -> Result<(Connection, Response), JoinError> {
-        let deadline = Instant::now() + self.patience;
+        let patience = self.options.patience;
+        let deadline = Instant::now() + patience;
         let mut last = "nothing was tried".to_owned();
         while Instant::now() < deadline {
-            let Some(connection) = self.connection(deadline, &mut last).await else {
+            let Some(connection) = self.connection(deadline, &mut last).await? else {
                 break;
             };
-            let mut pause = PAUSE;
-            match timeout_at(deadline, link::ask(&connection, request)).await {
+            let mut pause = around(PAUSE);
+            match timeout_at(deadline, ask(&connection, request)).await {
                 Ok(Ok(Response::Refused(refusal))) if refusal.code.passes() => {
-                    pause = refusal.retry_after_ms.map_or(PAUSE, Duration::from_millis);
+                    let asked_for = refusal.retry_after_ms.map(Duration::from_millis);
+                    pause = asked_for.map_or(pause, at_least);
                     last = refusal.to_string();
                 }
                 Ok(Ok(Response::Refused(refusal))) => return Err(JoinError::Refused(refusal)),
                 Ok(Ok(response)) => return Ok((connection, response)),
-                Ok(Err(link::NoAnswer(why))) => last = why,
+                Ok(Err(NoAnswer(why))) => last = why,
                 Err(_) => last = "no answer".to_owned(),
             }
             tokio::select! {
@@ -109,21 +150,25 @@ impl Client {
                 () = sleep_until(deadline) => {}
             }
         }
-        Err(JoinError::GaveUp {
-            patience: self.patience,
-            last,
-        })
+        Err(JoinError::GaveUp { patience, last })
     }
 
     /// The connection, as soon as there is one; the reason why there is none goes to `last`.
-    async fn connection(&self, deadline: Instant, last: &mut String) -> Option<Connection> {
+    async fn connection(
+        &self,
+        deadline: Instant,
+        last: &mut String,
+    ) -> Result<Option<Connection>, JoinError> {
         let mut state = self.link.state();
         loop {
             match &*state.borrow_and_update() {
-                State::Up(connection) => return Some(connection.clone()),
+                State::Up(connection) => return Ok(Some(connection.clone())),
                 State::Down(why) => last.clone_from(why),
+                State::Closed => return Err(JoinError::Closed),
             }
-            timeout_at(deadline, state.changed()).await.ok()?.ok()?;
+            if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {
+                return Ok(None);
+            }
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::group::ids::Epoch;
-use crate::group::wire::Refusal;
+use super::Fingerprint;
+use crate::group::ids::{Epoch, GroupId};
+use crate::group::wire::{Refusal, WireError};
 use crate::tls::TlsError;
 
 /// A client that cannot work at all.
@@ -13,7 +14,7 @@ pub enum MemberError {
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// There is no UDP socket to be had.
-    #[error("cannot open a UDP socket: {0}")]
+    #[error("cannot open a UDP socket: {0}; raise the limit of open files, or share an endpoint")]
     Socket(#[from] std::io::Error),
 }
 
@@ -33,7 +34,46 @@ pub enum JoinError {
     },
     /// What the gateway granted does not verify, or makes no sense.
     #[error("the gateway's answer cannot be used: {0}")]
-    Unusable(String),
+    Unusable(#[from] Unusable),
+    /// The client was closed meanwhile.
+    #[error("the client is closed")]
+    Closed,
+}
+
+/// What is wrong with a gateway's answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// It answers something else.
+    #[error("it does not answer a {0}")]
+    OtherKind(&'static str),
+    /// The epoch header is malformed.
+    #[error(transparent)]
+    Header(#[from] WireError),
+    /// The epoch header is of another group.
+    #[error("its epoch header is of group {0}, not of the one that was joined")]
+    OtherGroup(GroupId),
+    /// The epoch header was signed by another token than the one that granted.
+    #[error("its epoch header names another signing key than the grant")]
+    OtherKey,
+    /// The epoch header's signature is wrong.
+    #[error("its epoch header's signature does not verify")]
+    Signature,
+    /// The token is not the pinned one.
+    #[error(
+        "its token signs with the key {found}, but {pinned} is pinned: if the token was replaced on purpose, pin the new one"
+    )]
+    OtherIssuer {
+        /// The one that the options name.
+        pinned: Fingerprint,
+        /// The one that the gateway named.
+        found: Fingerprint,
+    },
+    /// The leaf key does not open.
+    #[error("the leaf key in it is not wrapped for this join")]
+    Leaf,
+    /// The path does not open.
+    #[error("its path does not lead to the group's key: {0}")]
+    Path(#[from] crate::group::session::SessionError),
 }
 
 /// A key that cannot be exported.
@@ -46,3 +86,8 @@ pub enum ExportError {
     #[error(transparent)]
     Length(#[from] crate::crypto::ExportError),
 }
+
+/// Bytes that are no saved registration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no saved registration: {0}; join afresh")]
+pub struct TicketError(pub(super) String);

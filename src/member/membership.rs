@@ -4,178 +4,160 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use quinn::Connection;
-use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use zeroize::Zeroizing;
 
+use super::client::Registered;
 use super::driver::Driver;
-use super::{Client, Event, ExportError, JoinError};
-use crate::crypto::{EpochSecret, Key, random};
-use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, SenderId};
-use crate::group::operations::Issuer;
-use crate::group::session;
-use crate::group::wire::{
-    KeySet, Leave, PathDelivery, Pull, Request, Response, Resume, Status, StatusReport,
-};
+use super::events::Events;
+use super::{Client, Event, ExportError, JoinError, Ticket, Unusable};
+use crate::crypto::EpochSecret;
+use crate::group::ids::{Epoch, MemberId, Role, SenderId};
+use crate::group::wire::{KeySet, Request, Response, Status, StatusReport};
 
-/// Events that wait for the owner; behind them the membership waits.
-const EVENTS: usize = 64;
-
-/// What a registration is taken up with again: the leaf key among it, so keep it as you keep a private key.
-#[derive(Clone)]
-pub struct Ticket {
-    /// The group's name.
-    pub group: String,
-    /// The group.
-    pub group_id: GroupId,
-    /// The registration.
-    pub member: MemberId,
-    /// What it may do.
-    pub role: Role,
-    /// The leaf key by name.
-    pub leaf: KeyRef,
-    /// The leaf key.
-    pub leaf_key: Key,
-    /// The token's public keys.
-    pub issuer: Issuer,
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({}, member {})", self.group, self.member)
-    }
-}
-
-impl Ticket {
-    /// For the session.
-    pub fn membership(&self) -> session::Membership {
-        let Self {
-            group_id: group,
-            member,
-            role,
-            leaf,
-            ..
-        } = *self;
-        session::Membership {
-            group,
-            member,
-            role,
-            leaf,
-            seed: u64::from_be_bytes(random()),
-        }
-    }
-
-    pub(super) fn resume(&self, epoch: Epoch) -> Resume {
-        Resume {
-            group: self.group.clone(),
-            member: self.member,
-            leaf: self.leaf,
-            epoch,
-        }
-    }
-
-    pub(super) fn pull(&self, epoch: Epoch) -> Pull {
-        Pull {
-            group: self.group.clone(),
-            member: self.member,
-            epoch,
-        }
-    }
+/// What a membership has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Registrations: 1, and one more for each [`Event::Rejoined`]; 0 for one that was taken up from a ticket.
+    pub joins: u64,
+    /// Connections on which the registration was taken up again.
+    pub resumes: u64,
+    /// Paths that it asked for because it could not open an epoch.
+    pub pulls: u64,
+    /// Pushes that it did not do.
+    pub nacks: u64,
+    /// Epochs that it acknowledged.
+    pub acknowledged: u64,
+    /// Epochs that came and did not verify: a faulty relay, or an attack.
+    pub rejected: u64,
 }
 
 /// What the driver shows to the owner.
-#[derive(Default)]
 pub(super) struct Held {
+    pub(super) ticket: Ticket,
     pub(super) secrets: BTreeMap<Epoch, EpochSecret>,
     pub(super) sending: Option<Epoch>,
+    /// Of the epoch to send with; until there is one, of the newest.
     pub(super) sender_ids: Vec<SenderId>,
+    pub(super) counters: Counters,
+}
+
+/// Between the driver and the owner.
+pub(super) struct Shared {
+    held: Mutex<Held>,
+    pub(super) events: Events,
+}
+
+impl Shared {
+    fn new(ticket: Ticket, joins: u64) -> Self {
+        let counters = Counters {
+            joins,
+            ..Counters::default()
+        };
+        let held = Held {
+            ticket,
+            secrets: BTreeMap::new(),
+            sending: None,
+            sender_ids: Vec::new(),
+            counters,
+        };
+        Self {
+            held: Mutex::new(held),
+            events: Events::default(),
+        }
+    }
+
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        // Nothing panics while it holds the lock, and each change to it is one assignment.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A registration in a group. Dropping it forgets the keys; the gateway counts the member as absent until it resumes.
 pub struct Membership {
     client: Client,
-    ticket: Ticket,
-    held: Arc<Mutex<Held>>,
-    events: mpsc::Receiver<Event>,
+    group: String,
+    role: Role,
+    shared: Arc<Shared>,
     task: AbortHandle,
 }
 
 impl fmt::Debug for Membership {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Membership({}, member {})",
-            self.ticket.group, self.ticket.member
-        )
+        write!(f, "Membership({}, member {})", self.group, self.member())
     }
-}
-
-pub(super) fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
-    // Nothing panics while it holds the lock, and each change to it is one assignment.
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Membership {
     /// Installs the first epoch and begins to follow the group.
     pub(super) fn begin(
         client: Client,
-        ticket: Ticket,
-        connection: Connection,
-        path: PathDelivery,
-    ) -> Result<Self, String> {
-        let (events, receiver) = mpsc::channel(EVENTS);
-        let held = Arc::new(Mutex::new(Held::default()));
-        let inbox = client.link.register(ticket.group_id);
-        let driver = Driver::new(client.clone(), ticket.clone(), held.clone(), events, path)?;
-        let task = tokio::spawn(driver.run(inbox, connection)).abort_handle();
+        registered: Registered,
+        joins: u64,
+    ) -> Result<Self, Unusable> {
+        let ticket = registered.ticket.clone();
+        let (group, role) = (ticket.group.clone(), ticket.role);
+        let shared = Arc::new(Shared::new(ticket, joins));
+        let driver = Driver::new(client.clone(), registered, shared.clone())?;
         Ok(Self {
             client,
-            ticket,
-            held,
-            events: receiver,
-            task,
+            group,
+            role,
+            shared,
+            task: tokio::spawn(driver.run()).abort_handle(),
         })
     }
 
-    /// What happens next; none after [`Event::Ended`].
+    /// What happens next; none after [`Event::Ended`]. Nothing is lost when the returned future is dropped.
     pub async fn next(&mut self) -> Option<Event> {
-        self.events.recv().await
+        self.shared.events.next().await
     }
 
     /// The group's name.
     pub fn group(&self) -> &str {
-        &self.ticket.group
+        &self.group
     }
 
     /// The registration's number.
     pub fn member(&self) -> MemberId {
-        self.ticket.member
+        self.shared.held().ticket.member
     }
 
     /// What it may do.
     pub fn role(&self) -> Role {
-        self.ticket.role
+        self.role
     }
 
     /// To take the registration up again in another process.
-    pub fn ticket(&self) -> &Ticket {
-        &self.ticket
+    pub fn ticket(&self) -> Ticket {
+        self.shared.held().ticket.clone()
     }
 
     /// The epochs that keys can be exported from, the oldest first.
     pub fn epochs(&self) -> Vec<Epoch> {
-        lock(&self.held).secrets.keys().copied().collect()
+        self.shared.held().secrets.keys().copied().collect()
     }
 
-    /// The epoch to send with.
+    /// The epoch to send with; none for receivers, and until the first epoch is active.
     pub fn sending(&self) -> Option<Epoch> {
-        lock(&self.held).sending
+        self.shared.held().sending
     }
 
-    /// The identifiers to send under, fresh for this registration (RFC 9838 section 2.5.1); none for receivers.
+    /// The identifiers to send under (RFC 9838 section 2.5.1), none for receivers. They change, if ever, together with
+    /// the epoch to send with.
     pub fn sender_ids(&self) -> Vec<SenderId> {
-        lock(&self.held).sender_ids.clone()
+        self.shared.held().sender_ids.clone()
+    }
+
+    /// The epoch to send with and the identifiers to send under in it, as they belong together.
+    pub fn sender(&self) -> Option<(Epoch, Vec<SenderId>)> {
+        let held = self.shared.held();
+        Some((held.sending?, held.sender_ids.clone()))
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.held().counters
     }
 
     /// A key of an epoch. Members that export with the same label, context and length get the same bytes.
@@ -186,45 +168,32 @@ impl Membership {
         context: &[u8],
         length: usize,
     ) -> Result<Zeroizing<Vec<u8>>, ExportError> {
-        let held = lock(&self.held);
-        let secret = held
-            .secrets
-            .get(&epoch)
-            .ok_or(ExportError::NotHeld(epoch))?;
+        let secret = self.shared.held().secrets.get(&epoch).cloned();
+        let secret = secret.ok_or(ExportError::NotHeld(epoch))?;
         Ok(secret.export(label, context, length)?)
     }
 
     /// How the group is.
     pub async fn status(&self) -> Result<StatusReport, JoinError> {
-        match self
-            .client
-            .ask(&Request::Status(Status {
-                group: self.ticket.group.clone(),
-            }))
-            .await?
-        {
+        let status = Status {
+            group: self.group.clone(),
+        };
+        match self.client.ask(&Request::Status(status)).await? {
             (_, Response::Status(status)) => Ok(status),
-            _ => Err(JoinError::Unusable(
-                "it does not answer a status request".to_owned(),
-            )),
+            _ => Err(Unusable::OtherKind("status").into()),
         }
     }
 
     /// The group's current and next keys by index and lifetime: what a VPN concentrator asks for.
     pub async fn pull(&self) -> Result<KeySet, JoinError> {
-        let newest = lock(&self.held)
-            .secrets
-            .keys()
-            .next_back()
-            .copied()
-            .unwrap_or_default();
-        match self
-            .client
-            .ask(&Request::Pull(self.ticket.pull(newest)))
-            .await?
-        {
+        let pull = {
+            let held = self.shared.held();
+            let newest = held.secrets.keys().next_back().copied();
+            held.ticket.pull(newest.unwrap_or_default())
+        };
+        match self.client.ask(&Request::Pull(pull)).await? {
             (_, Response::KeySet(keys)) => Ok(keys),
-            _ => Err(JoinError::Unusable("it does not answer a pull".to_owned())),
+            _ => Err(Unusable::OtherKind("pull").into()),
         }
     }
 
@@ -232,13 +201,14 @@ impl Membership {
     /// member as absent.
     pub async fn leave(self) -> Result<(), JoinError> {
         self.task.abort();
-        let leave = Leave {
-            group: self.ticket.group.clone(),
-            member: self.ticket.member,
+        let leave = {
+            let mut held = self.shared.held();
+            held.secrets.clear();
+            held.ticket.leave()
         };
         match self.client.ask(&Request::Leave(leave)).await? {
             (_, Response::Left(_)) => Ok(()),
-            _ => Err(JoinError::Unusable("it does not answer a leave".to_owned())),
+            _ => Err(Unusable::OtherKind("leave").into()),
         }
     }
 }

@@ -407,7 +407,7 @@ async fn enter(
         .await
         .map_err(|error| error.to_string())?;
     let (leave, asked) = mpsc::channel(1);
-    let ticket = membership.ticket().clone();
+    let ticket = membership.ticket();
     let mut member = 0;
     board.update(|known| {
         member = known.seats.len();
@@ -456,6 +456,11 @@ async fn follow(
                 }
             }
             Some(Event::Resumed { .. }) => board.update(|known| known.seats[member].resumed += 1),
+            Some(Event::Rejoined { .. }) => {
+                // Not allowed by the demo's options: being known again after a restart is what it shows.
+                let fate = Fate::Lost("it joined afresh".to_owned());
+                return board.update(|known| known.seats[member].fate = fate);
+            }
             Some(Event::Ended(end)) => {
                 let fate = match end {
                     End::Removed(crate::group::wire::RemovalReason::Evicted) => Fate::Evicted,

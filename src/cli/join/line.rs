@@ -64,8 +64,12 @@ pub(super) enum Line {
         epoch: Epoch,
         exports: Exports,
     },
-    /// Send with this epoch from now on.
-    Send { group: String, epoch: Epoch },
+    /// Send with this epoch from now on, under these identifiers.
+    Send {
+        group: String,
+        epoch: Epoch,
+        sender_ids: Vec<SenderId>,
+    },
     /// The epoch's key is forgotten: accept nothing under it any more.
     Retired { group: String, epoch: Epoch },
     /// The connection was lost; it is tried again, and the keys are still good.

@@ -240,20 +240,17 @@ impl Teller {
         exported.collect()
     }
 
+    fn joined(&self, membership: &Membership) -> Line {
+        Line::Joined {
+            group: self.group.clone(),
+            member: membership.member(),
+            role: membership.role(),
+            sender_ids: membership.sender_ids(),
+        }
+    }
+
     async fn follow(&self, mut membership: Membership, stop: &mut Stop) -> Result<(), Failure> {
-        let group = self.group.clone();
-        let (member, role, sender_ids) = (
-            membership.member(),
-            membership.role(),
-            membership.sender_ids(),
-        );
-        self.tell(&Line::Joined {
-            group,
-            member,
-            role,
-            sender_ids,
-        })
-        .await;
+        self.tell(&self.joined(&membership)).await;
         loop {
             let group = self.group.clone();
             let event = tokio::select! {
@@ -270,10 +267,15 @@ impl Teller {
                     epoch,
                     exports: self.export(&membership, epoch),
                 },
-                Some(Event::Send { epoch }) => Line::Send { group, epoch },
+                Some(Event::Send { epoch }) => Line::Send {
+                    group,
+                    epoch,
+                    sender_ids: membership.sender_ids(),
+                },
                 Some(Event::Retired { epoch }) => Line::Retired { group, epoch },
                 Some(Event::Disconnected { reason }) => Line::Disconnected { group, reason },
                 Some(Event::Resumed { epoch }) => Line::Resumed { group, epoch },
+                Some(Event::Rejoined { .. }) => self.joined(&membership),
                 Some(Event::Ended(end)) => return self.ended(end).await,
                 None => return self.ended(End::Closed).await,
             };

@@ -1,0 +1,156 @@
+//! What the gateway pushes on a connection, handed to the membership that it is for.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::exchange::{Unread, code, read};
+use crate::group::ids::{Epoch, GroupId};
+use crate::group::wire::{
+    Activate, CloseCode, GoAway, Message, NackCode, Push, PushReply, RekeyDelivery, Removed,
+};
+
+/// How long a push waits for a membership to take it: one that is only just being granted, say.
+const PUSH: Duration = Duration::from_secs(10);
+/// How long the answer to the gateway's goodbye may take to arrive.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Pushes that wait for one membership. The gateway has at most a rekey, an activation and a removal under way.
+const INBOX: usize = 8;
+
+/// A push on its way to a membership, and where its answer goes.
+pub(super) struct Delivery {
+    pub(super) push: Push,
+    pub(super) reply: oneshot::Sender<PushReply>,
+}
+
+/// Which membership gets what.
+#[derive(Default)]
+pub(super) struct Dispatch {
+    inboxes: Mutex<HashMap<GroupId, mpsc::Sender<Delivery>>>,
+    /// Joins whose group the gateway may know before this side does: a push for an unknown group waits for them.
+    joining: watch::Sender<u32>,
+    /// How long the gateway asked to stay away, in milliseconds; 0 for not at all.
+    pub(super) away: AtomicU64,
+}
+
+/// While it lives, pushes for unknown groups wait.
+pub(super) struct Joining(Arc<Dispatch>);
+
+impl Joining {
+    pub(super) fn begin(dispatch: Arc<Dispatch>) -> Self {
+        dispatch.joining.send_modify(|count| *count += 1);
+        Self(dispatch)
+    }
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.0.joining.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Dispatch {
+    pub(super) fn register(&self, group: GroupId) -> mpsc::Receiver<Delivery> {
+        let (sender, inbox) = mpsc::channel(INBOX);
+        let mut inboxes = self.inboxes();
+        inboxes.retain(|_, sender| !sender.is_closed());
+        inboxes.insert(group, sender);
+        inbox
+    }
+
+    fn inboxes(&self) -> MutexGuard<'_, HashMap<GroupId, mpsc::Sender<Delivery>>> {
+        // Nothing panics while it holds the lock, and a map of senders is whole after any of its operations.
+        self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The inbox of a group; waits for a join that may be about to register it.
+    async fn inbox(&self, group: GroupId) -> Option<mpsc::Sender<Delivery>> {
+        let mut joining = self.joining.subscribe();
+        loop {
+            let inbox = self.inboxes().get(&group).cloned();
+            if let Some(inbox) = inbox.filter(|inbox| !inbox.is_closed()) {
+                return Some(inbox);
+            }
+            if *joining.borrow_and_update() == 0 {
+                return None;
+            }
+            joining.changed().await.ok()?;
+        }
+    }
+
+    /// Has a membership do a push; without an answer the membership ended meanwhile.
+    async fn hand_over(&self, group: GroupId, push: Push) -> Option<PushReply> {
+        let unknown = PushReply::nack(NackCode::UnknownGroup, Epoch(0));
+        let Some(inbox) = self.inbox(group).await else {
+            return Some(unknown);
+        };
+        let (reply, answer) = oneshot::channel();
+        match inbox.send(Delivery { push, reply }).await {
+            Ok(()) => answer.await.ok(),
+            Err(_) => Some(unknown),
+        }
+    }
+}
+
+/// Takes the gateway's pushes until the connection is lost; returns why it was.
+pub(super) async fn serve(connection: &Connection, dispatch: &Arc<Dispatch>) -> String {
+    loop {
+        match connection.accept_bi().await {
+            Ok((send, receive)) => {
+                // As many tasks as streams are allowed.
+                let (connection, dispatch) = (connection.clone(), dispatch.clone());
+                tokio::spawn(deliver(connection, dispatch, send, receive));
+            }
+            Err(error) => return error.to_string(),
+        }
+    }
+}
+
+/// Reads one push, has it done, answers.
+async fn deliver(
+    connection: Connection,
+    dispatch: Arc<Dispatch>,
+    mut send: SendStream,
+    mut receive: RecvStream,
+) {
+    let push = match read::<Push>(&connection, &mut receive).await {
+        Ok(push) => push,
+        Err(Unread::Lost(_)) => return, // with the connection, or given up by the gateway
+        Err(Unread::Faulty(_)) => return give_up(&mut send, CloseCode::Malformed),
+    };
+    let group = match &push {
+        Push::Rekey(RekeyDelivery { group, .. })
+        | Push::Activate(Activate { group, .. })
+        | Push::Removed(Removed { group, .. }) => *group,
+        Push::GoAway(GoAway { retry_after_ms }) => {
+            dispatch.away.store(*retry_after_ms, Ordering::Relaxed);
+            answer(&mut send, PushReply::ack(Epoch(0))).await;
+            // The gateway may be gone before it acknowledges the last bytes: then nobody misses them.
+            let _ = timeout(GOODBYE, send.stopped()).await;
+            connection.close(code(CloseCode::Done), b"asked to go away");
+            return;
+        }
+    };
+    match timeout(PUSH, dispatch.hand_over(group, push)).await {
+        Ok(Some(reply)) => answer(&mut send, reply).await,
+        Ok(None) => give_up(&mut send, CloseCode::Done),
+        Err(_) => give_up(&mut send, CloseCode::Timeout),
+    }
+}
+
+/// A reply that cannot be written belongs to a connection that is lost: the gateway will see that too.
+async fn answer(send: &mut SendStream, reply: PushReply) {
+    if send.write_all(&reply.to_bytes()).await.is_ok() {
+        let _ = send.finish();
+    }
+}
+
+/// Resets the stream: without that it would end as an empty answer. Fails only on a stream that is over.
+fn give_up(send: &mut SendStream, why: CloseCode) {
+    let _ = send.reset(code(why));
+}

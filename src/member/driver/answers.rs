@@ -1,0 +1,195 @@
+//! What a membership asks the gateway by itself, and what it does with the answers.
+
+use std::time::Duration;
+
+use quinn::Connection;
+use tokio::time::sleep;
+
+use super::{Driver, Phase};
+use crate::group::ids::Epoch;
+use crate::group::session::MemberSession;
+use crate::group::wire::{PathDelivery, Refusal, RefusalCode, RemovalReason, Request, Response};
+use crate::member::client::Registered;
+use crate::member::exchange::{NoAnswer, around, ask, at_least};
+use crate::member::keys::SuiteOne;
+use crate::member::{End, Event, JoinError};
+
+/// The pause before something is asked again that was not answered, or refused without a time.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Resume,
+    Pull,
+    Acknowledge,
+}
+
+/// A request of the driver's own that came back.
+pub(super) enum Answer {
+    /// From the connection with this number.
+    To(Asked, usize, Result<Response, NoAnswer>),
+    /// A join that took the place of a registration that ended so.
+    Joined(End, Result<Box<Registered>, JoinError>),
+}
+
+impl Driver {
+    /// Sends a request after a pause, if there is a connection; its answer comes back to the loop.
+    pub(super) fn ask(&mut self, asked: Asked, request: Request, pause: Duration) {
+        let Some(connection) = self.connection.clone() else {
+            return; // the next connection begins with a resume, which brings the path
+        };
+        self.asked.spawn(async move {
+            sleep(pause).await;
+            let answer = ask(&connection, &request).await;
+            Answer::To(asked, connection.stable_id(), answer)
+        });
+    }
+
+    pub(super) fn answered(&mut self, answer: Answer) {
+        let (asked, from, answer) = match answer {
+            Answer::To(asked, from, answer) => (asked, from, answer),
+            Answer::Joined(end, joined) => return self.joined(end, joined),
+        };
+        if asked == Asked::Pull && self.pulling == Some(from) {
+            self.pulling = None;
+        }
+        let current = self.connection.as_ref().map(Connection::stable_id) == Some(from);
+        if self.phase != Phase::Member || !current {
+            return; // of a registration or a connection that is over; the new one began with a request of its own
+        }
+        match (asked, answer) {
+            (Asked::Acknowledge, Ok(Response::Acknowledged(_))) => {}
+            (Asked::Resume, Ok(Response::Path(path))) => self.resumed(path),
+            (Asked::Pull, Ok(Response::KeySet(keys))) => {
+                if self.caught_up(keys.path) {
+                    self.acknowledge();
+                }
+            }
+            (_, Ok(Response::Refused(refusal))) if refusal.code.passes() => {
+                let asked_for = refusal.retry_after_ms.map(Duration::from_millis);
+                self.ask_again(asked, asked_for.map_or(around(PAUSE), at_least));
+            }
+            (_, Ok(Response::Refused(refusal))) => self.refused(asked, refusal),
+            (_, Ok(_) | Err(_)) => self.ask_again(asked, around(PAUSE)),
+        }
+    }
+
+    fn ask_again(&mut self, asked: Asked, pause: Duration) {
+        match asked {
+            Asked::Resume => self.resume(pause),
+            // The session asks again by itself, with pauses of its own.
+            Asked::Pull => {}
+            Asked::Acknowledge => {
+                let request = Request::Acknowledge(self.ticket.acknowledge(self.newest()));
+                self.ask(Asked::Acknowledge, request, pause);
+            }
+        }
+    }
+
+    fn refused(&mut self, asked: Asked, refusal: Refusal) {
+        let over = matches!(
+            refusal.code,
+            RefusalCode::UnknownMember | RefusalCode::UnknownGroup | RefusalCode::Destroyed
+        );
+        if over || asked == Asked::Resume {
+            self.removed(End::Forgotten(refusal));
+        }
+    }
+
+    fn resumed(&mut self, path: PathDelivery) {
+        if self.caught_up(path) {
+            self.shared.held().counters.resumes += 1;
+            let epoch = self.newest();
+            self.tell(Event::Resumed { epoch });
+            self.acknowledge();
+        } else {
+            self.resume(around(PAUSE));
+        }
+    }
+
+    /// Takes a path. One that does not verify is as good as no answer.
+    fn caught_up(&mut self, path: PathDelivery) -> bool {
+        let taken = self.path(path);
+        self.settle();
+        if let Err(why) = &taken {
+            tracing::warn!(group = %self.ticket.group, %why, "a path came that cannot be used");
+            self.shared.held().counters.rejected += 1;
+        }
+        taken.is_ok()
+    }
+
+    /// The registration is over: for good, or until a new one takes its place.
+    pub(super) fn removed(&mut self, end: End) {
+        let afresh = match &end {
+            End::Forgotten(refusal) => refusal.code == RefusalCode::UnknownMember,
+            End::Removed(reason) => *reason == RemovalReason::NotGranted,
+            End::Closed => false,
+        };
+        if !(afresh && self.client.options.rejoin) {
+            return self.end(end);
+        }
+        let epochs: Vec<Epoch> = self.shared.held().secrets.keys().copied().collect();
+        self.erase();
+        for epoch in epochs {
+            self.tell(Event::Retired { epoch });
+        }
+        self.phase = Phase::Rejoining;
+        self.rejoin(end, Duration::ZERO);
+    }
+
+    fn rejoin(&mut self, end: End, pause: Duration) {
+        let (client, group, role) = (
+            self.client.clone(),
+            self.ticket.group.clone(),
+            self.ticket.role,
+        );
+        self.asked.spawn(async move {
+            sleep(pause).await;
+            let joined = client.register(&group, role).await;
+            Answer::Joined(end, joined.map(Box::new))
+        });
+    }
+
+    fn joined(&mut self, end: End, joined: Result<Box<Registered>, JoinError>) {
+        let registered = match joined {
+            Ok(registered) => *registered,
+            // It stays out until the gateway can be asked.
+            Err(JoinError::GaveUp { .. }) => return self.rejoin(end, around(PAUSE)),
+            Err(JoinError::Closed) => return self.end(End::Closed),
+            Err(JoinError::Refused(refusal)) => return self.end(End::Forgotten(refusal)),
+            Err(JoinError::Unusable(why)) => {
+                tracing::warn!(group = %self.ticket.group, %why, "a grant came that cannot be used");
+                return self.end(end);
+            }
+        };
+        let Registered {
+            ticket,
+            connection,
+            path,
+            inbox,
+            joining,
+        } = registered;
+        let session = MemberSession::joined(SuiteOne, ticket.membership(), ticket.leaf_key.clone());
+        (self.session, self.unopened) = (session, Epoch(0));
+        (self.ticket, self.inbox) = (ticket, inbox);
+        self.connection = Some(connection);
+        self.phase = Phase::Member;
+        {
+            let mut held = self.shared.held();
+            held.ticket = self.ticket.clone();
+            held.counters.joins += 1;
+        }
+        let member = self.ticket.member;
+        self.tell(Event::Rejoined { member });
+        if self.caught_up(path) {
+            self.acknowledge();
+        } else {
+            self.resume(around(PAUSE));
+        }
+        drop(joining); // from here on the inbox is read
+        // Another connection may have come up meanwhile.
+        let state = self.client.link.state().borrow().clone();
+        self.connected(state);
+    }
+}

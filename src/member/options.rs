@@ -1,0 +1,84 @@
+//! Where to connect, as whom, and how patiently.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::Endpoint;
+use tokio::sync::mpsc;
+
+use super::Fingerprint;
+use crate::group::edges::Edge;
+use crate::tls::{Credentials, Trust};
+
+/// Where the gateway is, and as whom to connect to it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The gateway's address.
+    pub address: SocketAddr,
+    /// The name that its certificate must have.
+    pub server_name: String,
+    /// The member's certificate and key: its identity.
+    pub credentials: Credentials,
+    /// Who issues the gateway's certificate.
+    pub trust: Trust,
+    /// The token that must have signed every epoch. Without it, whichever the gateway names when this member joins.
+    pub issuer: Option<Fingerprint>,
+    /// How often an idle connection is tested; a lost one is noticed after three times as long.
+    pub keep_alive: Duration,
+    /// How long a request is tried, over lost connections and passing refusals.
+    pub patience: Duration,
+    /// Whether to join afresh when the gateway says that it does not know the registration any more. A member that
+    /// was evicted while it had no connection then comes back, if the policy still admits it.
+    pub rejoin: bool,
+    /// How much of a member this is.
+    pub fidelity: Fidelity,
+    /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own.
+    pub endpoint: Option<Endpoint>,
+    /// Gets a copy of every epoch as it comes, whether it can be opened or not; a full channel misses some.
+    pub tap: Option<mpsc::Sender<Observed>>,
+}
+
+impl Options {
+    /// With the usual times: tested every 10 s, tried for 30 s.
+    pub fn new(
+        address: SocketAddr,
+        server_name: impl Into<String>,
+        credentials: Credentials,
+        trust: Trust,
+    ) -> Self {
+        Self {
+            address,
+            server_name: server_name.into(),
+            credentials,
+            trust,
+            issuer: None,
+            keep_alive: Duration::from_secs(10),
+            patience: Duration::from_secs(30),
+            rejoin: false,
+            fidelity: Fidelity::Full,
+            endpoint: None,
+            tap: None,
+        }
+    }
+}
+
+/// How much of a member a client's memberships are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fidelity {
+    /// They verify, open and confirm every epoch.
+    #[default]
+    Full,
+    /// For load tests alone: they join like any member, and then acknowledge what comes without opening it. They hold no
+    /// keys after their first epoch.
+    AcknowledgeOnly,
+}
+
+/// An epoch as the gateway sent it: a signed header and ciphertext, no secret.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The header.
+    pub header: Bytes,
+    /// The up-edges: of a chunk, or of this member's path.
+    pub edges: Vec<Edge>,
+}
