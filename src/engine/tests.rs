@@ -221,6 +221,10 @@ async fn what_cannot_be_done_is_refused() {
     );
     engine.set_policy(GROUP, policy()).await.expect("a policy");
     join(&engine, "anna", &outbox).await.expect("a grant");
+    let twice = join(&engine, "anna", &outbox)
+        .await
+        .expect_err("registered already");
+    assert_eq!(twice.code, RefusalCode::AlreadyMember);
     engine.destroy(GROUP).await.expect("destroyed");
     let gone = join(&engine, "anna", &outbox).await.expect_err("destroyed");
     assert_eq!(gone.code, RefusalCode::UnknownGroup);

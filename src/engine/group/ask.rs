@@ -85,6 +85,15 @@ impl Served {
             let _ = reply.send(Err(Refusal::new(RefusalCode::UnsupportedSuite)));
             return;
         }
+        if outbox
+            .registrations()
+            .iter()
+            .any(|(group, _)| *group == self.id())
+        {
+            // Pushes name the group: two registrations of it could not be told apart on one connection.
+            let _ = reply.send(Err(Refusal::new(RefusalCode::AlreadyMember)));
+            return;
+        }
         if let Decision::Refused { why } =
             policy::admit(self.machine.state().policy(), identity, join.role)
         {
