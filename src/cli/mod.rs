@@ -29,6 +29,9 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     Token(token::TokenArgs),
     Pki(pki::PkiArgs),
+    Admin(admin::AdminArgs),
+    Join(join::JoinArgs),
+    Demo(demo::DemoArgs),
 }
 
 /// Runs the command.
@@ -38,6 +41,9 @@ pub async fn run(cli: &Cli) -> ExitCode {
         Command::CheckConfig(args) => check_config::run(args),
         Command::Token(args) => token::run(args),
         Command::Pki(args) => pki::run(args),
+        Command::Admin(args) => admin::run(args).await,
+        Command::Join(args) => join::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
     }
 }
 

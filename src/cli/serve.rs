@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 use super::load;
@@ -23,6 +24,9 @@ pub struct ServeArgs {
     /// The configuration; WARDCAST_… variables come before it.
     #[arg(long)]
     config: PathBuf,
+    /// Stop when standard input ends as well: for whoever starts a gateway that must not outlive him.
+    #[arg(long)]
+    stop_with_input: bool,
 }
 
 /// Runs the command.
@@ -39,7 +43,7 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let stop = match stop() {
+    let stop = match stop(args.stop_with_input) {
         Ok(stop) => stop,
         Err(error) => {
             eprintln!("wardcast: cannot listen for signals: {error}");
@@ -54,13 +58,23 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn stop() -> std::io::Result<impl Future<Output = ()>> {
+fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let (ended, mut input) = oneshot::channel();
+    if with_input {
+        // A thread of its own, which nobody waits for: a read of standard input cannot be called off.
+        std::thread::spawn(move || {
+            // What is written there means nothing, and an error is an end as well.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            let _ = ended.send(());
+        });
+    }
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            Ok(()) = &mut input => {}
         }
     })
 }

@@ -139,8 +139,8 @@ fn member_id(text: &str) -> Result<MemberId, std::num::ParseIntError> {
 }
 
 /// Runs the command and prints what came of it.
-pub async fn run(args: AdminArgs) -> ExitCode {
-    match answer(&args).await {
+pub async fn run(args: &AdminArgs) -> ExitCode {
+    match answer(args).await {
         Ok(answer) if args.json => print(&answer.json()),
         Ok(answer) => print(&answer.to_string()),
         Err(error) => {

@@ -56,9 +56,13 @@ struct Known {
     ledger: Ledger,
 }
 
+/// What is done as soon as the first member holds an epoch.
+type Tripwire = (Epoch, Box<dyn FnOnce() + Send>);
+
 /// Shared between the members' tasks and the phases.
 #[derive(Default)]
 struct Board {
+    tripwire: Mutex<Option<Tripwire>>,
     known: Mutex<Known>,
     changed: Notify,
 }
@@ -67,6 +71,14 @@ impl Board {
     fn known(&self) -> MutexGuard<'_, Known> {
         // A panic elsewhere is reported there; what was written before it is whole.
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A member holds this epoch: springs the tripwire, in that member's own task.
+    fn spring(&self, epoch: Epoch) {
+        let mut tripwire = self.tripwire.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, then)) = tripwire.take_if(|(at, _)| epoch >= *at) {
+            then();
+        }
     }
 
     fn update(&self, change: impl FnOnce(&mut Known)) {
@@ -234,6 +246,16 @@ impl Crowd {
             )
         };
         self.until(patience, done, late).await
+    }
+
+    /// Does `then` as soon as the first member holds this epoch: while the others are being sent it.
+    pub(super) fn when_first_holds(&self, epoch: Epoch, then: impl FnOnce() + Send + 'static) {
+        let mut tripwire = self
+            .board
+            .tripwire
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *tripwire = Some((epoch, Box::new(then)));
     }
 
     /// Waits until the first member holds this epoch, or a later one.
@@ -446,6 +468,7 @@ async fn follow(
         };
         match event {
             Some(Event::Installed { epoch }) => {
+                board.spring(epoch);
                 // It may be retired already, by a newer one that waits behind this event.
                 if let Ok(key) = membership.export(epoch, LABEL, b"", 32) {
                     let fingerprint = key.as_slice().try_into().expect("32 bytes were exported");

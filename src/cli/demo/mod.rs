@@ -56,7 +56,7 @@ enum TokenArg {
 }
 
 /// Runs the command.
-pub async fn run(args: DemoArgs) -> ExitCode {
+pub async fn run(args: &DemoArgs) -> ExitCode {
     if args.module.is_some() && args.token == TokenArg::Soft {
         eprintln!("wardcast: --module goes with --token pkcs11");
         return ExitCode::from(2);
@@ -64,7 +64,7 @@ pub async fn run(args: DemoArgs) -> ExitCode {
     let mut show = Show::new(args.json);
     // Whichever way this ends, dropping the scene kills the gateway and removes its folder.
     let ended = tokio::select! {
-        ok = play(&args, &mut show) => Some(ok),
+        ok = play(args, &mut show) => Some(ok),
         () = stopped() => None,
     };
     match ended {

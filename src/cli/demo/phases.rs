@@ -125,9 +125,10 @@ impl Scene {
     async fn kill(&mut self, row: &Row) -> Outcome {
         let before = self.crowd.newest();
         row.note("rekey begins");
+        let next = Epoch(before.0 + 1);
+        self.crowd.when_first_holds(next, self.gateway.killer());
         self.gateway.rotate().await?;
-        let seen = self.crowd.first_with(Epoch(before.0 + 1), PATIENCE).await?;
-        self.gateway.kill().await?;
+        let seen = self.crowd.first_with(next, PATIENCE).await?;
         let had = self.crowd.holders(seen);
         let present = self.crowd.present();
         row.note("restarting");

@@ -119,7 +119,7 @@ fn complain(why: &str, code: u8) -> ExitCode {
 }
 
 /// Runs the command.
-pub async fn run(args: JoinArgs) -> ExitCode {
+pub async fn run(args: &JoinArgs) -> ExitCode {
     match follow(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.exit(),
@@ -149,11 +149,11 @@ impl Stop {
     }
 }
 
-async fn follow(args: JoinArgs) -> Result<(), Failure> {
+async fn follow(args: &JoinArgs) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
     let client =
-        Client::new(options(&args).await?).map_err(|error| Failure::Usage(error.to_string()))?;
-    let teller = Teller::new(&args);
+        Client::new(options(args).await?).map_err(|error| Failure::Usage(error.to_string()))?;
+    let teller = Teller::new(args);
     let joined = tokio::select! {
         joined = client.join(&args.group, args.role.into()) => joined.map_err(Failure::Join)?,
         () = stop.told() => return Ok(()), // nothing was begun that needs an end
