@@ -38,7 +38,8 @@ fn main() -> Result {
     let header = golden["epoch header"]["header"]["hex"].as_str();
     write("header", "header", &unhex(header.ok_or("a header")?)?)?;
     trees(&golden)?;
-    logs()
+    logs()?;
+    deliveries()
 }
 
 /// A tree after joins, then after a batch of joins and leaves; each with the diff that led on from it.
@@ -132,6 +133,20 @@ fn logs() -> Result {
         write("state", &format!("from-{at}"), &parts.join(&[0xff; 4][..]))?;
     }
     Ok(())
+}
+
+/// One member's deliveries, all of them and each half.
+fn deliveries() -> Result {
+    let golden = fs::read(Path::new(HERE).join("../vectors/member.json"))?;
+    let golden: serde_json::Value = serde_json::from_slice(&golden)?;
+    let mut messages = Vec::new();
+    for step in golden["steps"].as_array().ok_or("steps")? {
+        messages.push(unhex(step["message"].as_str().ok_or("bytes")?)?);
+    }
+    let half = messages.len() / 2;
+    write("session", "all", &messages.join(&[0xff; 4][..]))?;
+    write("session", "first", &messages[..half].join(&[0xff; 4][..]))?;
+    write("session", "then", &messages[half..].join(&[0xff; 4][..]))
 }
 
 fn write(target: &str, name: &str, bytes: &[u8]) -> Result {
