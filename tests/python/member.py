@@ -174,10 +174,10 @@ class Member:
     # ---- epochs -----------------------------------------------------------------------------------
 
     def deliver(self, header_bytes, edges, by):
-        """Opens a delivery; whether it brought a new epoch."""
+        """Opens a delivery; one that is no news changes nothing."""
         header = self.registration.deliver(header_bytes, edges)
         if header is None:
-            return False
+            return
         exported = {
             f"{label}:{length}": self.registration.export(header.epoch, label, b"", length).hex()
             for label, length in self.options.export
@@ -187,17 +187,15 @@ class Member:
         self.epochs.install(header)
         if self.options.role != "receiver" and self.sender_space not in (None, header.sender_space):
             self.pull()
-        return True
 
     async def path(self, body, by):
         """Takes what a granted, path or key-set brings."""
         self.sender_space = wire.field(body, 4, int)
         tell("senders", space=self.sender_space, ids=wire.field(body, 3, list))
         active = wire.field(body, 2, int)
-        new = self.deliver(wire.field(body, 0, bytes), wire.edges(body, 1), by)
+        self.deliver(wire.field(body, 0, bytes), wire.edges(body, 1), by)
         self.epochs.activate(active)
-        if new:
-            await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
+        await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
 
     def pull(self):
         """Asks for the path, unless that is under way."""

@@ -8,7 +8,7 @@
 //!
 //! QUIC version 1 with TLS 1.3. Both sides authenticate by certificate; ALPN is `wardcast/1`. A member's identity is
 //! what its certificate says: the SPIFFE URI, else `dns:` and the first DNS name, else `cn:` and the common name. No
-//! message carries an identity. One connection serves any number of groups, and at most one registration in each.
+//! message carries an identity. One connection serves up to 64 groups, and one registration in each.
 //!
 //! ```text
 //!  member                                    gateway

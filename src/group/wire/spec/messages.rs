@@ -129,7 +129,7 @@
 //! | resume | a registration taken up on this connection, with the leaf key that the member holds | path |
 //! | leave | the end of a registration, on record when the answer comes | left |
 //! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set |
-//! | status | how the group is; for those who are registered there on this connection | status-report |
+//! | status | how the group is; for identities that are registered there | status-report |
 //! | acknowledge | the root of an epoch that came in an answer is confirmed | acknowledged |
 //!
 //! Any of them may be answered by refused. The registration must belong to the identity of the connection, and after a
@@ -158,7 +158,7 @@
 //! | 4 | the group is full | come back when it likes |
 //! | 5 | there is no such registration, or the leaf key is not its own any more | join afresh |
 //! | 6 | this connection already holds a registration in the group | use that one |
-//! | 7 | the identity has too many registrations in the group | leave one |
+//! | 7 | the identity has too many registrations in the group, or the connection has too many groups | leave one, or connect again |
 //! | 8 | the group's suite is not among the member's | nothing |
 //! | 9 | the public key is not a point of the curve | make a new one |
 //! | 10 | the group was destroyed | erase its keys |
