@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Departures, Served, Waiter};
+use crate::crypto;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
@@ -92,6 +93,11 @@ impl Served {
         {
             // Pushes name the group: two registrations of it could not be told apart on one connection.
             let _ = reply.send(Err(Refusal::new(RefusalCode::AlreadyMember)));
+            return;
+        }
+        // Before anything is planned for it: what the token finds out has cost an epoch by then.
+        if !crypto::is_point(&join.public) {
+            let _ = reply.send(Err(Refusal::new(RefusalCode::BadPublicKey)));
             return;
         }
         if let Decision::Refused { why } =
