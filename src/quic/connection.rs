@@ -34,6 +34,10 @@ impl Served {
     /// Serves until the connection is over. Its members are absent from then on, not gone.
     pub(super) async fn run(self: Arc<Self>) {
         let mut draining = self.front.draining.subscribe();
+        // Its handshake may have ended after the others were told.
+        if draining.borrow().is_some() {
+            draining.mark_changed();
+        }
         loop {
             tokio::select! {
                 opened = self.connection.accept_bi() => match opened {
