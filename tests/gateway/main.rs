@@ -1,0 +1,9 @@
+//! The gateway from the outside: `wardcast serve` in a process of its own, members, peers that misbehave, operators.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod epochs;
+mod limits;
+mod refusals;
+mod secrets;
