@@ -61,6 +61,8 @@ struct Slot {
     needs_path: bool,
     activate: Option<Epoch>,
     removed: Option<RemovalReason>,
+    /// The removal itself is under way, not a push that it follows.
+    parting: bool,
     under_way: bool,
     queued: bool,
 }
@@ -76,6 +78,7 @@ impl Slot {
     /// The next push, most important first.
     fn take(&mut self) -> Option<DuePush> {
         if let Some(reason) = self.removed {
+            self.parting = true;
             return Some(DuePush::Removed(reason));
         }
         if std::mem::take(&mut self.needs_path) {
@@ -169,7 +172,7 @@ impl Outbox {
                 Outcome::Held(epoch) => slot.held = slot.held.max(epoch),
                 Outcome::NeedsPath => slot.needs_path = true,
             }
-            if slot.removed.is_some() {
+            if slot.parting {
                 state.slots.remove(&registration);
                 false
             } else {
@@ -219,6 +222,7 @@ impl Outbox {
             needs_path: false,
             activate: None,
             removed: None,
+            parting: false,
             under_way: false,
             queued: false,
         };

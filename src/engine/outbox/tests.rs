@@ -99,6 +99,22 @@ fn nothing_follows_a_removal() {
     assert!(outbox.take().is_none());
 }
 
+#[test]
+fn a_removal_waits_for_the_push_that_is_under_way_and_is_told() {
+    let outbox = outbox(4);
+    outbox.activate(WHO, Epoch(4));
+    outbox.take().expect("a push");
+    outbox.remove(WHO, RemovalReason::Evicted);
+    outbox.done(WHO, Outcome::Held(Epoch(4)));
+    let delivery = outbox.take().expect("a push");
+    assert!(
+        matches!(delivery.push, DuePush::Removed(RemovalReason::Evicted)),
+        "{delivery:?}"
+    );
+    outbox.done(WHO, Outcome::NeedsPath);
+    assert!(outbox.is_empty());
+}
+
 #[tokio::test]
 async fn closing_ends_whoever_waits() {
     let outbox = outbox(4);
