@@ -216,6 +216,23 @@ impl Site {
         Credentials::new(issued.chain(), issued.key())
     }
 
+    /// A certificate with this common name, as files for a command: `--ca`, `--cert` and `--key` with their values.
+    pub(crate) fn certificate_arguments(&self, name: &str) -> [std::ffi::OsString; 6] {
+        let issued = self.authority.issue(&Request::client(name));
+        let prefix = self.folder.path().join(name);
+        let files = issued.expect("a certificate").write(&prefix);
+        let (certificate, key) = files.expect("written");
+        let ca = self.folder.path().join("ca.pem");
+        [
+            "--ca".into(),
+            ca.into(),
+            "--cert".into(),
+            certificate.into(),
+            "--key".into(),
+            key.into(),
+        ]
+    }
+
     /// How a member connects, noticing a lost gateway within a second.
     pub(crate) fn options(&self, name: &str) -> Options {
         let credentials = self.credentials(name);
