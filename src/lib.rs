@@ -1,4 +1,51 @@
 //! Wardcast: a key-distribution gateway for secure multicast groups.
+//!
+//! # The idea
+//!
+//! A group is a tree of keys (a logical key hierarchy, RFC 2627). The keys are in a token; the gateway holds the
+//! tree's public shadow: which node is at which generation and step. The core plans with names
+//! ([`KeyRef`](group::ids::KeyRef)), the token derives keys by name and hands out only what is wrapped under other keys
+//! of the tree. So the core is deterministic and safe to log, persist, fuzz and simulate, and no key is in the store.
+//!
+//! # How a change flows
+//!
+//! ```text
+//!   request  --> quic, admin --> engine: the shard of the group
+//!                                  | machine.handle(input)
+//!                                  |   stage a change, then, as effects in order:
+//!                                  |-> store: append the outcome (revision expected)
+//!                                  |   commit
+//!                                  |-> token pool: wrap, confirm, sign, by name
+//!                                  |-> outboxes: one header, a chunk of edges for each subtree
+//!   member   <-- quic: push     <--'
+//!   ack      --> quic --> engine: delivery assurance; quorum or time-out: activate
+//! ```
+//!
+//! # Code map
+//!
+//! A module names only what stands below it, never a sibling; `tests/tidy` holds the code to that.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`cli`] | the commands |
+//! | [`app`] | composition root: what is started and ended, in which order |
+//! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
+//! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
+//! | [`hsm`], [`store`], [`policy`] | token, durable state, decision point |
+//! | [`member`] | the client library |
+//! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
+//! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
+//! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
+//!
+//! # Invariants
+//!
+//! 1. With a hardware token no key of a group is in this process; none is ever on its disk or in its logs.
+//! 2. Persist, then send: an epoch that a member has seen survives `kill -9`.
+//! 3. Epochs of a group are totally ordered; a second writer is fenced out, never merged.
+//! 4. Who was not in an epoch cannot compute its secret, alone or with others who were not.
+//! 5. Every current member that received its newest delivery computes the same secret.
+//! 6. Every queue, map and loop that a peer can grow has a named bound, and what happens there is decided and counted.
+//! 7. Trouble of token or store never takes away keys that members hold; what fails closed is admitting someone.
 
 pub mod admin;
 pub mod app;
