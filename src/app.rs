@@ -1,5 +1,7 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
+mod metrics;
+
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::admin::{self, AdminServer};
+use crate::admin::{self, AdminServer, Metrics};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
 use crate::group::ids::MasterId;
@@ -79,6 +81,8 @@ pub struct Gateway {
 impl Gateway {
     /// Starts what others stand on first: certificates, token, store, groups, and the listeners last.
     pub async fn start(config: Config) -> Result<Self, AppError> {
+        // First, so that nothing is missed that counts.
+        let metrics = metrics::install();
         let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
@@ -99,7 +103,15 @@ impl Gateway {
             what: "cannot tell the address of the QUIC listener",
             source,
         })?;
-        let admin = admin(config.admin, config.policy, credentials, trust, engine).await?;
+        let admin = admin(
+            config.admin,
+            config.policy,
+            credentials,
+            trust,
+            metrics,
+            engine,
+        )
+        .await?;
         let listening = Listening {
             quic: local,
             admin: admin.as_ref().map(AdminServer::local_addr),
@@ -168,6 +180,7 @@ async fn admin(
     policy: config::Policy,
     credentials: Credentials,
     trust: Trust,
+    metrics: Metrics,
     engine: Handle,
 ) -> Result<Option<AdminServer>, AppError> {
     let Some(address) = config.address else {
@@ -178,6 +191,7 @@ async fn admin(
         trust,
         operators: config.operators.into_iter().collect(),
         default_policy: policy.default,
+        metrics,
     };
     Ok(Some(AdminServer::bind(address, options, engine).await?))
 }

@@ -10,6 +10,7 @@
 //! | `POST /v1/groups/NAME/rotate` | gives it a new key with the next batch | 202 |
 //! | `GET /v1/groups/NAME/members?after=N&limit=N` | lists members, by number | [`api::MemberView`]s |
 //! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
+//! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
 //!
 //! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
 //! differs from the configured default. Whatever fails answers [`api::Failure`].
@@ -27,6 +28,7 @@ mod server;
 mod tests;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
@@ -44,4 +46,9 @@ pub struct Options {
     pub operators: HashSet<Identity>,
     /// The policy of groups that are created without one of their own.
     pub default_policy: GroupPolicy,
+    /// Writes down all metrics in Prometheus' text format.
+    pub metrics: Metrics,
 }
+
+/// What a scrape is answered with.
+pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;

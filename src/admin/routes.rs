@@ -6,7 +6,10 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
-use axum::http::{StatusCode, header::ORIGIN};
+use axum::http::{
+    StatusCode,
+    header::{CONTENT_TYPE, ORIGIN},
+};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -16,7 +19,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView};
-use super::policy;
+use super::{Metrics, policy};
 use crate::engine::{Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId};
 use crate::group::limits::MAX_GROUP_NAME;
@@ -32,6 +35,7 @@ pub(super) struct Shared {
     pub(super) engine: Handle,
     pub(super) operators: HashSet<Identity>,
     pub(super) default_policy: GroupPolicy,
+    pub(super) metrics: Metrics,
 }
 
 type Site = State<Arc<Shared>>;
@@ -44,6 +48,7 @@ pub(super) struct Caller(pub(super) Option<Arc<Identity>>);
 /// The whole interface; each connection adds its [`Caller`].
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
+        .route("/metrics", get(metrics))
         .route("/v1/groups", get(list).post(create))
         .route("/v1/groups/{name}", get(show).delete(destroy))
         .route("/v1/groups/{name}/policy", put(set_policy))
@@ -110,6 +115,11 @@ fn page<T>(wanted: Wanted<T>) -> Result<Page<T>, Failure> {
     let Query(page) =
         wanted.map_err(|why| Failure::new(FailureCode::BadRequest, why.body_text()))?;
     Ok(page)
+}
+
+async fn metrics(State(shared): Site) -> impl IntoResponse {
+    let format = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
+    (format, (shared.metrics)())
 }
 
 async fn list(

@@ -66,6 +66,7 @@ impl AdminServer {
             engine,
             operators: options.operators,
             default_policy: options.default_policy,
+            metrics: options.metrics,
         };
         Ok(Self {
             address: listener.local_addr().map_err(bind)?,

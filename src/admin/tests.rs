@@ -42,6 +42,7 @@ impl Site {
                 absence_s: 77,
                 ..GroupPolicy::default()
             },
+            metrics: Arc::new(|| "wardcast_members 3\n".to_owned()),
         };
         let any = "127.0.0.1:0".parse().expect("an address");
         let server = AdminServer::bind(any, options, engine.clone()).await;
@@ -272,6 +273,22 @@ async fn only_operators_are_served_and_no_web_page() {
         client.get(&site.url).send().await.is_err(),
         "another authority's operator"
     );
+}
+
+#[tokio::test]
+async fn metrics_are_for_operators() {
+    let site = Site::start().await;
+    let url = site.url.replace("/v1/groups", "/metrics");
+    let (status, _) = send(site.client("mallory").get(&url)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let shown = site
+        .client("olga")
+        .get(&url)
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(shown.headers()["content-type"], "text/plain; version=0.0.4");
+    assert_eq!(shown.text().await.expect("text"), "wardcast_members 3\n");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod operate;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Time};
@@ -47,6 +48,7 @@ pub(super) struct Served {
     /// The timer that the shard has set for this group.
     pub(super) timer: Option<Time>,
     log: Log,
+    population: Population,
 }
 
 /// How long the group's log has grown.
@@ -63,7 +65,10 @@ const SNAPSHOT_FLOOR: usize = 256 * 1024;
 
 impl Served {
     pub(super) fn new(machine: GroupMachine) -> Self {
+        let mut population = Population::default();
+        population.is(machine.state().roster().len());
         Self {
+            population,
             machine,
             listeners: HashMap::new(),
             waiters: HashMap::new(),
@@ -108,15 +113,18 @@ impl Served {
                 } => return Some(Outward::Token(job, priority, batch)),
                 Effect::Deliver(rekey) => {
                     let group = self.id();
+                    let mut conflated = 0;
                     for (&member, outbox) in &self.listeners {
-                        outbox.rekey((group, member), &rekey);
+                        conflated += u64::from(outbox.rekey((group, member), &rekey));
                     }
+                    count::rekeyed(conflated);
                 }
                 Effect::Activate { epoch } => {
                     let group = self.id();
                     for (&member, outbox) in &self.listeners {
                         outbox.activate((group, member), epoch);
                     }
+                    count::activated();
                 }
                 Effect::Granted {
                     ticket,
@@ -137,6 +145,7 @@ impl Served {
 
     /// A record is durable: whoever waited for that is answered, and the log is cut where it has grown long.
     pub(super) fn stored(&mut self) -> Option<(Revision, Vec<u8>)> {
+        self.population.is(self.machine.state().roster().len());
         if let Some(reply) = self.creating.take() {
             let _ = reply.send(Ok(self.view()));
         }
@@ -190,6 +199,7 @@ impl Served {
         let Some(Waiter::Join(outbox, reply)) = self.waiters.remove(&ticket) else {
             return;
         };
+        count::joined();
         let (leaf, delivered) = (
             grant.leaf.node.index,
             self.machine.status().epochs.delivered,
@@ -223,6 +233,7 @@ impl Served {
     }
 
     fn removed(&mut self, member: MemberId, reason: RemovalReason) {
+        count::removed();
         let registration = (self.id(), member);
         if let Some(outbox) = self.listeners.remove(&member) {
             match reason {

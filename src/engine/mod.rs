@@ -12,6 +12,7 @@
 //!                             '--> Outbox --> delivery task of the connection
 //! ```
 
+mod count;
 mod directory;
 mod event;
 mod group;

@@ -28,6 +28,9 @@ pub(super) async fn push(served: Arc<Served>, Delivery { registration, push }: D
         Some(mut message) => exchange(&served.connection, &mut message).await,
         None => Err(Failure::Stream),
     };
+    if outcome.is_ok() {
+        metrics::counter!("wardcast_pushes_total").increment(1);
+    }
     let outcome = match outcome {
         Ok(PushReply::Ack(ack)) => {
             if about_keys {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Departures, Served, Waiter};
 use crate::crypto;
+use crate::engine::count;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
@@ -56,6 +57,7 @@ impl Served {
         if let Some(outbox) = self.listeners.get(&member) {
             outbox.held((self.id(), member), epoch);
         }
+        count::acknowledged();
         self.handle(now, Input::Ack { member, epoch });
     }
 

@@ -1,0 +1,47 @@
+//! The engine's metrics, in one place. No label names a group, a member or a key: there may be very many of them.
+
+/// An epoch is given out to those who are connected; for so many of them it replaces one that was not sent yet.
+pub(super) fn rekeyed(conflated: u64) {
+    metrics::counter!("wardcast_rekeys_total").increment(1);
+    metrics::counter!("wardcast_conflated_total").increment(conflated);
+}
+
+/// Senders were told to switch to an epoch.
+pub(super) fn activated() {
+    metrics::counter!("wardcast_activations_total").increment(1);
+}
+
+/// A member holds an epoch.
+pub(super) fn acknowledged() {
+    metrics::counter!("wardcast_acknowledgements_total").increment(1);
+}
+
+/// A registration was granted.
+pub(super) fn joined() {
+    metrics::counter!("wardcast_joins_total").increment(1);
+}
+
+/// A registration is over.
+pub(super) fn removed() {
+    metrics::counter!("wardcast_removals_total").increment(1);
+}
+
+/// A group's share of all registrations; given back when dropped.
+#[derive(Debug, Default)]
+pub(super) struct Population(u32);
+
+impl Population {
+    /// The group has so many members now.
+    pub(super) fn is(&mut self, members: u32) {
+        let change = f64::from(members) - f64::from(std::mem::replace(&mut self.0, members));
+        if change != 0.0 {
+            metrics::gauge!("wardcast_members").increment(change);
+        }
+    }
+}
+
+impl Drop for Population {
+    fn drop(&mut self) {
+        self.is(0);
+    }
+}
