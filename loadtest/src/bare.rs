@@ -5,7 +5,7 @@
 
 pub(crate) mod server;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -72,7 +72,7 @@ impl Report for Bare {
             ),
             row(
                 "bare server memory per connection",
-                format!("{:.1} KiB", self.bytes_per_connection as f64 / 1024.0),
+                report::kib(self.bytes_per_connection),
             ),
         ]
     }
@@ -144,7 +144,6 @@ async fn connect(
     at_once: usize,
     progress: &mut Progress,
 ) -> Result<Vec<Connection>, Failure> {
-    let endpoint = Endpoint::client(SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0)))?;
     let mut connections = Vec::with_capacity(site.members().len());
     let mut connecting = JoinSet::new();
     for credentials in site.members() {
@@ -154,7 +153,9 @@ async fn connect(
             connections.push(connected??);
             progress.at(connections.len(), site.members().len());
         }
-        let (endpoint, config) = (endpoint.clone(), client(credentials, site.trust())?);
+        // A socket each, as members have: the server's kernel pays for each address.
+        let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let config = client(credentials, site.trust())?;
         connecting.spawn(async move {
             let connection = endpoint.connect_with(config, server, "localhost")?.await?;
             Ok::<_, Failure>(connection)

@@ -1,9 +1,15 @@
 //! Load generator for Wardcast: runs a gateway in a process of its own, puts real members on it, and measures.
 
 mod bare;
+mod counters;
+mod crowd;
 mod distribution;
+mod fanout;
+mod gateway;
+mod operator;
 mod report;
 mod site;
+mod token;
 mod usage;
 
 use std::path::PathBuf;
@@ -23,6 +29,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Scenario {
+    /// One group: how long and how much it takes until a new key is with all members, and what joining takes.
+    ///
+    /// Each member has a socket of its own in this process: `ulimit -n` must allow for them.
+    Fanout(fanout::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
     Bare {
         #[command(flatten)]
@@ -45,6 +55,7 @@ enum Scenario {
 #[tokio::main]
 async fn main() -> ExitCode {
     let outcome = match Arguments::parse().scenario {
+        Scenario::Fanout(arguments) => run_fanout(&arguments).await,
         Scenario::Bare {
             extent,
             bytes,
@@ -59,6 +70,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn run_fanout(arguments: &fanout::Arguments) -> Result<(), Failure> {
+    report::print(&fanout::run(arguments).await?, arguments.json)
 }
 
 async fn run_bare(extent: bare::Extent, bytes: usize, json: bool) -> Result<(), Failure> {

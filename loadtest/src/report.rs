@@ -56,6 +56,11 @@ pub(crate) fn cpu(microseconds: f64, kernel_share: Option<f64>) -> String {
     }
 }
 
+/// Memory in one cell.
+pub(crate) fn kib(bytes: u64) -> String {
+    format!("{:.1} KiB", bytes as f64 / 1024.0)
+}
+
 /// A phase of the run, told on standard error: when it begins, how far it is, how long it took.
 pub(crate) struct Progress {
     phase: &'static str,

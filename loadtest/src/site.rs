@@ -8,10 +8,14 @@ use wardcast::tls::{Credentials, Trust};
 
 use crate::Failure;
 
+/// Who operates the gateway.
+pub(crate) const OPERATOR: &str = "cn:operator";
+
 /// A folder that is gone when the run ends, and who is trusted in it.
 pub(crate) struct Site {
     folder: TempDir,
     trust: Trust,
+    operator: Credentials,
     members: Vec<Credentials>,
 }
 
@@ -28,12 +32,15 @@ impl Site {
         authority
             .issue(&server)?
             .write(&folder.path().join("server"))?;
-        let members = (0..members).map(|number| {
-            let issued = authority.issue(&Request::client(format!("member-{number}")))?;
+        let client = |name: String| {
+            let issued = authority.issue(&Request::client(name))?;
             Ok(Credentials::new(issued.chain(), issued.key()))
-        });
+        };
+        let operator: Result<_, Failure> = client("operator".to_owned());
+        let members = (0..members).map(|number| client(format!("member-{number}")));
         Ok(Site {
             trust: Trust::new([authority.certificate().clone()], Vec::new())?,
+            operator: operator?,
             members: members.collect::<Result<_, Failure>>()?,
             folder,
         })
@@ -47,6 +54,11 @@ impl Site {
     /// Whom members trust.
     pub(crate) fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// The operator's certificate.
+    pub(crate) fn operator(&self) -> &Credentials {
+        &self.operator
     }
 
     /// The members' certificates, one each.
