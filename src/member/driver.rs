@@ -16,10 +16,9 @@ use std::time::Duration;
 
 use quinn::Connection;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use self::answers::{Answer, Asked};
+use self::answers::{Asked, Requests};
 use super::client::Registered;
 use super::dispatch::Delivery;
 use super::keys::{self, SuiteOne};
@@ -30,7 +29,7 @@ use crate::crypto::EpochSecret;
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, Time};
 use crate::group::session::{MemberSession, SessionEffect, SessionError, SessionInput};
-use crate::group::wire::{PathDelivery, Request};
+use crate::group::wire::PathDelivery;
 
 /// One registration at work.
 pub(super) struct Driver {
@@ -39,14 +38,14 @@ pub(super) struct Driver {
     session: MemberSession<SuiteOne>,
     /// The newest epoch that was acknowledged without being opened.
     unopened: Epoch,
+    /// The newest epoch that the gateway was told to be held.
+    told: Epoch,
     shared: Arc<Shared>,
     began: Instant,
     inbox: mpsc::Receiver<Delivery>,
     /// The live connection on which the gateway knows this registration, or is asked to.
     connection: Option<Connection>,
-    asked: JoinSet<Answer>,
-    /// The connection on which a pull is under way: there is one at a time.
-    pulling: Option<usize>,
+    requests: Requests,
     phase: Phase,
 }
 
@@ -84,12 +83,12 @@ impl Driver {
             ticket,
             session,
             unopened: Epoch(0),
+            told: Epoch(0),
             shared,
             began: Instant::now(),
             inbox,
             connection: Some(connection),
-            asked: JoinSet::new(),
-            pulling: None,
+            requests: Requests::default(),
             phase: Phase::Member,
         };
         driver.path(path)?;
@@ -111,7 +110,7 @@ impl Driver {
                     let state = state.borrow_and_update().clone();
                     self.connected(state);
                 }
-                Some(Ok(answer)) = self.asked.join_next() => self.answered(answer),
+                Some(Ok(answer)) = self.requests.next() => self.answered(answer),
                 () = sleep_until(tick.unwrap_or_else(Instant::now)), if tick.is_some() => {
                     // A tick is always taken while the registration lasts.
                     let _ = self.session.handle(self.now(), SessionInput::Tick);
@@ -262,24 +261,17 @@ impl Driver {
     }
 
     fn resume(&mut self, pause: Duration) {
-        let request = Request::Resume(self.ticket.resume(self.newest()));
-        self.ask(Asked::Resume, request, pause);
+        self.ask(Asked::Resume, pause);
     }
 
     fn pull(&mut self) {
-        let connection = self.connection.as_ref().map(Connection::stable_id);
-        if connection.is_none() || self.pulling == connection {
-            return; // the next connection begins with a resume, which brings the path
+        if self.ask(Asked::Pull, Duration::ZERO) {
+            self.shared.held().counters.pulls += 1;
         }
-        self.pulling = connection;
-        self.shared.held().counters.pulls += 1;
-        let request = Request::Pull(self.ticket.pull(self.newest()));
-        self.ask(Asked::Pull, request, Duration::ZERO);
     }
 
     /// After a path: what is held is acknowledged by a request of its own.
     fn acknowledge(&mut self) {
-        let request = Request::Acknowledge(self.ticket.acknowledge(self.newest()));
-        self.ask(Asked::Acknowledge, request, Duration::ZERO);
+        self.ask(Asked::Acknowledge, Duration::ZERO);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, Endpoint};
+use quinn::{ClientConfig, ConnectError, Connection, Endpoint};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -59,8 +59,10 @@ impl Link {
         };
         let publish = watch::Sender::new(State::Down("not connected yet".to_owned()));
         let dispatch = Arc::<Dispatch>::default();
+        let own = options.endpoint.is_none();
         let supervisor = Supervisor {
             endpoint: endpoint.clone(),
+            own,
             config,
             address: options.address,
             server_name: options.server_name.clone(),
@@ -70,7 +72,7 @@ impl Link {
         Ok(Self {
             publish,
             dispatch,
-            own: options.endpoint.is_none(),
+            own,
             endpoint,
             task: tokio::spawn(supervisor.run()).abort_handle(),
         })
@@ -128,6 +130,7 @@ fn unspecified(peer: SocketAddr) -> SocketAddr {
 /// Keeps the connection up.
 struct Supervisor {
     endpoint: Endpoint,
+    own: bool,
     config: ClientConfig,
     address: SocketAddr,
     server_name: String,
@@ -136,7 +139,7 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    async fn run(self) {
+    async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
@@ -159,14 +162,19 @@ impl Supervisor {
         }
     }
 
-    async fn connect(&self) -> Result<Connection, NoAnswer> {
+    async fn connect(&mut self) -> Result<Connection, NoAnswer> {
+        let address = self.address;
         let failed = |error: &dyn std::error::Error| {
-            NoAnswer(format!("cannot connect to {}: {error}", self.address))
+            NoAnswer(format!("cannot connect to {address}: {error}"))
         };
-        let connecting = self
-            .endpoint
-            .connect_with(self.config.clone(), self.address, &self.server_name)
-            .map_err(|error| failed(&error))?;
+        let connecting =
+            self.endpoint
+                .connect_with(self.config.clone(), address, &self.server_name);
+        if self.own && matches!(connecting, Err(ConnectError::EndpointStopping)) {
+            // The socket failed for good: the next try has another one.
+            self.endpoint = Endpoint::client(unspecified(address)).map_err(|e| failed(&e))?;
+        }
+        let connecting = connecting.map_err(|error| failed(&error))?;
         match timeout(HANDSHAKE, connecting).await {
             Ok(done) => done.map_err(|error| failed(&error)),
             Err(late) => Err(failed(&late)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quinn::Connection;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::{Driver, Phase};
@@ -17,12 +18,20 @@ use crate::member::{End, Event, JoinError};
 /// The pause before something is asked again that was not answered, or refused without a time.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What was asked.
+/// What is asked: one of each kind at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     Resume,
     Pull,
     Acknowledge,
+}
+
+/// What is under way.
+#[derive(Default)]
+pub(super) struct Requests {
+    answers: JoinSet<Answer>,
+    /// The number of the connection that each was sent on.
+    sent: [Option<usize>; 3],
 }
 
 /// A request of the driver's own that came back.
@@ -33,17 +42,36 @@ pub(super) enum Answer {
     Joined(End, Result<Box<Registered>, JoinError>),
 }
 
+impl Requests {
+    /// The next answer; none while nothing is under way.
+    pub(super) async fn next(&mut self) -> Option<Result<Answer, tokio::task::JoinError>> {
+        self.answers.join_next().await
+    }
+}
+
 impl Driver {
-    /// Sends a request after a pause, if there is a connection; its answer comes back to the loop.
-    pub(super) fn ask(&mut self, asked: Asked, request: Request, pause: Duration) {
+    /// Sends a request after a pause, unless one like it is under way on this connection; its answer comes back to the
+    /// loop. Without a connection there is nothing to be asked: the next one begins with a resume, which brings the path.
+    pub(super) fn ask(&mut self, asked: Asked, pause: Duration) -> bool {
         let Some(connection) = self.connection.clone() else {
-            return; // the next connection begins with a resume, which brings the path
+            return false;
         };
-        self.asked.spawn(async move {
+        let number = connection.stable_id();
+        if self.requests.sent[asked as usize].replace(number) == Some(number) {
+            return false;
+        }
+        let held = self.newest();
+        let request = match asked {
+            Asked::Resume => Request::Resume(self.ticket.resume(held)),
+            Asked::Pull => Request::Pull(self.ticket.pull(held)),
+            Asked::Acknowledge => Request::Acknowledge(self.ticket.acknowledge(held)),
+        };
+        self.requests.answers.spawn(async move {
             sleep(pause).await;
             let answer = ask(&connection, &request).await;
-            Answer::To(asked, connection.stable_id(), answer)
+            Answer::To(asked, number, answer)
         });
+        true
     }
 
     pub(super) fn answered(&mut self, answer: Answer) {
@@ -51,15 +79,22 @@ impl Driver {
             Answer::To(asked, from, answer) => (asked, from, answer),
             Answer::Joined(end, joined) => return self.joined(end, joined),
         };
-        if asked == Asked::Pull && self.pulling == Some(from) {
-            self.pulling = None;
+        let sent = &mut self.requests.sent[asked as usize];
+        if *sent == Some(from) {
+            *sent = None;
         }
         let current = self.connection.as_ref().map(Connection::stable_id) == Some(from);
         if self.phase != Phase::Member || !current {
             return; // of a registration or a connection that is over; the new one began with a request of its own
         }
         match (asked, answer) {
-            (Asked::Acknowledge, Ok(Response::Acknowledged(_))) => {}
+            (Asked::Acknowledge, Ok(Response::Acknowledged(ack))) => {
+                self.told = self.told.max(ack.epoch);
+                // What came by another path while this was under way.
+                if self.told < self.newest() {
+                    self.ask(asked, around(PAUSE));
+                }
+            }
             (Asked::Resume, Ok(Response::Path(path))) => self.resumed(path),
             (Asked::Pull, Ok(Response::KeySet(keys))) => {
                 if self.caught_up(keys.path) {
@@ -77,13 +112,9 @@ impl Driver {
 
     fn ask_again(&mut self, asked: Asked, pause: Duration) {
         match asked {
-            Asked::Resume => self.resume(pause),
             // The session asks again by itself, with pauses of its own.
             Asked::Pull => {}
-            Asked::Acknowledge => {
-                let request = Request::Acknowledge(self.ticket.acknowledge(self.newest()));
-                self.ask(Asked::Acknowledge, request, pause);
-            }
+            Asked::Resume | Asked::Acknowledge => drop(self.ask(asked, pause)),
         }
     }
 
@@ -144,7 +175,7 @@ impl Driver {
             self.ticket.group.clone(),
             self.ticket.role,
         );
-        self.asked.spawn(async move {
+        self.requests.answers.spawn(async move {
             sleep(pause).await;
             let joined = client.register(&group, role).await;
             Answer::Joined(end, joined.map(Box::new))
@@ -171,7 +202,7 @@ impl Driver {
             joining,
         } = registered;
         let session = MemberSession::joined(SuiteOne, ticket.membership(), ticket.leaf_key.clone());
-        (self.session, self.unopened) = (session, Epoch(0));
+        (self.session, self.unopened, self.told) = (session, Epoch(0), Epoch(0));
         (self.ticket, self.inbox) = (ticket, inbox);
         self.connection = Some(connection);
         self.phase = Phase::Member;

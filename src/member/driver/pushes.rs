@@ -30,8 +30,9 @@ impl Driver {
             }
             Push::GoAway(_) => PushReply::ack(self.newest()),
         };
-        if let PushReply::Nack(_) = answer {
-            self.shared.held().counters.nacks += 1;
+        match answer {
+            PushReply::Ack(ack) => self.told = self.told.max(ack.epoch),
+            PushReply::Nack(_) => self.shared.held().counters.nacks += 1,
         }
         // Nobody waits where the connection is lost.
         let _ = reply.send(answer);
