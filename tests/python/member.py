@@ -282,7 +282,7 @@ class Member:
         )
         configuration.verify_mode = ssl.CERT_REQUIRED
         configuration.load_verify_locations(self.options.ca)
-        configuration.load_cert_chain(self.options.certificate, self.options.key)
+        configuration.load_cert_chain(self.options.cert, self.options.key)
         pause = 0.5
         while not self.over.done():
             try:
@@ -331,7 +331,7 @@ async def main():
     parser.add_argument("--connect", required=True, metavar="HOST:PORT")
     parser.add_argument("--server-name", required=True)
     parser.add_argument("--ca", required=True)
-    parser.add_argument("--certificate", required=True)
+    parser.add_argument("--cert", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--group", required=True)
     parser.add_argument("--role", choices=sorted(wire.ROLES), default="receiver")

@@ -30,7 +30,8 @@ impl Ledger {
         self.lock().faults.push(what);
     }
 
-    fn enter(&self, group: GroupId, epoch: Epoch, key: &[u8], who: &str) {
+    /// A member installed an epoch and found this key.
+    pub(crate) fn enter(&self, group: GroupId, epoch: Epoch, key: &[u8], who: &str) {
         let mut book = self.lock();
         let first = book
             .keys
