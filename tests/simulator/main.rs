@@ -2,9 +2,11 @@
 //! delays and reorders, a token and a store that fail, and crashes at any moment.
 //!
 //! Everything follows from one seed. A run that fails prints its seed; replay it, with a trace of all that happens, by
-//! `WARDCAST_SEED=SEED cargo test --test simulator storms`. `WARDCAST_SEEDS=N` runs more of them.
+//! `WARDCAST_SEED=SEED cargo test --test simulator storms`. `WARDCAST_SEEDS=N` runs more of them, and
+//! `WARDCAST_HISTORIES=N` more of the random histories of `agreement`.
 
 mod adversary;
+mod agreement;
 mod client;
 mod gateway;
 mod ledger;
