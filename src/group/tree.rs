@@ -142,7 +142,7 @@ impl Tree {
     /// in a large tree the lower ones are in no cache of the processor: so it waits for them together and not in turn.
     pub(super) fn prefetch(&self, leaf: u32) {
         let mut first = leaf - leaf % DEGREE;
-        let ends = |first: u32| [first as usize, (first + DEGREE - 1) as usize];
+        let ends = |first: u32| [first as usize, (first + (DEGREE - 1)) as usize];
         let mut read = 0;
         for leaf in ends(first) {
             read ^= self.leaves.get(leaf).map_or(0, |leaf| leaf.generation);
