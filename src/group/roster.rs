@@ -9,6 +9,8 @@
 //! when the counts say that somebody is behind.
 
 mod clock;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -150,7 +152,7 @@ impl Roster {
         member.identity = entry.key().clone();
         entry.or_default().push(id);
         self.senders += u32::from(member.role.sends());
-        self.count(&member, true);
+        self.count((member.acknowledged, member.is_present()), true);
         self.members.insert(id, member);
     }
 
@@ -164,7 +166,7 @@ impl Roster {
             }
         }
         self.senders -= u32::from(member.role.sends());
-        self.count(&member, false);
+        self.count((member.acknowledged, member.is_present()), false);
         Some(member)
     }
 
@@ -301,19 +303,20 @@ impl Roster {
         when: impl FnOnce(&Member) -> bool,
         how: impl FnOnce(&mut Member),
     ) -> bool {
-        let Some(mut member) = self.members.get(&id).filter(|m| when(m)).cloned() else {
+        let Some(member) = self.members.get_mut(&id).filter(|member| when(member)) else {
             return false;
         };
-        self.count(&member, false);
-        how(&mut member);
-        self.count(&member, true);
-        self.members.insert(id, member);
+        let before = (member.acknowledged, member.is_present());
+        how(member);
+        let after = (member.acknowledged, member.is_present());
+        self.count(before, false);
+        self.count(after, true);
         true
     }
 
-    fn count(&mut self, member: &Member, in_it: bool) {
-        let present = u32::from(member.is_present());
-        let tally = self.tallies.entry(member.acknowledged).or_default();
+    fn count(&mut self, (acknowledged, is_present): (Epoch, bool), in_it: bool) {
+        let present = u32::from(is_present);
+        let tally = self.tallies.entry(acknowledged).or_default();
         if in_it {
             tally.members += 1;
             tally.present += present;
@@ -323,7 +326,7 @@ impl Roster {
             tally.present -= present;
             self.present -= present;
             if tally.members == 0 {
-                self.tallies.remove(&member.acknowledged);
+                self.tallies.remove(&acknowledged);
             }
         }
     }

@@ -1,6 +1,8 @@
 //! All of a group that is durable: it changes by records alone, live as in replay.
 
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

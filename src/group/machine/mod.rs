@@ -39,6 +39,8 @@ mod keys;
 mod sealing;
 mod staging;
 mod status;
+#[cfg(test)]
+mod tests;
 mod waiting;
 
 use std::collections::VecDeque;

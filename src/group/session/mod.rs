@@ -19,6 +19,8 @@
 mod epochs;
 mod keyring;
 mod repair;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,0 +1,209 @@
+//! Replay, snapshots, and what is refused.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::group::ids::Role;
+use crate::group::planner::{Change, plan};
+use crate::group::wire::RemovalReason;
+
+fn begin() -> State {
+    let created = Created {
+        group: GroupId([1; 16]),
+        name: "g".into(),
+        nonce: GroupNonce([2; 32]),
+        master: MasterId(3),
+        suite: Suite::One,
+        policy: GroupPolicy::default(),
+    };
+    State::begin(created)
+}
+
+/// The record of a change, as the machine makes it.
+fn change(state: &State, roles: &[Role], leaving: &[MemberId], rollover: bool) -> Record {
+    let left: Vec<Departed> = leaving
+        .iter()
+        .map(|&member| Departed {
+            member,
+            reason: RemovalReason::Evicted,
+            note: Some("told so".into()),
+        })
+        .collect();
+    let joins = roles.iter().map(|&role| (Identity("cn:a".into()), role));
+    let (joined, sender_space) = state.register(joins, &left, rollover);
+    let leaf = |member: &MemberId| state.roster().get(*member).map(|member| member.leaf);
+    let change = Change {
+        joins: joined.iter().map(|joined| joined.member).collect(),
+        leaves: leaving.iter().filter_map(leaf).collect(),
+        rotate: rollover,
+    };
+    let plan = plan(state.tree(), &change).expect("the change is sound");
+    Record::Changed(Box::new(Changed {
+        epoch: Epoch(state.epoch().0 + 1),
+        diff: plan.diff,
+        joined,
+        left,
+        sender_space,
+    }))
+}
+
+/// A log of every kind of record, and the state after it.
+fn history() -> (Vec<Record>, State) {
+    let mut state = begin();
+    let mut records = Vec::new();
+    let mut log = |state: &mut State, record: Record| {
+        state.apply(record.clone()).expect("it follows");
+        records.push(record);
+    };
+    let created = state.created();
+    log(&mut state, created);
+    let first = change(
+        &state,
+        &[Role::Both, Role::Receiver, Role::Sender, Role::Both],
+        &[],
+        false,
+    );
+    log(&mut state, first);
+    let policy = GroupPolicy {
+        activation_delay_ms: 7,
+        ..GroupPolicy::default()
+    };
+    log(&mut state, Record::PolicyChanged(policy));
+    let second = change(&state, &[Role::Sender], &[MemberId(1), MemberId(2)], false);
+    log(&mut state, second);
+    let third = change(&state, &[Role::Both], &[MemberId(3)], true);
+    log(&mut state, third);
+    (records, state)
+}
+
+fn replay(records: &[Record]) -> Result<State, ReplayError> {
+    let mut state = begin();
+    for record in records {
+        state.apply(Record::from_bytes(&record.to_bytes())?)?;
+    }
+    Ok(state)
+}
+
+#[test]
+fn a_log_replays_to_the_same_state_with_or_without_a_snapshot() {
+    let (records, state) = history();
+    for cut in 0..=records.len() {
+        let before = replay(&records[..cut]).expect("a log's beginning is a log");
+        let mut after = State::from_bytes(&before.to_bytes()).expect("a snapshot is whole");
+        for record in &records[cut..] {
+            after.apply(record.clone()).expect("it follows");
+        }
+        assert_eq!(after.to_bytes(), state.to_bytes());
+        assert_eq!(after.header(), state.header());
+    }
+    assert_eq!(
+        state.header().activation_delay_ms,
+        7,
+        "the policy at the time of the epoch"
+    );
+}
+
+#[test]
+fn a_new_sender_space_numbers_whoever_stays_and_then_the_joiners() {
+    let (_, state) = history();
+    assert_eq!(state.sender_space(), 1);
+    let ids: Vec<(u64, Option<u32>)> = state
+        .roster()
+        .iter()
+        .map(|(id, member)| (id.0, member.sender.map(|sender| sender.0)))
+        .collect();
+    assert_eq!(ids, [(4, Some(0)), (5, Some(1)), (6, Some(2))]);
+}
+
+#[test]
+fn what_does_not_follow_is_refused_and_changes_nothing() {
+    let (_, mut state) = history();
+    let before = state.to_bytes();
+    let Record::Changed(sound) = change(&state, &[Role::Both], &[MemberId(4)], false) else {
+        unreachable!("it is a change")
+    };
+    type Spoil = fn(&mut Changed);
+    let spoilt: [(&str, Spoil); 9] = [
+        ("an epoch twice", |c| c.epoch.0 -= 1),
+        ("an epoch skipped", |c| c.epoch.0 += 1),
+        ("a joiner without a leaf", |c| c.joined[0].member.0 += 1),
+        ("no joiner for a leaf", |c| c.joined.clear()),
+        ("a departure without a leaf", |c| c.left[0].member.0 += 1),
+        ("a leaf without a departure", |c| c.left.clear()),
+        ("a sender identifier used before", |c| {
+            c.joined[0].sender = Some(SenderId(0))
+        }),
+        ("a sender without an identifier", |c| {
+            c.joined[0].sender = None
+        }),
+        ("a sender space skipped", |c| c.sender_space += 2),
+    ];
+    for (what, spoil) in spoilt {
+        let mut changed = sound.clone();
+        spoil(&mut changed);
+        let refused = state.apply(Record::Changed(changed));
+        assert!(refused.is_err(), "{what} is taken");
+        assert_eq!(state.to_bytes(), before, "{what} leaves a trace");
+    }
+    let created = state.created();
+    assert!(matches!(state.apply(created), Err(ReplayError::Beginning)));
+    state.apply(Record::Destroyed).expect("it follows");
+    let after = state.apply(Record::Changed(sound));
+    assert!(matches!(after, Err(ReplayError::Destroyed)));
+}
+
+#[test]
+fn a_log_begins_with_its_creation() {
+    let (records, _) = history();
+    assert!(matches!(replay(&records[1..]), Err(ReplayError::Beginning)));
+}
+
+proptest! {
+    #[test]
+    fn damaged_bytes_are_refused_or_read_but_never_panic(
+        at in any::<prop::sample::Index>(),
+        to in any::<u8>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (records, state) = history();
+        for record in &records {
+            let mut bytes = record.to_bytes();
+            let place = at.index(bytes.len());
+            bytes[place] = to;
+            let _ = Record::from_bytes(&bytes);
+            prop_assert!(Record::from_bytes(&bytes[..cut.index(bytes.len())]).is_err());
+        }
+        let mut bytes = state.to_bytes();
+        let place = at.index(bytes.len());
+        bytes[place] = to;
+        let _ = State::from_bytes(&bytes);
+        prop_assert!(State::from_bytes(&bytes[..cut.index(bytes.len())]).is_err());
+    }
+}
+
+#[test]
+fn bytes_that_follow_and_other_versions_are_named() {
+    let (records, state) = history();
+    let mut bytes = records[0].to_bytes();
+    bytes.push(0);
+    assert!(matches!(
+        Record::from_bytes(&bytes),
+        Err(RecordError::Trailing(1))
+    ));
+    bytes[1] = 2;
+    assert!(matches!(
+        Record::from_bytes(&bytes),
+        Err(RecordError::Version(2))
+    ));
+    let mut bytes = state.to_bytes();
+    bytes.push(0);
+    assert!(matches!(
+        State::from_bytes(&bytes),
+        Err(StateError::Trailing(1))
+    ));
+    bytes[1] = 2;
+    assert!(matches!(
+        State::from_bytes(&bytes),
+        Err(StateError::Version(2))
+    ));
+}
