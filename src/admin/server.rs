@@ -32,10 +32,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// Certificates cannot be used.
-    #[error("admin: {0}")]
+    #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be listened on.
-    #[error("admin: cannot listen on {address}: {source}; another process may have the port")]
+    #[error("cannot listen on {address} (TCP): {source}; free it, or set admin.address to another")]
     Bind {
         /// Which address.
         address: SocketAddr,

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::error::{Origin, Problem};
 use super::load::Origins;
@@ -29,14 +30,29 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
-    if let Err(error) = EnvFilter::builder().parse(&config.log.level) {
-        let why = format!(
-            "{:?} is neither a level (error, warn, info, debug, trace) nor directives: {error}",
-            config.log.level
-        );
+    if let Err(why) = check_level(&config.log.level) {
         report("log.level", why);
     }
     problems
+}
+
+/// A single word that is no level would be taken for a program's part, all of it logged and nothing else: with a
+/// misspelt level the log would fall silent.
+fn check_level(level: &str) -> Result<(), String> {
+    let levels = "a level is error, warn, info, debug, trace or off; a part's is written as wardcast::quic=debug";
+    if let Err(error) = EnvFilter::builder().parse(level) {
+        return Err(format!("{level:?}: {error}; {levels}"));
+    }
+    // Spans have commas of their own, and names that nobody mistakes for a level.
+    let mut words = level
+        .split(',')
+        .map(str::trim)
+        .filter(|_| !level.contains('['));
+    let unknown = |word: &&str| !word.contains('=') && word.parse::<LevelFilter>().is_err();
+    match words.find(unknown) {
+        Some(word) => Err(format!("{word:?} is no level; {levels}")),
+        None => Ok(()),
+    }
 }
 
 fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {

@@ -251,6 +251,20 @@ fn impossible_combinations_are_refused_all_at_once() {
         keys("[token]\nworkers = 0\n[log]\nlevel = \"wardcast=loud\""),
         ["token.workers", "log.level"]
     );
+    for level in ["loud", "inof", "info,wardcast", "info,,debg"] {
+        assert_eq!(keys(&format!("[log]\nlevel = \"{level}\"")), ["log.level"]);
+    }
+    for level in [
+        "WARN",
+        "off",
+        "info,wardcast::quic=debug",
+        "warn, wardcast[span{a, b}]=trace",
+    ] {
+        assert!(
+            load(&format!("[log]\nlevel = \"{level}\""), &[]).is_ok(),
+            "{level}"
+        );
+    }
     assert_eq!(keys("[store]\npath = \"\""), ["store.path"]);
     assert_eq!(
         keys("[store]\npath = \"x\"\n[token]\npath = \"x\""),

@@ -57,7 +57,9 @@ impl fmt::Display for PinSource {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PinError {
     /// The file cannot be read.
-    #[error("{from}: {why}")]
+    #[error(
+        "{from}: {why}; put the PIN there, or name another source: token.pin_file, token.pin_env or token.pin_credential"
+    )]
     Read {
         /// Where it should have come from.
         from: String,
@@ -65,7 +67,9 @@ pub enum PinError {
         why: String,
     },
     /// The variable is not set.
-    #[error("{from} is not set: set it, or name another source in [token]")]
+    #[error(
+        "{from} is not set; set it, or name another source: token.pin_file, token.pin_env or token.pin_credential"
+    )]
     Unset {
         /// Where it should have come from.
         from: String,

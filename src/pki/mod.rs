@@ -167,12 +167,18 @@ impl Authority {
     /// The authority that [`Authority::create`] left in a folder.
     pub fn load(folder: &Path) -> Result<Self, PkiError> {
         let (certificate_path, key_path) = (folder.join(CA_CERTIFICATE), folder.join(CA_KEY));
-        let certificate_pem = files::read(&certificate_path)?;
-        let key = Zeroizing::new(files::read(&key_path)?);
         let damaged = |path: &Path, why: String| PkiError::Damaged {
             path: path.to_owned(),
             why,
         };
+        let read = |path: &Path| {
+            files::read(path).map_err(|error| match error {
+                PkiError::File { source, .. } => damaged(path, source.to_string()),
+                other => other,
+            })
+        };
+        let certificate_pem = read(&certificate_path)?;
+        let key = Zeroizing::new(read(&key_path)?);
         let key = KeyPair::from_pem(&key).map_err(|error| damaged(&key_path, error.to_string()))?;
         let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
             .map_err(|error| damaged(&certificate_path, error.to_string()))?;

@@ -21,7 +21,9 @@ use crate::tls;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The address cannot be bound.
-    #[error("cannot listen on {address} (UDP): {source}; is another gateway running there?")]
+    #[error(
+        "cannot listen on {address} (UDP): {source}; free it, or set listen.address to another"
+    )]
     Address {
         /// Where.
         address: SocketAddr,

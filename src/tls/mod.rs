@@ -12,7 +12,9 @@ use std::sync::Arc;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
@@ -32,12 +34,38 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A PEM file holds nothing of what was looked for.
-    #[error("{what} {}: no such section in the file", path.display())]
+    #[error("{what} {}: there is none in it; it must be a PEM file with at least one", path.display())]
     Empty {
         /// What was looked for.
         what: &'static str,
         /// The file.
         path: PathBuf,
+    },
+    /// A certificate and a key that do not serve together.
+    #[error("certificate {} and private key {} do not serve: {source}; name the two that were issued together", certificate.display(), key.display())]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: rustls::Error,
+    },
+    /// A CA certificate that is no trust anchor.
+    #[error("CA certificate {}: {source}; name a CA's certificate", path.display())]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+    /// A revocation list that cannot be read.
+    #[error("revocation list {}: {source}; have the CA issue a new one", path.display())]
+    List {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: VerifierBuilderError,
     },
     /// A certificate, a key, or the two together are not usable.
     #[error("certificate and key do not serve: {0}")]
@@ -74,15 +102,23 @@ impl Credentials {
         Self { chain, key }
     }
 
-    /// From PEM files.
+    /// From PEM files; whether they belong together is checked here, where the files are still known by name.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let (certificate_path, key_path) = (certificate.to_owned(), key.to_owned());
         let chain = certificates("certificate", certificate)?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
             what: "private key",
             path: key.to_owned(),
             source,
         })?;
-        Ok(Self { chain, key })
+        match CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider()) {
+            Ok(_) => Ok(Self { chain, key }),
+            Err(source) => Err(TlsError::Mismatch {
+                certificate: certificate_path,
+                key: key_path,
+                source,
+            }),
+        }
     }
 
     /// Who these credentials are for, as a peer would see it.
@@ -117,29 +153,43 @@ impl Trust {
         })
     }
 
-    /// From PEM files; any number of revocation lists, of any of the authorities.
+    /// From PEM files; any number of revocation lists, of any of the authorities. Each is checked by itself, where its
+    /// file is still known by name.
     pub fn load(authorities: &Path, revoked: &[PathBuf]) -> Result<Self, TlsError> {
+        let found = certificates("CA certificate", authorities)?;
+        let trust = Self::new(found, Vec::new()).map_err(|error| match error {
+            TlsError::Rustls(source) => TlsError::Authority {
+                path: authorities.to_owned(),
+                source,
+            },
+            other => other,
+        })?;
         let mut lists = Vec::new();
         for path in revoked {
-            let what = "revocation list";
-            let wrap = |source| TlsError::Pem {
-                what,
-                path: path.clone(),
-                source,
-            };
-            let before = lists.len();
-            for list in CertificateRevocationListDer::pem_file_iter(path).map_err(wrap)? {
-                lists.push(list.map_err(wrap)?);
-            }
-            if lists.len() == before {
-                return Err(TlsError::Empty {
-                    what,
+            for list in revocation_lists(path)? {
+                let check = client_verifier(&trust.roots, std::slice::from_ref(&list));
+                check.map_err(|source| TlsError::List {
                     path: path.clone(),
-                });
+                    source,
+                })?;
+                lists.push(list);
             }
         }
-        Self::new(certificates("CA certificate", authorities)?, lists)
+        Ok(Self {
+            revoked: lists,
+            ..trust
+        })
     }
+}
+
+fn client_verifier(
+    roots: &Arc<RootCertStore>,
+    revoked: &[CertificateRevocationListDer<'static>],
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
+        .with_crls(revoked.iter().cloned())
+        .only_check_end_entity_revocation()
+        .build()
 }
 
 /// A server that asks every client for a certificate of `trust` and speaks one of `protocols` (ALPN).
@@ -148,10 +198,7 @@ pub fn server_config(
     trust: &Trust,
     protocols: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(trust.roots.clone(), provider())
-        .with_crls(trust.revoked.iter().cloned())
-        .only_check_end_entity_revocation()
-        .build()?;
+    let verifier = client_verifier(&trust.roots, &trust.revoked)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)
@@ -181,15 +228,22 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    sections(what, path)
+}
+
+fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    sections("revocation list", path)
+}
+
+/// All sections of one kind in a PEM file; there must be one.
+fn sections<T: PemObject>(what: &'static str, path: &Path) -> Result<Vec<T>, TlsError> {
     let wrap = |source| TlsError::Pem {
         what,
         path: path.to_owned(),
         source,
     };
-    let found = CertificateDer::pem_file_iter(path)
-        .map_err(wrap)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(wrap)?;
+    let found = T::pem_file_iter(path).map_err(wrap)?;
+    let found = found.collect::<Result<Vec<_>, _>>().map_err(wrap)?;
     if found.is_empty() {
         return Err(TlsError::Empty {
             what,

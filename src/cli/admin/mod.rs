@@ -128,7 +128,7 @@ enum MemberCommand {
         /// At once, rather than with the next batch.
         #[arg(long)]
         urgent: bool,
-        /// Why; the members are told, and it is kept on record.
+        /// Why; it is kept on record.
         #[arg(long, default_value = "evicted by an operator")]
         reason: String,
     },
