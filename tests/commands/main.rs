@@ -1,0 +1,10 @@
+//! The commands as a person and a script run them: the real program, its exit codes, and what it says where something is wrong.
+
+mod admin;
+mod config;
+mod gateway;
+mod join;
+mod pki;
+mod place;
+mod serve;
+mod token;
