@@ -6,4 +6,3 @@ mod support;
 mod epochs;
 mod limits;
 mod refusals;
-mod secrets;

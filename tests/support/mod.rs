@@ -211,16 +211,14 @@ impl Site {
         if let Some((_, issued)) = self.revoked.iter().find(|(revoked, _)| revoked == name) {
             return Credentials::new(issued.chain(), issued.key());
         }
-        let issued = self.authority.issue(&Request::client(name));
-        let issued = issued.expect("a certificate");
+        let issued = self.issued(name);
         Credentials::new(issued.chain(), issued.key())
     }
 
     /// A certificate with this common name, as files for a command: `--ca`, `--cert` and `--key` with their values.
     pub(crate) fn certificate_arguments(&self, name: &str) -> [std::ffi::OsString; 6] {
-        let issued = self.authority.issue(&Request::client(name));
         let prefix = self.folder.path().join(name);
-        let files = issued.expect("a certificate").write(&prefix);
+        let files = self.issued(name).write(&prefix);
         let (certificate, key) = files.expect("written");
         let ca = self.folder.path().join("ca.pem");
         [
@@ -231,6 +229,12 @@ impl Site {
             "--key".into(),
             key.into(),
         ]
+    }
+
+    /// A new certificate with this common name, and its key.
+    pub(crate) fn issued(&self, name: &str) -> Issued {
+        let issued = self.authority.issue(&Request::client(name));
+        issued.expect("a certificate")
     }
 
     /// How a member connects, noticing a lost gateway within a second.
