@@ -4,5 +4,6 @@
 mod support;
 
 mod epochs;
+mod library;
 mod limits;
 mod refusals;
