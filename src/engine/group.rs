@@ -14,6 +14,7 @@ use crate::group::machine::{Effect, GroupMachine, Input, JobId, Ticket};
 use crate::group::operations::{Batch, Priority};
 use crate::group::policy::GroupPolicy;
 use crate::group::wire::{Grant, KeySet, PathDelivery, Refusal, RefusalCode, RemovalReason};
+use crate::store::StoredGroup;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
@@ -61,7 +62,7 @@ struct Log {
 }
 
 /// A log shorter than this is not worth a snapshot.
-const SNAPSHOT_FLOOR: usize = 256 * 1024;
+const SNAPSHOT_FLOOR: usize = 64 * 1024;
 
 impl Served {
     pub(super) fn new(machine: GroupMachine) -> Self {
@@ -79,6 +80,18 @@ impl Served {
             destroying: Vec::new(),
             timer: None,
             log: Log::default(),
+        }
+    }
+
+    /// A group from the store. Its log counts as grown as it is, or restarts would let it grow without end.
+    pub(super) fn restored(machine: GroupMachine, stored: &StoredGroup) -> Self {
+        let log = Log {
+            records: stored.records.iter().map(Vec::len).sum(),
+            snapshot: stored.snapshot.as_ref().map_or(0, Vec::len),
+        };
+        Self {
+            log,
+            ..Self::new(machine)
         }
     }
 

@@ -97,7 +97,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         if !directory.claim(&status.name, group) {
             return Err(StartError::TooManyGroups);
         }
-        served[directory.shard(group)].push(Served::new(machine));
+        served[directory.shard(group)].push(Served::restored(machine, &stored));
     }
     let clock = Clock(Instant::now());
     let shards = served.into_iter().map(|groups| {
