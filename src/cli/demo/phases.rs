@@ -43,11 +43,12 @@ impl Scene {
         }
     }
 
-    /// How many steps the phase counts on its way.
+    /// How many members the phase counts on its way.
     pub(super) fn steps(&self, phase: &str) -> usize {
         match phase {
-            "urgent eviction" => self.members - EVICTED,
-            _ => self.crowd.present().len().max(self.members),
+            "join storm" => self.members,
+            "urgent eviction" => self.crowd.present().len() - EVICTED,
+            _ => self.crowd.present().len(),
         }
     }
 
