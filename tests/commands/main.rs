@@ -6,5 +6,6 @@ mod gateway;
 mod join;
 mod pki;
 mod place;
+mod readme;
 mod serve;
 mod token;

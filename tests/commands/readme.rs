@@ -1,0 +1,110 @@
+//! README's section "Run a gateway", command by command, in a folder of somebody's own.
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
+
+const README: &str = include_str!("../../README.md");
+const SECTION: &str = "## Run a gateway\n";
+/// The ports that README and the smallest configuration speak of.
+const PORTS: [&str; 2] = ["localhost:7443", "127.0.0.1:7444"];
+
+/// The section's indented lines, in order; each block is for a terminal of its own.
+fn blocks() -> Vec<String> {
+    let at = README.find(SECTION).expect("the section") + SECTION.len();
+    let section = README[at..].split("\n## ").next().expect("its text");
+    let mut blocks = vec![String::new()];
+    for line in section.lines() {
+        let last = blocks.last_mut().expect("one at least");
+        match line.strip_prefix("    ") {
+            Some(command) => writeln!(last, "{command}").expect("a String takes it"),
+            // An empty line stands within a block.
+            None if line.is_empty() => {}
+            None if last.is_empty() => {}
+            None => blocks.push(String::new()),
+        }
+    }
+    blocks.retain(|block| !block.is_empty());
+    blocks
+}
+
+/// A shell that runs lines as they stand, but stops where one fails.
+fn shell(place: &Place, script: &str) -> Command {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_wardcast"));
+    let folder = program.parent().expect("its folder").display();
+    let path = std::env::var("PATH").unwrap_or_default();
+    // The same variables are taken away as from every command here.
+    let clean = place.command([]);
+    let mut command = Command::new("bash");
+    for (name, value) in clean.get_envs() {
+        if value.is_none() {
+            command.env_remove(name);
+        }
+    }
+    command.args(["-euo", "pipefail", "-c", script]);
+    command.env("PATH", format!("{folder}:{path}"));
+    command.envs(ANY_PORTS).stdin(Stdio::null());
+    command.current_dir(place.path(""));
+    command
+}
+
+/// Ports are chosen by the system, as several tests run on one machine; all else is done as it is written.
+#[test]
+fn its_commands_work_as_they_stand() {
+    let [set_up, operate, follow] = &blocks()[..] else {
+        panic!("set up, operate, follow: {:#?}", blocks());
+    };
+    let (join, change) = follow
+        .split_once("--json\n")
+        .expect("a member, then the operator");
+    assert!(SMALLEST.contains(PORTS[1]) && join.contains(PORTS[0]));
+    let sources = env!("CARGO_MANIFEST_DIR");
+    let set_up = set_up.replace("PATH_TO_THE_SOURCES", sources);
+    let (prepare, serve) = set_up.trim_end().rsplit_once('\n').expect("several lines");
+    assert_eq!(serve, "wardcast serve --config wardcast.toml");
+
+    let place = Place::empty();
+    let prepared = ended("set up", shell(&place, prepare)).exits(0);
+    assert!(
+        prepared.out.contains("wardcast.toml: good"),
+        "{prepared:#?}"
+    );
+    assert_eq!(place.mode("pin"), 0o600);
+    let gateway = crate::gateway::Gateway::start(&place);
+    let admin = format!("localhost:{}", gateway.admin.port());
+    let quic = format!("localhost:{}", gateway.quic.port());
+    let run = |what: &str, script: &str| {
+        let mut command = shell(&place, &script.replace(PORTS[0], &quic));
+        command.env("WARDCAST_ADMIN_SERVER", &admin);
+        ended(what, command)
+    };
+    let operated = run("operate", operate).exits(0);
+    assert!(operated.out.contains("room"), "{operated:#?}");
+
+    // The member runs beside the operator, who waits until it is there and is heard.
+    let export = operate.lines().next().expect("a line");
+    let installed = |count: usize| {
+        format!("until [ \"$(grep -c installed joined)\" -ge {count} ]; do sleep 0.05; done\n")
+    };
+    let change = change.replacen('\n', &format!("\n{}", installed(2)), 1);
+    let script = format!(
+        "{export}\n{join} --json > joined &\n{}{change}\nset +e\nwait $!\necho \"the member exits with $?\"",
+        installed(1),
+    );
+    let changed = run("join and change", &script).exits(0);
+    assert!(
+        changed.out.contains("spiffe://example.org/alice"),
+        "{changed:#?}"
+    );
+    assert!(
+        changed.out.contains("the member exits with 3"),
+        "{changed:#?}"
+    );
+    let joined = String::from_utf8(place.read("joined")).expect("text");
+    let key = joined
+        .split("\"srtp\":\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next());
+    assert_eq!(key.map(str::len), Some(60), "30 bytes: {joined}");
+}
