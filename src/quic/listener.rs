@@ -1,11 +1,15 @@
 //! Accepts connections, within bounds, and ends them in good order.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
-use quinn::{Endpoint, Incoming, ServerConfig, TransportConfig, VarInt};
+use quinn::udp::UdpSocketState;
+use quinn::{
+    Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
@@ -16,6 +20,10 @@ use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
+
+/// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
+/// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
+const RECEIVE_BUFFER: usize = 8 << 20;
 
 /// Why the listener could not start.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +88,11 @@ impl Listener {
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport()));
         config.max_incoming(limits.handshakes);
-        let endpoint = Endpoint::server(config, address)
-            .map_err(|source| BindError::Address { address, source })?;
+        let endpoint = socket(address).and_then(|socket| {
+            let defaults = EndpointConfig::default();
+            Endpoint::new(defaults, Some(config), socket, Arc::new(TokioRuntime))
+        });
+        let endpoint = endpoint.map_err(|source| BindError::Address { address, source })?;
         let front = Front {
             engine,
             limits,
@@ -213,6 +224,15 @@ fn place(
         identity,
         _connection: permit,
     })
+}
+
+/// A bound socket that has room for the answers of very many members at once.
+fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind(address)?;
+    let state = UdpSocketState::new((&socket).into())?;
+    // The system gives less where its own limit is lower: it then works as before, with more lost and sent again.
+    state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER)?;
+    Ok(socket)
 }
 
 /// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them.
