@@ -1,4 +1,4 @@
-//! A second implementation: a member in Python, written from the wire module's documentation alone, against a real
+//! A second implementation: a member in Python, which stands on the wire module's documentation, against a real
 //! gateway. It joins, follows joins, rotations and evictions, pulls, survives the gateway's `kill -9`, leaves, is evicted; and
 //! in every epoch it has the same key as the Rust members.
 

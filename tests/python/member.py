@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""A member of wardcast/1, written from the rustdoc of group::wire alone: joins, follows rekeys, exports keys.
+"""A member of wardcast/1 that stands on the rustdoc of group::wire: joins, follows rekeys, exports keys.
+
+Its keys and messages were written from that documentation. Where the two disagreed with a real gateway the documentation was
+corrected first, so that it says all that is needed.
 
 Prints a line of JSON for everything that happens, exported keys among it: it is a test's peer, not a tool. The word
 "leave" on its standard input ends the registration, "pull" asks for the keys in use.
