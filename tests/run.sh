@@ -62,7 +62,7 @@ step tests cargo test --workspace --locked --no-fail-fast
 step 'build release' cargo build --workspace --release --locked
 step demo says_ok "$WARDCAST" demo --json
 step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --json
-step 'small load' "$LOADTEST" fanout --members 200 --rounds 3 --json
+step 'small load' says_ok "$LOADTEST" fanout --members 200 --rounds 3 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
 step fuzz tests/fuzz/run
 summary
