@@ -162,17 +162,7 @@ impl Served {
         if let Some(reply) = self.creating.take() {
             let _ = reply.send(Ok(self.view()));
         }
-        let current = self.machine.state().policy().clone();
-        for (_, reply) in self
-            .changing
-            .extract_if(.., |(wanted, _)| *wanted == current)
-        {
-            let view = GroupView {
-                status: self.machine.status(),
-                policy: current.clone(),
-            };
-            let _ = reply.send(Ok(view));
-        }
+        self.answer_policy_changes();
         if self.log.records <= SNAPSHOT_FLOOR.max(self.log.snapshot) {
             return None;
         }
@@ -182,6 +172,18 @@ impl Served {
             snapshot: snapshot.len(),
         };
         Some((self.machine.state().revision(), snapshot))
+    }
+
+    /// Whoever asked for the policy that is now on record is told so. Nobody does on the way of a rekey.
+    fn answer_policy_changes(&mut self) {
+        if self.changing.is_empty() {
+            return;
+        }
+        let view = self.view();
+        let done = |(wanted, _): &mut (GroupPolicy, _)| *wanted == view.policy;
+        for (_, reply) in self.changing.extract_if(.., done) {
+            let _ = reply.send(Ok(view.clone()));
+        }
     }
 
     /// The first record was not stored: there is no such group.
