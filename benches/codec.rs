@@ -34,11 +34,12 @@ fn header() -> EpochHeader {
         retirement_delay_ms: 5000,
         sender_space: 0,
         members: 1_000_000,
+        rollover: 0,
     }
 }
 
 fn sealed() -> Bytes {
-    header().assemble(KEY_ID, [2; 16], [3; 64])
+    header().assemble(KEY_ID, [2; 16], &[3; 64])
 }
 
 /// A path in a group of a million members: ten edges.
@@ -55,8 +56,7 @@ fn join() -> Request {
     Request::Join(Join {
         group: "studio/a".into(),
         role: Role::Both,
-        public: [4; 65],
-        suites: vec![1],
+        offer: Offer::of(Suite::One, vec![4; 65]),
     })
 }
 

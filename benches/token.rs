@@ -7,14 +7,15 @@
 //! ```
 //!
 //! The PKCS#11 benchmarks measure whatever token the environment names, which must have been initialised; missing keys are
-//! created in it. Without a module they are left out.
+//! created in it. Without a module they are left out, and without the mechanisms of suite 2 so is that.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use wardcast::crypto::EphemeralKey;
-use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId};
+use wardcast::crypto::MemberKey;
+use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use wardcast::group::operations::{Batch, Operation};
 use wardcast::hsm::{self, PinSource, Token, TokenConfig, TokenKind};
 
@@ -22,12 +23,32 @@ fn main() {
     divan::main();
 }
 
-/// The kinds of token that this run measures.
-fn kinds() -> Vec<&'static str> {
-    match std::env::var_os("WARDCAST_BENCH_MODULE") {
+/// A kind of token and a suite that it has.
+#[derive(Clone, Copy)]
+struct Case {
+    kind: &'static str,
+    suite: Suite,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} suite {}", self.kind, self.suite.number())
+    }
+}
+
+/// What this run measures.
+fn cases() -> Vec<Case> {
+    let kinds = match std::env::var_os("WARDCAST_BENCH_MODULE") {
         Some(_) => vec!["soft", "pkcs11"],
         None => vec!["soft"],
-    }
+    };
+    let cases = kinds.into_iter().flat_map(|kind| {
+        let (token, _directory) = token(kind);
+        let suites = Suite::ALL.into_iter();
+        let had: Vec<_> = suites.filter(|suite| token.profile().has(*suite)).collect();
+        had.into_iter().map(move |suite| Case { kind, suite })
+    });
+    cases.collect()
 }
 
 /// A provisioned token of that kind; the directory has to outlive it.
@@ -43,7 +64,7 @@ fn token(kind: &str) -> (Box<dyn Token>, tempfile::TempDir) {
         master: MasterId(1),
     };
     if kind == "pkcs11" {
-        let module = std::env::var_os("WARDCAST_BENCH_MODULE").expect("kinds() looked");
+        let module = std::env::var_os("WARDCAST_BENCH_MODULE").expect("cases() looked");
         config.kind = TokenKind::Pkcs11 {
             module: PathBuf::from(module),
             token_label: std::env::var("WARDCAST_BENCH_LABEL").expect("WARDCAST_BENCH_LABEL"),
@@ -63,8 +84,9 @@ fn key(level: u8, index: u32) -> KeyRef {
     }
 }
 
-fn batch(operations: Vec<Operation>) -> Batch {
+fn batch(suite: Suite, operations: Vec<Operation>) -> Batch {
     Batch {
+        suite,
         group: GroupId([1; 16]),
         master: MasterId(1),
         nonce: GroupNonce([2; 32]),
@@ -72,16 +94,16 @@ fn batch(operations: Vec<Operation>) -> Batch {
     }
 }
 
-fn measure(bencher: Bencher<'_, '_>, kind: &str, batch: &Batch) {
-    let (mut token, _directory) = token(kind);
+fn measure(bencher: Bencher<'_, '_>, case: Case, batch: &Batch) {
+    let (mut token, _directory) = token(case.kind);
     bencher
         .counter(ItemsCount::new(batch.operations.len()))
-        .bench_local(|| token.execute(black_box(batch)).expect("executes"));
+        .bench_local(|| token.execute_one(black_box(batch)).expect("executes"));
 }
 
 /// What one leave costs in a full tree of 4096 members: 4 * 6 - 1 wraps and a seal.
-#[divan::bench(args = kinds())]
-fn leave_among_4096(bencher: Bencher<'_, '_>, kind: &str) {
+#[divan::bench(args = cases())]
+fn leave_among_4096(bencher: Bencher<'_, '_>, case: Case) {
     let mut operations: Vec<_> = (0..6u8)
         .flat_map(|level| (0..4).map(move |child| (level, child)))
         .skip(1)
@@ -94,49 +116,57 @@ fn leave_among_4096(bencher: Bencher<'_, '_>, kind: &str) {
         root: key(6, 0),
         prefix: vec![3; 200],
     });
-    measure(bencher, kind, &batch(operations));
+    measure(bencher, case, &batch(case.suite, operations));
 }
 
 /// Up-edges of 256 leaves: 64 keys that four wraps share, and 256 that one uses.
-#[divan::bench(args = kinds())]
-fn wraps_256(bencher: Bencher<'_, '_>, kind: &str) {
+#[divan::bench(args = cases())]
+fn wraps_256(bencher: Bencher<'_, '_>, case: Case) {
     let edge = |leaf| Operation::Wrap {
         child: key(0, leaf),
         parent: key(1, leaf / 4),
     };
-    measure(bencher, kind, &batch((0..256).map(edge).collect()));
+    measure(
+        bencher,
+        case,
+        &batch(case.suite, (0..256).map(edge).collect()),
+    );
 }
 
 /// Grants to 64 joiners, the most that one batch carries.
-#[divan::bench(args = kinds())]
-fn grants_64(bencher: Bencher<'_, '_>, kind: &str) {
+#[divan::bench(args = cases())]
+fn grants_64(bencher: Bencher<'_, '_>, case: Case) {
     let grant = |leaf| Operation::Grant {
         leaf: key(0, leaf),
-        member: EphemeralKey::generate().public(),
+        member: MemberKey::generate(case.suite).public(),
         transcript: vec![4; 250],
     };
-    measure(bencher, kind, &batch((0..64).map(grant).collect()));
+    measure(
+        bencher,
+        case,
+        &batch(case.suite, (0..64).map(grant).collect()),
+    );
 }
 
 /// One epoch header: a tag and a signature.
-#[divan::bench(args = kinds())]
-fn seal(bencher: Bencher<'_, '_>, kind: &str) {
+#[divan::bench(args = cases())]
+fn seal(bencher: Bencher<'_, '_>, case: Case) {
     let seal = Operation::Seal {
         root: key(6, 0),
         prefix: vec![3; 200],
     };
-    measure(bencher, kind, &batch(vec![seal]));
+    measure(bencher, case, &batch(case.suite, vec![seal]));
 }
 
 /// One wrap of a key at the last ratchet step: the dearest that there is.
-#[divan::bench(args = kinds())]
-fn wrap_after_128_ratchets(bencher: Bencher<'_, '_>, kind: &str) {
+#[divan::bench(args = cases())]
+fn wrap_after_128_ratchets(bencher: Bencher<'_, '_>, case: Case) {
     let mut parent = key(1, 0);
     parent.step = 128;
     let child = key(0, 0);
     measure(
         bencher,
-        kind,
-        &batch(vec![Operation::Wrap { child, parent }]),
+        case,
+        &batch(case.suite, vec![Operation::Wrap { child, parent }]),
     );
 }

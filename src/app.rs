@@ -1,10 +1,11 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
 mod metrics;
+mod token;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,14 +16,14 @@ use tokio::time::timeout;
 use crate::admin::{self, AdminServer, Metrics};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
-use crate::group::ids::MasterId;
 use crate::group::wire;
-use crate::hsm::{
-    self, PinSource, Pool, PoolOptions, Provisioned, TokenConfig, TokenError, TokenKind,
-};
+use crate::hsm::PoolStartError;
 use crate::quic::{self, Listener};
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
+
+use token::Tokens;
+pub use token::{provision, provision_all, token_configs};
 
 /// When members of a stopping gateway are told to come back.
 const COME_BACK_MS: u64 = 1_000;
@@ -33,9 +34,9 @@ pub enum AppError {
     /// Certificates.
     #[error("[tls] {0}")]
     Tls(#[from] TlsError),
-    /// The token.
+    /// The tokens' pool.
     #[error("[token] {0}")]
-    Token(#[from] TokenError),
+    Pool(#[from] PoolStartError),
     /// The store.
     #[error("[store] {0}")]
     Store(#[from] StoreError),
@@ -71,7 +72,7 @@ pub struct Listening {
 
 /// A started gateway.
 pub struct Gateway {
-    token: Arc<Pool>,
+    tokens: Tokens,
     listener: Listener,
     admin: Option<AdminServer>,
     listening: Listening,
@@ -79,22 +80,47 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts what others stand on first: certificates, token, store, groups, and the listeners last.
-    pub async fn start(config: Config) -> Result<Self, AppError> {
+    /// Starts what others stand on first: certificates, store, tokens, groups, and the listeners last. Nothing here waits for
+    /// a token. `file` is where the configuration was read from: token hosts read it for themselves.
+    pub async fn start(config: Config, file: &Path) -> Result<Self, AppError> {
         // First, so that nothing is missed that counts.
         let metrics = metrics::install();
         let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
-        let token = Arc::new(open_token(&config.token).await?);
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
+        // After what fails at once: whoever cannot start starts no process.
+        let tokens = Tokens::start(&config.token, file)?;
         let parts = engine::Parts {
             store: Arc::new(store),
-            token: token.clone(),
-            master: MasterId(config.token.master),
+            token: tokens.pool.clone(),
             shards: shards(&config.engine),
         };
+        let drain = Duration::from_secs(config.listen.drain_s.into());
+        let admin_needs = (credentials, trust, metrics);
+        match Self::listen(config, parts, server, admin_needs).await {
+            Ok((listener, admin, listening)) => Ok(Self {
+                tokens,
+                listener,
+                admin,
+                listening,
+                drain,
+            }),
+            Err(error) => {
+                // In good order, so that no host has the last word.
+                tokens.stop().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn listen(
+        config: Config,
+        parts: engine::Parts,
+        server: rustls::ServerConfig,
+        (credentials, trust, metrics): (Credentials, Trust, Metrics),
+    ) -> Result<(Listener, Option<AdminServer>, Listening), AppError> {
         let engine = engine::start(parts).await?;
         let groups = engine.groups().len();
         let limits = limits(&config);
@@ -117,13 +143,7 @@ impl Gateway {
             admin: admin.as_ref().map(AdminServer::local_addr),
             groups,
         };
-        Ok(Self {
-            token,
-            listener,
-            admin,
-            listening,
-            drain: Duration::from_secs(config.listen.drain_s.into()),
-        })
+        Ok((listener, admin, listening))
     }
 
     /// Where it listens.
@@ -155,24 +175,8 @@ impl Gateway {
             let _ = timeout(self.drain, admin).await;
         }
         drop(self.listener);
-        let token = self.token;
-        // Its threads hold sessions of the token, which are closed in good order.
-        let _ = spawn_blocking(move || token.shutdown()).await;
+        self.tokens.stop().await;
     }
-}
-
-/// Creates the keys that the token lacks; harmless to repeat. Blocks.
-pub fn provision(config: &config::Token) -> Result<Provisioned, TokenError> {
-    hsm::provision(&token_config(config))
-}
-
-async fn open_token(config: &config::Token) -> Result<Pool, TokenError> {
-    let options = PoolOptions {
-        workers: config.workers,
-        queue: config.queue,
-    };
-    let config = token_config(config);
-    blocking(move || Pool::start(hsm::open(&config)?, options)).await
 }
 
 async fn admin(
@@ -202,29 +206,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     spawn_blocking(work)
         .await
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-fn token_config(config: &config::Token) -> TokenConfig {
-    let kind = match (config.kind, &config.module, &config.token_label) {
-        (config::TokenKind::Pkcs11, Some(module), Some(label)) => TokenKind::Pkcs11 {
-            module: module.clone(),
-            token_label: label.clone(),
-        },
-        // Loading refuses a PKCS#11 token without its module and label.
-        _ => TokenKind::Soft {
-            path: config.path.clone(),
-        },
-    };
-    let pin = match config.pin() {
-        config::PinSource::File(path) => PinSource::File(path.clone()),
-        config::PinSource::Env(name) => PinSource::Env(name.to_owned()),
-        config::PinSource::Credential(name) => PinSource::Credential(name.to_owned()),
-    };
-    TokenConfig {
-        kind,
-        pin,
-        master: MasterId(config.master),
-    }
 }
 
 fn shards(config: &config::Engine) -> usize {

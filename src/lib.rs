@@ -17,7 +17,7 @@
 //!                                  |   commit
 //!                                  |-> token pool: wrap, confirm, sign, by name
 //!                                  |-> outboxes: one header, a chunk of edges for each subtree
-//!   member   <-- quic: push     <--'
+//!   member   <-- quic: push     <--'   sealed once, a datagram a member; a stream where that does not do
 //!   ack      --> quic --> engine: delivery assurance; quorum or time-out: activate
 //! ```
 //!
@@ -34,12 +34,14 @@
 //! | [`hsm`], [`store`], [`policy`] | token, durable state, decision point |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
+//! | [`udp`] | one socket for QUIC and for the push channel's datagrams |
 //! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
 //! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
 //!
 //! # Invariants
 //!
-//! 1. With a hardware token no key of a group is in this process; none is ever on its disk or in its logs.
+//! 1. With a hardware token no key of a group is in this process; none is ever on its disk or in its logs. (A push key is none:
+//!    it is derived from a root one way, and opens datagrams whose content is signed and wrapped.)
 //! 2. Persist, then send: an epoch that a member has seen survives `kill -9`.
 //! 3. Epochs of a group are totally ordered; a second writer is fenced out, never merged.
 //! 4. Who was not in an epoch cannot compute its secret, alone or with others who were not.
@@ -61,3 +63,4 @@ pub mod policy;
 pub mod quic;
 pub mod store;
 pub mod tls;
+pub mod udp;

@@ -1,17 +1,21 @@
 #!/usr/bin/env bash
-# Installs what the tests need besides the Rust toolchain: Debian packages, Python packages (in target/venv) and cargo-deny.
+# Installs what the tests need besides the Rust toolchain: Debian packages, Python packages (in target/venv), cargo-deny, and
+# a PKCS#11 3.2 token (in target/kryoptic).
 # Safe to run again: what is there already is left alone. Needs root or sudo only when a Debian package is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(
     build-essential                              # the C compiler that bundled C code is built with
-    softhsm2                                     # a PKCS#11 token
+    softhsm2                                     # a PKCS#11 2.40 token,
+    opensc                                       # a tool that initialises any,
+    libclang-dev libsqlite3-dev pkg-config perl  # and what kryoptic, a PKCS#11 3.2 token, is built with
     gstreamer1.0-plugins-base                    # the tone,
     gstreamer1.0-plugins-good                    # RTP and UDP,
     gstreamer1.0-plugins-bad                     # SRTP
     python3-gi gir1.2-gstreamer-1.0              # and GStreamer from Python
     python3-venv                                 # the Python member's packages
+    nats-server mosquitto etcd-server            # what pushes are measured beside; runs start their own, on loopback
 )
 VENV=target/venv
 REQUIREMENTS=tests/python/requirements.txt
@@ -72,5 +76,6 @@ cargo_deny() {
 debian_packages
 python_packages
 cargo_deny
+tests/kryoptic/build
 # For all platforms, so that the licence check needs no network.
 cargo fetch --quiet --locked

@@ -5,7 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 LOGS=target/steps
-SHOWN_ON_FAILURE=100
+SHOWN_ON_FAILURE=60
+SHOWN_OF_A_TEST=20
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUSTDOCFLAGS='-D warnings'
 WARDCAST=target/release/wardcast
 LOADTEST=target/release/loadtest
@@ -33,6 +34,8 @@ step() {
     tests=$(sum failed "$log")
     failed=$((failed + (tests > 0 ? tests : 1)))
     echo FAILED
+    # With --no-fail-fast, what failed may stand far above the end.
+    grep -A "$SHOWN_OF_A_TEST" '^---- .* stdout ----$' "$log" | head -n "$SHOWN_ON_FAILURE" || true
     tail -n "$SHOWN_ON_FAILURE" "$log"
     echo "step '$name' failed with status $status; all of its output: $log"
     summary
@@ -63,6 +66,7 @@ step 'build release' cargo build --workspace --release --locked
 step demo says_ok "$WARDCAST" demo --json
 step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --json
 step 'small load' says_ok "$LOADTEST" fanout --members 200 --rounds 3 --json
+step 'small load beside peers' says_ok "$LOADTEST" peers --members 100 --rounds 2 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
 step fuzz tests/fuzz/run
 summary

@@ -150,6 +150,11 @@ impl Crowd {
         Ok(())
     }
 
+    /// How many members there were at the beginning.
+    pub(crate) fn members(&self) -> usize {
+        self.seats.len()
+    }
+
     /// How many members compute keys.
     pub(crate) fn real(&self) -> usize {
         self.real

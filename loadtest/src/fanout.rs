@@ -11,16 +11,16 @@ use crate::bare::{self, Extent};
 use crate::counters::Counters;
 use crate::crowd::Crowd;
 use crate::gateway::{Gateway, Setup};
+use crate::live::{Live, Round};
 use crate::report::Progress;
 use crate::site::Site;
 use crate::usage::Usage;
-use report::{Cause, CauseReport, Fanout, Joins, Ratios, Round, Trouble};
+use report::{Cause, CauseReport, Fanout, Joins, Ratios, Size, Summary, Trouble};
 
 /// A cause a round is measured on: what the operator does.
 const CAUSES: [Cause; 2] = [Cause::Rotate, Cause::Evict];
-/// All members may join; they are unhurried about nothing else.
-const POLICY: &str =
-    "sender_id_bits = 24\nadmit = [{ identity = \"cn:member-*\", roles = [\"both\"] }]\n";
+/// How long changes are collected before they become an epoch, in milliseconds: the usual time. A rotation waits for it.
+const BATCH_INTERVAL_MS: u32 = 100;
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -43,10 +43,12 @@ struct Reading {
     counters: Counters,
 }
 
-/// A run that is under way.
-struct Run {
-    gateway: Gateway,
-    crowd: Crowd,
+/// All members may join; they are unhurried about nothing else.
+pub(crate) fn policy() -> String {
+    format!(
+        "batch_interval_ms = {BATCH_INTERVAL_MS}\nsender_id_bits = 24\n\
+         admit = [{{ identity = \"cn:member-*\", roles = [\"both\"] }}]\n"
+    )
 }
 
 /// Runs all of it.
@@ -60,7 +62,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
         );
     }
     let site = Site::make(members)?;
-    let mut gateway = Gateway::start(&site, setup, POLICY).await?;
+    let mut gateway = Gateway::start(&site, setup, &policy()).await?;
     gateway.operator.create().await?;
     let start = read(&mut gateway).await?;
 
@@ -68,24 +70,28 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
     let at_once = extent.at_once as usize;
     let crowd = Crowd::join(&site, gateway.address, at_once, arguments.sampled).await;
     let seconds = began.elapsed().as_secs_f64();
-    let crowd = crowd.map_err(|failure| explained(failure, &gateway))?;
-    let mut run = Run { gateway, crowd };
-    let measured = run.measure(extent.rounds, &start, seconds).await;
-    let (joins, causes, trouble) = measured.map_err(|failure| explained(failure, &run.gateway))?;
+    let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
+    let mut live = Live { gateway, crowd };
+    let measured = measure(&mut live, extent.rounds, &start, seconds).await;
+    let (joins, causes, trouble) = measured.map_err(|failure| live.explained(failure))?;
 
-    let real = run.crowd.real();
-    let bytes = run.crowd.rekey_bytes().ok_or("no rekey was observed")?;
+    let real = live.crowd.real();
+    let bytes = live.crowd.rekey_bytes().ok_or("no rekey was observed")?;
     // It ends before the comparison begins: both have the machine to themselves.
-    drop(run);
+    drop(live);
     let bare = bare::measure(&site, *extent, bytes).await?;
     let ratios = Ratios::of(&joins, &causes, &bare);
     Ok(Fanout {
         scenario: "fanout",
         ok: true,
         token: setup.token,
-        members,
-        real,
-        sampled: members - real,
+        size: Size {
+            members,
+            real,
+            sampled: members - real,
+        },
+        batch_interval_ms: BATCH_INTERVAL_MS,
+        summary: Summary::of(members, &joins, &causes),
         joins,
         causes,
         trouble,
@@ -94,87 +100,54 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
     })
 }
 
-fn explained(failure: Failure, gateway: &Gateway) -> Failure {
-    format!(
-        "{failure}\nthe end of the gateway's log:\n{}",
-        gateway.last_words()
-    )
-    .into()
-}
-
 async fn read(gateway: &mut Gateway) -> Result<Reading, Failure> {
     let usage = gateway.usage()?;
     let counters = gateway.operator.counters().await?;
     Ok(Reading { usage, counters })
 }
 
-impl Run {
-    async fn measure(
-        &mut self,
-        rounds: u32,
-        start: &Reading,
-        seconds: f64,
-    ) -> Result<(Joins, Vec<CauseReport>, Trouble), Failure> {
-        self.settle(Epoch(1)).await?;
-        let joined = read(&mut self.gateway).await?;
-        let members = self.gateway.operator.group().await?.members;
-        let joins = Joins::between(members, seconds, start, &joined);
-        self.crowd.rekey_bytes(); // of the joins: not what is compared
-        let mut causes = Vec::new();
-        for cause in CAUSES {
-            causes.push(self.cause(cause, rounds).await?);
-        }
-        let end = read(&mut self.gateway).await?;
-        Ok((joins, causes, Trouble::between(start, &end)))
+async fn measure(
+    live: &mut Live,
+    rounds: u32,
+    start: &Reading,
+    seconds: f64,
+) -> Result<(Joins, Vec<CauseReport>, Trouble), Failure> {
+    live.settle(Epoch(1)).await?;
+    let joined = read(&mut live.gateway).await?;
+    let members = live.gateway.operator.group().await?.members;
+    let joins = Joins::between(members, seconds, start, &joined);
+    live.crowd.rekey_bytes(); // of the joins: not what is compared
+    let mut causes = Vec::new();
+    for cause in CAUSES {
+        causes.push(measure_cause(live, cause, rounds).await?);
     }
+    let end = read(&mut live.gateway).await?;
+    Ok((joins, causes, Trouble::between(start, &end)))
+}
 
-    async fn cause(&mut self, cause: Cause, rounds: u32) -> Result<CauseReport, Failure> {
-        let mut progress = Progress::begin(cause.name());
-        let before = read(&mut self.gateway).await?;
-        let mut measured = Vec::new();
-        for round in 0..rounds {
-            measured.push(self.round(cause, round).await?);
-            progress.at(round as usize + 1, rounds as usize);
-        }
-        let after = read(&mut self.gateway).await?;
-        progress.end(&format!("{rounds} rounds"));
-        CauseReport::of(cause, &measured, &before, &after)
+async fn measure_cause(live: &mut Live, cause: Cause, rounds: u32) -> Result<CauseReport, Failure> {
+    let mut progress = Progress::begin(cause.name());
+    let before = read(&mut live.gateway).await?;
+    let mut measured = Vec::new();
+    for round in 0..rounds {
+        measured.push(measure_round(live, cause, round).await?);
+        progress.at(round as usize + 1, rounds as usize);
     }
+    let after = read(&mut live.gateway).await?;
+    progress.end(&format!("{rounds} rounds"));
+    CauseReport::of(cause, &measured, &before, &after)
+}
 
-    async fn round(&mut self, cause: Cause, round: u32) -> Result<Round, Failure> {
-        let Run { gateway, crowd } = self;
-        let target = Epoch(gateway.operator.group().await?.epoch.0 + 1);
-        let began = Instant::now();
-        match cause {
-            Cause::Rotate => gateway.operator.rotate().await?,
-            Cause::Evict => {
-                let member = crowd.choose(round).ok_or("nobody is left to be evicted")?;
-                gateway.operator.evict(member).await?;
-            }
-        }
-        let each = crowd.hold(target, began).await?;
-        let view = self.acknowledged(target).await?;
-        let all = began.elapsed();
-        self.crowd.send(view).await?;
-        Ok(Round { all, each })
-    }
-
-    /// Waits until the gateway has everybody's acknowledgement of an epoch that is at least this one.
-    async fn acknowledged(&mut self, target: Epoch) -> Result<Epoch, Failure> {
-        loop {
-            let view = self.gateway.operator.group().await?;
-            if view.epoch >= target && view.acknowledged == view.members {
-                return Ok(view.epoch);
-            }
-            // A newer one may have come in between.
-            self.crowd.hold(view.epoch, Instant::now()).await?;
+async fn measure_round(live: &mut Live, cause: Cause, round: u32) -> Result<Round, Failure> {
+    let target = live.upcoming().await?;
+    let began = Instant::now();
+    match cause {
+        Cause::Rotate => live.gateway.operator.rotate().await?,
+        Cause::Evict => {
+            let member = live.crowd.choose(round);
+            let member = member.ok_or("nobody is left to be evicted")?;
+            live.gateway.operator.evict(member).await?;
         }
     }
-
-    /// Waits until nothing is under way any more.
-    async fn settle(&mut self, target: Epoch) -> Result<(), Failure> {
-        self.crowd.hold(target, Instant::now()).await?;
-        let epoch = self.acknowledged(target).await?;
-        self.crowd.send(epoch).await
-    }
+    live.follow(target, began).await
 }

@@ -103,16 +103,25 @@ impl Gateway {
 
     /// What its process has used so far.
     pub(crate) fn usage(&mut self) -> Result<Usage, Failure> {
+        Ok(Usage::of(self.pid()?)?)
+    }
+
+    /// The same, with that of its token host.
+    pub(crate) fn family_usage(&mut self) -> Result<Usage, Failure> {
+        Ok(Usage::of_family(self.pid()?)?)
+    }
+
+    fn pid(&mut self) -> Result<u32, Failure> {
         if let Some(status) = self.child.try_wait()? {
             return Err(format!("the gateway ended with {status}:\n{}", tail(&self.log)).into());
         }
-        let pid = self.child.id().ok_or("the gateway has ended")?;
-        Ok(Usage::of(pid)?)
+        Ok(self.child.id().ok_or("the gateway has ended")?)
     }
 
-    /// The end of its log, for an error that it may explain.
-    pub(crate) fn last_words(&self) -> String {
-        tail(&self.log)
+    /// A failure with the end of its log, which may explain it.
+    pub(crate) fn explained(&self, failure: Failure) -> Failure {
+        let log = tail(&self.log);
+        format!("{failure}\nthe end of the gateway's log:\n{log}").into()
     }
 }
 
@@ -161,7 +170,8 @@ fn unusable(program: &Path, error: &std::io::Error) -> String {
     )
 }
 
-fn tail(log: &Path) -> String {
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")

@@ -6,7 +6,10 @@ mod crowd;
 mod distribution;
 mod fanout;
 mod gateway;
+mod limits;
+mod live;
 mod operator;
+mod peers;
 mod report;
 mod site;
 mod token;
@@ -31,8 +34,11 @@ struct Arguments {
 enum Scenario {
     /// One group: how long and how much it takes until a new key is with all members, and what joining takes.
     ///
-    /// Each member has a socket of its own in this process: `ulimit -n` must allow for them.
+    /// Each member has a socket of its own in this process: the hard limit of open files must allow for them.
     Fanout(fanout::Arguments),
+    /// The same push through what one would take instead, beside ours, in one run and in turns: NATS, MQTT, etcd, and
+    /// a bare loop over UDP as the floor.
+    Peers(peers::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
     Bare {
         #[command(flatten)]
@@ -50,18 +56,24 @@ enum Scenario {
         /// Where its certificates are.
         directory: PathBuf,
     },
+    /// The bare loop's process; started by `peers`.
+    #[command(hide = true)]
+    FloorServer,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    limits::raise_open_files();
     let outcome = match Arguments::parse().scenario {
         Scenario::Fanout(arguments) => run_fanout(&arguments).await,
+        Scenario::Peers(arguments) => run_peers(&arguments).await,
         Scenario::Bare {
             extent,
             bytes,
             json,
         } => run_bare(extent, bytes, json).await,
         Scenario::BareServer { directory } => bare::server::serve(&directory).await,
+        Scenario::FloorServer => peers::floor::server::serve(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,6 +86,10 @@ async fn main() -> ExitCode {
 
 async fn run_fanout(arguments: &fanout::Arguments) -> Result<(), Failure> {
     report::print(&fanout::run(arguments).await?, arguments.json)
+}
+
+async fn run_peers(arguments: &peers::Arguments) -> Result<(), Failure> {
+    report::print(&peers::run(arguments).await?, arguments.json)
 }
 
 async fn run_bare(extent: bare::Extent, bytes: usize, json: bool) -> Result<(), Failure> {

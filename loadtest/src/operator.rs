@@ -55,6 +55,13 @@ impl Operator {
         Ok(())
     }
 
+    /// Gives the group the configured policy with these changes.
+    pub(crate) async fn set_policy(&self, changes: Value) -> Result<(), Failure> {
+        let path = format!("/v1/groups/{GROUP}/policy");
+        self.ask::<Value>(Method::PUT, &path, Some(changes)).await?;
+        Ok(())
+    }
+
     /// Evicts a member at once.
     pub(crate) async fn evict(&self, member: MemberId) -> Result<(), Failure> {
         let path = format!("/v1/groups/{GROUP}/evict");

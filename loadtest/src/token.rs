@@ -46,7 +46,10 @@ pub(crate) fn prepare(
             format!("kind = \"pkcs11\"\nmodule = {module:?}\ntoken_label = {LABEL:?}\n")
         }
     };
-    Ok(format!("[token]\n{keys}pin_file = \"pin\"\n"))
+    // SoftHSM writes below the run's folder even when it only reads keys.
+    Ok(format!(
+        "[token]\n{keys}pin_file = \"pin\"\n\n[token.host]\nwritable = [\".\"]\n"
+    ))
 }
 
 /// The file that tells SoftHSM's library where its tokens are; other libraries do not look at it.

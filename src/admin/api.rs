@@ -51,11 +51,22 @@ pub struct GroupView {
     pub acknowledged: u32,
     /// Members with a connection that did not.
     pub behind: u32,
+    /// What its keys come from.
+    pub keys: Keys,
     /// What waits.
     pub waiting: Waiting,
     /// Its policy; lists leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<GroupPolicy>,
+}
+
+/// What a group's keys come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    /// The suite that they are of.
+    pub suite: u32,
+    /// The master that they are derived from.
+    pub master: u32,
 }
 
 /// What waits in a group.
@@ -84,6 +95,116 @@ pub struct MemberView {
     pub acknowledged: Epoch,
     /// Whether it has a connection.
     pub present: bool,
+}
+
+/// Moves a group to other keys: all of them are replaced, and members are granted theirs anew.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollOver {
+    /// To this suite, if all members offer it; the group's own if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suite: Option<u32>,
+}
+
+/// Rolls every group onto the newest master and destroys the older ones.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateMaster {
+    /// How many members are given new keys in a second; the gateway's choice if none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members_per_second: Option<u32>,
+}
+
+/// Whether the gateway can do all that it is there for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether it can.
+    pub ready: bool,
+    /// What it lacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How a token is, or all of them together: one that is usable is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenState {
+    /// It has not answered yet.
+    Probing,
+    /// It executes batches.
+    Usable,
+    /// It does not; it is tried again.
+    Unusable,
+}
+
+/// The tokens and what they are busy with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenView {
+    /// All of them together.
+    pub state: TokenState,
+    /// Why none is usable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The master of new groups, once a token has answered.
+    pub master: Option<u32>,
+    /// Batches that wait, by priority.
+    pub waiting: std::collections::BTreeMap<String, usize>,
+    /// Each of them.
+    pub tokens: Vec<LaneView>,
+    /// The last rotation of the master since the gateway started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationView>,
+}
+
+/// One token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneView {
+    /// What the gateway calls it.
+    pub name: String,
+    /// How it is.
+    pub state: TokenState,
+    /// Why it is not usable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it says it is.
+    pub description: String,
+    /// Threads that work for it.
+    pub workers: usize,
+    /// Those of them that have a session.
+    pub sessions: usize,
+    /// Workers that are in calls that did not return in time.
+    pub lost: usize,
+    /// What an operation takes, in microseconds, averaged over the last ones.
+    pub latency_us: Option<u64>,
+    /// The masters of its ring.
+    pub masters: Vec<u32>,
+    /// The suites that it has.
+    pub suites: Vec<u32>,
+}
+
+/// How a rotation of the master is getting on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RotationView {
+    /// `preparing`, `rolling`, `destroying`, `done` or `failed`.
+    pub phase: String,
+    /// Why it failed; begun again, it goes on where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The master that groups are rolled onto.
+    pub to: Option<u32>,
+    /// Groups that there are.
+    pub groups: usize,
+    /// Groups that are under that master.
+    pub rolled: usize,
+    /// Masters that were destroyed: what was derived from them is gone for good.
+    pub destroyed: Vec<u32>,
+}
+
+impl RotationView {
+    /// Whether nothing more happens.
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase.as_str(), "done" | "failed")
+    }
 }
 
 /// A request was not done.
@@ -142,6 +263,10 @@ impl GroupView {
             present: status.assurance.present,
             acknowledged: status.assurance.acknowledged,
             behind: status.assurance.behind,
+            keys: Keys {
+                suite: status.keys.suite.number(),
+                master: status.keys.master.0,
+            },
             waiting: Waiting {
                 joins: status.queues.joins,
                 departures: status.queues.departures,

@@ -8,8 +8,12 @@
 //! | `DELETE /v1/groups/NAME` | destroys it | 204 |
 //! | `PUT /v1/groups/NAME/policy` policy | replaces its policy | [`api::GroupView`] |
 //! | `POST /v1/groups/NAME/rotate` | gives it a new key with the next batch | 202 |
+//! | `POST /v1/groups/NAME/rollover` [`api::RollOver`] | replaces all its keys, under the newest master, in another suite if one is named | [`api::GroupView`] once that is on record |
 //! | `GET /v1/groups/NAME/members?after=N&limit=N` | lists members, by number | [`api::MemberView`]s |
 //! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
+//! | `GET /v1/token` | shows the tokens and the last rotation | [`api::TokenView`] |
+//! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
+//! | `GET /readyz` | says whether members can be admitted | 200 or 503, [`api::Ready`] |
 //! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
 //!
 //! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
@@ -26,6 +30,7 @@ mod routes;
 mod server;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -18,10 +18,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView};
-use super::{Metrics, policy};
+use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView, RollOver};
+use super::{Metrics, policy, token};
 use crate::engine::{Handle, MAX_PAGE};
-use crate::group::ids::{Identity, MemberId};
+use crate::group::ids::{Identity, MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
 use crate::group::policy::GroupPolicy;
 
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 }
 
 type Site = State<Arc<Shared>>;
-type Body = Result<Bytes, BytesRejection>;
+pub(super) type Body = Result<Bytes, BytesRejection>;
 
 /// Who asks, from the connection's certificate; `None` if that names nobody.
 #[derive(Clone)]
@@ -49,10 +49,14 @@ pub(super) struct Caller(pub(super) Option<Arc<Identity>>);
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
+        .route("/readyz", get(token::ready))
+        .route("/v1/token", get(token::show))
+        .route("/v1/token/rotate-master", post(token::rotate_master))
         .route("/v1/groups", get(list).post(create))
         .route("/v1/groups/{name}", get(show).delete(destroy))
         .route("/v1/groups/{name}/policy", put(set_policy))
         .route("/v1/groups/{name}/rotate", post(rotate))
+        .route("/v1/groups/{name}/rollover", post(roll_over))
         .route("/v1/groups/{name}/members", get(members))
         .route("/v1/groups/{name}/evict", post(evict))
         .fallback(|| async { Failure::new(FailureCode::NotFound, "there is no such path") })
@@ -186,6 +190,29 @@ async fn rotate(State(shared): Site, Path(name): Path<String>) -> Result<StatusC
     Ok(StatusCode::ACCEPTED)
 }
 
+async fn roll_over(
+    State(shared): Site,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Json<GroupView>, Failure> {
+    let RollOver { suite } = parse(body)?;
+    let known = |number| {
+        Suite::ALL
+            .into_iter()
+            .find(|suite| suite.number() == number)
+    };
+    let suite = match suite.map(|number| (number, known(number))) {
+        None => None,
+        Some((_, Some(suite))) => Some(suite),
+        Some((number, None)) => {
+            let why = format!("suite: {number}; there are 1 and 2");
+            return Err(Failure::new(FailureCode::BadRequest, why));
+        }
+    };
+    shared.engine.roll_over(&name, None, suite).await?;
+    Ok(Json(GroupView::full(shared.engine.group(&name).await?)))
+}
+
 async fn members(
     State(shared): Site,
     Path(name): Path<String>,
@@ -217,7 +244,7 @@ async fn evict(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
+pub(super) fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
     let body = body.map_err(|why| {
         let code = match why.status() {
             StatusCode::PAYLOAD_TOO_LARGE => FailureCode::TooLarge,

@@ -10,9 +10,9 @@ use super::api::{Failure, FailureCode, GroupView, MemberView};
 use super::*;
 use crate::crypto::EphemeralKey;
 use crate::engine::{self, Handle, Outbox, Parts};
-use crate::group::ids::{MasterId, Role};
-use crate::group::wire::{Grant, Join};
-use crate::hsm::{PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
+use crate::group::ids::{MasterId, Role, Suite};
+use crate::group::wire::{Grant, Join, Offer};
+use crate::hsm::{Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 use crate::pki::{Authority, Request};
 use crate::store::SqliteStore;
 use crate::tls;
@@ -94,8 +94,7 @@ impl Site {
         let join = Join {
             group: "room 1/a".into(),
             role: Role::Both,
-            public: EphemeralKey::generate().public(),
-            suites: vec![1],
+            offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         };
         let identity = Arc::new(Identity(format!("cn:{name}")));
         self.engine
@@ -117,14 +116,18 @@ async fn engine(folder: &std::path::Path) -> Handle {
     };
     crate::hsm::provision(&config).expect("a token");
     let opener = crate::hsm::open(&config).expect("the token");
+    let lane = Lane {
+        name: "soft".to_owned(),
+        opener,
+    };
     let options = PoolOptions {
         workers: 1,
         queue: 100,
+        ..PoolOptions::default()
     };
     let parts = Parts {
         store: Arc::new(SqliteStore::open(folder.join("store")).expect("a store")),
-        token: Arc::new(Pool::start(opener, options).expect("a pool")),
-        master: MasterId(1),
+        token: Arc::new(Pool::start(vec![lane], options).expect("a pool")),
         shards: 1,
     };
     engine::start(parts).await.expect("an engine")

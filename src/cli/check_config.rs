@@ -138,7 +138,7 @@ mod tests {
             no_files,
             json: false,
         };
-        let variable = ("WARDCAST_TOKEN__WORKERS".to_owned(), "3".to_owned());
+        let variable = ("WARDCAST_TOKEN__POOL__WORKERS".to_owned(), "3".to_owned());
         Report::new(&args, [variable].into_iter())
     }
 
@@ -151,17 +151,17 @@ mod tests {
             "\"warn\"",
             "\"info\"",
             "file",
-            "WARDCAST_TOKEN__WORKERS",
+            "WARDCAST_TOKEN__POOL__WORKERS",
         ] {
             assert!(table.contains(part), "{part} in {table}");
         }
         let json = report.json();
         assert_eq!(json["ok"], true);
-        assert_eq!(json["settings"][1]["key"], "token.workers");
+        assert_eq!(json["settings"][1]["key"], "token.pool.workers");
         assert_eq!(json["settings"][1]["value"], 3);
         assert_eq!(
             json["settings"][1]["origin"]["environment"],
-            "WARDCAST_TOKEN__WORKERS"
+            "WARDCAST_TOKEN__POOL__WORKERS"
         );
     }
 

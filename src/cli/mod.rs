@@ -7,6 +7,7 @@ pub mod join;
 pub mod pki;
 pub mod serve;
 pub mod token;
+pub mod token_host;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ enum Command {
     Serve(serve::ServeArgs),
     CheckConfig(check_config::CheckConfigArgs),
     Token(token::TokenArgs),
+    TokenHost(token_host::TokenHostArgs),
     Pki(pki::PkiArgs),
     Admin(admin::AdminArgs),
     Join(join::JoinArgs),
@@ -35,15 +37,27 @@ enum Command {
 }
 
 /// Runs the command.
-pub async fn run(cli: &Cli) -> ExitCode {
+pub fn run(cli: &Cli) -> ExitCode {
     match &cli.command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => on_runtime(serve::run(args)),
         Command::CheckConfig(args) => check_config::run(args),
         Command::Token(args) => token::run(args),
+        // Before there is any thread but this one: its sandbox restrains no other.
+        Command::TokenHost(args) => token_host::run(args),
         Command::Pki(args) => pki::run(args),
-        Command::Admin(args) => admin::run(args).await,
-        Command::Join(args) => join::run(args).await,
-        Command::Demo(args) => demo::run(args).await,
+        Command::Admin(args) => on_runtime(admin::run(args)),
+        Command::Join(args) => on_runtime(join::run(args)),
+        Command::Demo(args) => on_runtime(demo::run(args)),
+    }
+}
+
+fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            eprintln!("wardcast: cannot start its threads: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

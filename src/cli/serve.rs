@@ -36,7 +36,7 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
         Err(code) => return code,
     };
     start_logging(&config.log);
-    let gateway = match Gateway::start(config).await {
+    let gateway = match Gateway::start(config, &args.config).await {
         Ok(gateway) => gateway,
         Err(error) => {
             eprintln!("wardcast: {}: {error}", args.config.display());
@@ -58,7 +58,8 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>> {
+/// Done at SIGTERM or SIGINT, and if asked for at the end of standard input.
+pub(super) fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (ended, mut input) = oneshot::channel();
@@ -79,9 +80,13 @@ fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn start_logging(log: &Log) {
+/// Logs to standard error as configured.
+pub(super) fn start_logging(log: &Log) {
     // Loading has checked the directives.
     let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // It takes each mechanism of a token that it has no name for, dozens of them, for an error.
+    let quiet = "cryptoki::mechanism=off".parse();
+    let filter = quiet.map_or(filter.clone(), |quiet| filter.add_directive(quiet));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

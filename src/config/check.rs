@@ -1,17 +1,22 @@
 //! Values out of bounds, combinations that cannot work, and files that are not there.
 
+mod token;
+
 use std::fs::File;
 use std::path::Path;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::error::{Origin, Problem};
+use super::error::Problem;
 use super::load::Origins;
-use super::{Admin, Config, Token, TokenKind};
+use super::{Admin, Config};
 
 /// The most sessions that a gateway opens with its token.
 const MAX_WORKERS: usize = 64;
+/// Bounds of the deadline of a call into a token: shorter ones lose workers to a busy machine, longer ones help nobody.
+const MIN_DEADLINE_MS: usize = 100;
+const MAX_DEADLINE_MS: usize = 600_000;
 /// Upper bound of all other counts: what fits memory is for the operator to say, nonsense is not.
 const MAX_COUNT: usize = 10_000_000;
 /// Upper bound of shards.
@@ -25,7 +30,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     let mut report = |key: &str, why: String| problems.push(origins.problem(key, why));
     check_bounds(config, &mut report);
     check_paths(config, &mut report);
-    check_token(&config.token, origins, &mut report);
+    token::check(&config.token, origins, &mut report);
     check_admin(&config.admin, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
@@ -56,13 +61,20 @@ fn check_level(level: &str) -> Result<(), String> {
 }
 
 fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
-    let (listen, limits) = (&config.listen, &config.limits);
+    let (listen, limits, pool) = (&config.listen, &config.limits, &config.token.pool);
     let count = |value: u32| value as usize;
     let per_identity = count(limits.connections_per_identity);
     let bounds = [
         ("listen.drain_s", count(listen.drain_s), 0, MAX_TIMEOUT_S),
-        ("token.workers", config.token.workers, 1, MAX_WORKERS),
-        ("token.queue", config.token.queue, 1, MAX_COUNT),
+        ("token.pool.workers", pool.workers, 1, MAX_WORKERS),
+        ("token.pool.queue", pool.queue, 1, MAX_COUNT),
+        (
+            "token.pool.deadline_ms",
+            count(pool.deadline_ms),
+            MIN_DEADLINE_MS,
+            MAX_DEADLINE_MS,
+        ),
+        ("token.pool.lost_workers", pool.lost_workers, 0, MAX_WORKERS),
         ("engine.shards", config.engine.shards, 0, MAX_SHARDS),
         (
             "limits.connections",
@@ -98,58 +110,10 @@ fn check_paths(config: &Config, report: &mut dyn FnMut(&str, String)) {
             report(key, "empty; must be a path".into());
         }
     }
-    if config.token.kind == TokenKind::Soft && config.token.path == config.store.path {
+    if token::is_file(&config.token, &config.store.path) {
         report(
             "token.path",
             "is the same file as store.path; each needs its own".into(),
-        );
-    }
-}
-
-fn check_token(token: &Token, origins: &Origins, report: &mut dyn FnMut(&str, String)) {
-    match token.kind {
-        TokenKind::Soft => {
-            for (key, set) in [
-                ("token.module", token.module.is_some()),
-                ("token.token_label", token.token_label.is_some()),
-            ] {
-                if set {
-                    report(
-                        key,
-                        "only a PKCS#11 token has one; set token.kind = \"pkcs11\" or remove it"
-                            .into(),
-                    );
-                }
-            }
-        }
-        TokenKind::Pkcs11 => {
-            if token.module.is_none() {
-                let why = "token.kind = \"pkcs11\" needs the path of the vendor's library, such as /usr/lib/softhsm/libsofthsm2.so";
-                report("token.module", why.into());
-            }
-            if token.token_label.is_none() {
-                let why = "token.kind = \"pkcs11\" needs the token's label; the vendor's tool or pkcs11-tool --list-slots shows it";
-                report("token.token_label", why.into());
-            }
-            if origins.of("token.path") != Origin::Default {
-                report(
-                    "token.path",
-                    "only the software token has a file; set token.kind = \"soft\" or remove it"
-                        .into(),
-                );
-            }
-        }
-    }
-    let sources = [
-        ("token.pin_file", token.pin_file.is_some()),
-        ("token.pin_env", token.pin_env.is_some()),
-        ("token.pin_credential", token.pin_credential.is_some()),
-    ];
-    let mut set = sources.iter().filter(|(_, set)| *set).map(|(key, _)| *key);
-    if let (Some(first), Some(second)) = (set.next(), set.next()) {
-        report(
-            second,
-            format!("{first} is set too; the PIN has one source, remove one of the two"),
         );
     }
 }
@@ -198,29 +162,21 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
             .enumerate()
             .map(|(index, path)| (format!("tls.crl[{index}]"), path.as_path())),
     );
-    let optional = [
-        ("token.module", &token.module),
-        ("token.pin_file", &token.pin_file),
-    ];
-    must_read.extend(
-        optional
-            .iter()
-            .filter_map(|(key, path)| Some(((*key).to_owned(), path.as_deref()?))),
-    );
+    must_read.extend(token::must_read(token));
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));
         }
     }
-    let soft = (token.kind == TokenKind::Soft).then_some(("token.path", &token.path));
-    for (key, path) in soft.into_iter().chain([("store.path", &store.path)]) {
+    let files = token::files(token).chain([("store.path".to_owned(), store.path.as_path())]);
+    for (key, path) in files {
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
         if !folder.is_dir() {
             problems.push(origins.problem(
-                key,
+                &key,
                 format!("its folder {} does not exist; create it", folder.display()),
             ));
         }

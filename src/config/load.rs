@@ -285,13 +285,9 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         &mut tls.certificate,
         &mut tls.key,
         &mut tls.client_ca,
-        &mut token.path,
         &mut store.path,
     ];
-    let optional = [&mut token.module, &mut token.pin_file]
-        .into_iter()
-        .flatten();
-    for path in paths.into_iter().chain(&mut tls.crl).chain(optional) {
+    for path in paths.into_iter().chain(&mut tls.crl).chain(token.paths()) {
         *path = base.join(&*path);
     }
     config

@@ -14,6 +14,7 @@ mod optional;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,12 +23,13 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, Setting};
+pub use token::{
+    DEFAULT_PIN_CREDENTIAL, HostMode, PinSource, Replica, Sandbox, Token, TokenHost, TokenKind,
+    TokenPool,
+};
 
 use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
-
-/// The PIN's credential when no source of it is configured.
-pub const DEFAULT_PIN_CREDENTIAL: &str = "wardcast-pin";
 
 /// The whole configuration of a gateway.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ pub struct Config {
     pub listen: Listen,
     /// Certificates of the gateway and of those it trusts.
     pub tls: Tls,
-    /// The token that holds the master key.
+    /// The tokens that hold the master key.
     pub token: Token,
     /// Durable state.
     pub store: Store,
@@ -75,70 +77,6 @@ pub struct Tls {
     pub client_ca: PathBuf,
     /// Revocation lists of these authorities (PEM).
     pub crl: Vec<PathBuf>,
-}
-
-/// The two kinds of token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenKind {
-    /// A sealed file: not an HSM.
-    Soft,
-    /// A PKCS#11 token.
-    Pkcs11,
-}
-
-/// `[token]`: the token that holds the master key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Token {
-    /// Which kind.
-    pub kind: TokenKind,
-    /// The software token's file.
-    pub path: PathBuf,
-    /// The vendor's PKCS#11 library.
-    #[serde(with = "optional")]
-    pub module: Option<PathBuf>,
-    /// The label of the PKCS#11 token.
-    #[serde(with = "optional")]
-    pub token_label: Option<String>,
-    /// The PIN is the content of this file.
-    #[serde(with = "optional")]
-    pub pin_file: Option<PathBuf>,
-    /// The PIN is in the environment variable of this name.
-    #[serde(with = "optional")]
-    pub pin_env: Option<String>,
-    /// The PIN is the service manager's credential of this name.
-    #[serde(with = "optional")]
-    pub pin_credential: Option<String>,
-    /// The master key of the ring that new groups are created under.
-    pub master: u32,
-    /// Sessions with the token, each with a thread.
-    pub workers: usize,
-    /// Batches that may wait for the token at each priority.
-    pub queue: usize,
-}
-
-/// Where the token's PIN comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PinSource<'a> {
-    /// A file's content.
-    File(&'a PathBuf),
-    /// An environment variable, by name.
-    Env(&'a str),
-    /// A credential of the service manager, by name.
-    Credential(&'a str),
-}
-
-impl Token {
-    /// The PIN's source; the credential [`DEFAULT_PIN_CREDENTIAL`] if none is configured. Two are refused on loading.
-    pub fn pin(&self) -> PinSource<'_> {
-        match (&self.pin_file, &self.pin_env, &self.pin_credential) {
-            (Some(path), _, _) => PinSource::File(path),
-            (None, Some(name), _) => PinSource::Env(name),
-            (None, None, Some(name)) => PinSource::Credential(name),
-            (None, None, None) => PinSource::Credential(DEFAULT_PIN_CREDENTIAL),
-        }
-    }
 }
 
 /// `[store]`: durable state.
@@ -224,23 +162,6 @@ impl Default for Tls {
             key: "/etc/wardcast/gateway.key".into(),
             client_ca: "/etc/wardcast/ca.pem".into(),
             crl: Vec::new(),
-        }
-    }
-}
-
-impl Default for Token {
-    fn default() -> Self {
-        Token {
-            kind: TokenKind::Soft,
-            path: "/var/lib/wardcast/token".into(),
-            module: None,
-            token_label: None,
-            pin_file: None,
-            pin_env: None,
-            pin_credential: None,
-            master: 1,
-            workers: 2,
-            queue: 1_024,
         }
     }
 }

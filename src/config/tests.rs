@@ -178,9 +178,9 @@ fn values_of_the_wrong_kind_are_refused_with_their_place() {
         problem.starts_with("gateway.toml: listen.address: invalid socket address"),
         "{problem}"
     );
-    let problem = of("[token]\nworkers = \"two\"");
+    let problem = of("[token.pool]\nworkers = \"two\"");
     assert!(
-        problem.starts_with("gateway.toml: token.workers: invalid type: string \"two\""),
+        problem.starts_with("gateway.toml: token.pool.workers: invalid type: string \"two\""),
         "{problem}"
     );
     let problem = of("[token]\nkind = \"hsm\"");
@@ -209,50 +209,55 @@ fn values_of_the_wrong_kind_are_refused_with_their_place() {
     );
 }
 
+/// The keys that are complained of.
+fn complaints(text: &str) -> Vec<String> {
+    let error = load(text, &[]).expect_err(text);
+    error
+        .problems
+        .into_iter()
+        .map(|problem| problem.key)
+        .collect()
+}
+
 #[test]
 fn impossible_combinations_are_refused_all_at_once() {
-    let keys = |text: &str| -> Vec<String> {
-        let error = load(text, &[]).expect_err(text);
-        error
-            .problems
-            .into_iter()
-            .map(|problem| problem.key)
-            .collect()
-    };
     assert_eq!(
-        keys("[token]\nkind = \"pkcs11\"\npath = \"x\""),
+        complaints("[token]\nkind = \"pkcs11\"\npath = \"x\""),
         ["token.module", "token.token_label", "token.path"]
     );
     assert_eq!(
-        keys("[token]\nmodule = \"x.so\"\ntoken_label = \"y\""),
+        complaints("[token]\nmodule = \"x.so\"\ntoken_label = \"y\""),
         ["token.module", "token.token_label"]
     );
     assert_eq!(
-        keys("[token]\npin_file = \"x\"\npin_env = \"Y\""),
+        complaints("[token]\npin_file = \"x\"\npin_env = \"Y\""),
         ["token.pin_env"]
     );
     assert_eq!(
-        keys("[admin]\naddress = \"127.0.0.1:1\""),
+        complaints("[admin]\naddress = \"127.0.0.1:1\""),
         ["admin.operators"]
     );
     assert_eq!(
-        keys("[admin]\noperators = [\"cn:a\", \"bob\", \"cn:*\"]"),
+        complaints("[admin]\noperators = [\"cn:a\", \"bob\", \"cn:*\"]"),
         ["admin.address", "admin.operators[1]", "admin.operators[2]"]
     );
     assert_eq!(
-        keys("[policy.default]\nactivation_delay_ms = 9000"),
+        complaints("[policy.default]\nactivation_delay_ms = 9000"),
         ["policy.default.activation_delay_ms"]
     );
     assert_eq!(
-        keys("[limits]\nconnections = 0\nhandshakes = 0"),
+        complaints("[limits]\nconnections = 0\nhandshakes = 0"),
         ["limits.connections", "limits.handshakes"]
     );
     assert_eq!(
-        keys("[token]\nworkers = 0\n[log]\nlevel = \"wardcast=loud\""),
-        ["token.workers", "log.level"]
+        complaints("[token.pool]\nworkers = 0\n[log]\nlevel = \"wardcast=loud\""),
+        ["token.pool.workers", "log.level"]
     );
     for level in ["loud", "inof", "info,wardcast", "info,,debg"] {
-        assert_eq!(keys(&format!("[log]\nlevel = \"{level}\"")), ["log.level"]);
+        assert_eq!(
+            complaints(&format!("[log]\nlevel = \"{level}\"")),
+            ["log.level"]
+        );
     }
     for level in ["WARN", "off", "info,wardcast::quic=debug"] {
         assert!(
@@ -260,9 +265,9 @@ fn impossible_combinations_are_refused_all_at_once() {
             "{level}"
         );
     }
-    assert_eq!(keys("[store]\npath = \"\""), ["store.path"]);
+    assert_eq!(complaints("[store]\npath = \"\""), ["store.path"]);
     assert_eq!(
-        keys("[store]\npath = \"x\"\n[token]\npath = \"x\""),
+        complaints("[store]\npath = \"x\"\n[token]\npath = \"x\""),
         ["token.path"]
     );
 }
@@ -289,5 +294,31 @@ fn missing_files_are_found_with_their_keys() {
             "tls.crl[0]",
             "token.path"
         ]
+    );
+}
+
+#[test]
+fn tokens_and_their_hosts_that_cannot_be_are_refused() {
+    let replica = |entry: &str| complaints(&format!("[token]\nreplicas = [{{ {entry} }}]"));
+    assert_eq!(replica("pin_env = \"P\""), ["token.replicas[0].path"]);
+    assert_eq!(
+        replica("kind = \"pkcs11\", path = \"x\", pin_file = \"p\", pin_env = \"P\""),
+        ["module", "token_label", "path", "pin_env"].map(|key| format!("token.replicas[0].{key}"))
+    );
+    assert_eq!(
+        replica("path = \"second\", socket = \"s\""),
+        ["token.replicas[0].socket"]
+    );
+    assert_eq!(
+        complaints("[token.host]\nmode = \"socket\""),
+        ["token.host.socket"]
+    );
+    assert_eq!(
+        complaints("[token.host]\nmode = \"inside\"\nsocket = \"s\"\nsandbox = \"required\""),
+        ["token.host.socket", "token.host.sandbox"]
+    );
+    assert_eq!(
+        complaints("[token.pool]\ndeadline_ms = 5\nlost_workers = 100"),
+        ["token.pool.deadline_ms", "token.pool.lost_workers"]
     );
 }

@@ -1,4 +1,4 @@
-//! One-pass ECDH P-256: how a leaf key reaches its member.
+//! One-pass ECDH P-256: how a leaf key reaches its member in suite 1.
 
 use std::fmt;
 
@@ -7,12 +7,15 @@ use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
 use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{Key, derive};
+use super::Key;
+use super::derive::{cbc, key_unwrap};
 use crate::group::operations::{PublicKey, WrappedKey};
 
-/// These bytes are no private key or no point of P-256.
+/// These bytes are no private key, or no public key of the suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a P-256 key: the bytes are out of range or not on the curve")]
+#[error(
+    "not a key of the suite: the bytes are too many or too few, out of range or not on the curve"
+)]
 pub struct InvalidKey;
 
 /// A P-256 key pair for key agreement: the static side of grants, in a software token.
@@ -80,7 +83,7 @@ pub(crate) fn grant_data(transcript: &[u8]) -> [u8; 32] {
 }
 
 fn grant_kek(z: &Key, transcript: &[u8]) -> Key {
-    derive::derive(z, &grant_data(transcript))
+    cbc(z, &grant_data(transcript))
 }
 
 /// The point of a public key; refuses everything but an uncompressed point of the curve.
@@ -99,7 +102,7 @@ pub fn is_point(public: &PublicKey) -> bool {
     point(public).is_ok()
 }
 
-/// A member's own key pair, made for one grant.
+/// A member's own key pair for one grant of suite 1.
 pub struct EphemeralKey(AgreementKey);
 
 impl EphemeralKey {
@@ -121,12 +124,13 @@ impl EphemeralKey {
     /// Opens the leaf key of a grant; `None` when it was not made for this key and transcript by this issuer.
     pub fn open_grant(
         &self,
-        issuer_agreement: &PublicKey,
+        issuer_agreement: &[u8],
         transcript: &[u8],
         wrapped: &WrappedKey,
     ) -> Option<Key> {
-        let kek = self.0.kek(issuer_agreement, transcript).ok()?;
-        derive::unwrap(&kek, wrapped)
+        let issuer: &PublicKey = issuer_agreement.try_into().ok()?;
+        let kek = self.0.kek(issuer, transcript).ok()?;
+        key_unwrap(&kek, wrapped)
     }
 }
 

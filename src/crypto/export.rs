@@ -7,8 +7,10 @@ use minicbor::Encoder;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{Key, derive};
-use crate::group::ids::{Epoch, GroupId};
+use super::Key;
+use super::derivation::Derivation;
+use super::derive::derive;
+use crate::group::ids::{Epoch, GroupId, Suite};
 
 /// The most bytes that one export gives: 255 blocks of HKDF-SHA256.
 pub const MAX_EXPORT: usize = 255 * 32;
@@ -32,12 +34,12 @@ pub struct EpochSecret {
 
 impl EpochSecret {
     /// The secret of an epoch whose root key is `root`.
-    pub fn of(root: &Key, group: GroupId, epoch: Epoch) -> Self {
+    pub fn of(suite: Suite, root: &Key, group: GroupId, epoch: Epoch) -> Self {
         let mut salt = [0; 24];
         salt[..16].copy_from_slice(&group.0);
         salt[16..].copy_from_slice(&epoch.0.to_be_bytes());
         EpochSecret {
-            secret: derive::derive(root, derive::SECRET),
+            secret: derive(suite, root, Derivation::Secret),
             salt,
         }
     }

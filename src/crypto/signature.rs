@@ -1,4 +1,4 @@
-//! ECDSA P-256 with SHA-256: who signs epoch headers, and how members check it.
+//! ECDSA P-256 with SHA-256: who signs epoch headers of suite 1, and how members check it.
 
 use std::fmt;
 
@@ -61,15 +61,14 @@ impl fmt::Debug for SigningKey {
 }
 
 /// Whether `signature` is by the holder of `public` over `message`.
-pub fn verify_signature(public: &PublicKey, message: &[u8], signature: &[u8; 64]) -> bool {
+pub(super) fn verify(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
         .verify(message, signature)
         .is_ok()
 }
 
-/// The fingerprint of an issuer, which members may pin: SHA-256 over its signing key's 65 bytes, in lower-case
-/// hexadecimal.
-pub fn fingerprint(signing: &PublicKey) -> String {
+/// The fingerprint of an issuer, which members may pin: SHA-256 over its signing key, in lower-case hexadecimal.
+pub fn fingerprint(signing: &[u8]) -> String {
     let digest: [u8; 32] = Sha256::digest(signing).into();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

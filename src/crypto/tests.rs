@@ -1,92 +1,13 @@
-//! Known answers of suite 1, from an implementation that shares no code with ours.
+//! Known answers, suite by suite, and what holds for both.
+
+mod suite1;
+mod suite2;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use super::*;
-use crate::group::ids::{Epoch, GroupId, GroupNonce, KeyRef, NodeId};
-
-#[derive(Deserialize)]
-struct Vectors {
-    derivations: Derivations,
-    wraps: Vec<Wrapping>,
-    confirmations: Vec<Confirmation>,
-    exports: Vec<Export>,
-    grants: Vec<Grant>,
-    signatures: Vec<Signature>,
-    bad_points: Vec<BadPoint>,
-}
-
-#[derive(Deserialize)]
-struct Derivations {
-    master: Hex<32>,
-    nonce: Hex<32>,
-    group: Hex<16>,
-    seed: Hex<32>,
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    level: u8,
-    index: u32,
-    generation: u32,
-    step: u16,
-    key: Hex<32>,
-}
-
-#[derive(Deserialize)]
-struct Wrapping {
-    kek: Hex<32>,
-    key: Hex<32>,
-    wrapped: Hex<40>,
-}
-
-#[derive(Deserialize)]
-struct Confirmation {
-    root: Hex<32>,
-    prefix: HexString,
-    tag: Hex<16>,
-}
-
-#[derive(Deserialize)]
-struct Export {
-    root: Hex<32>,
-    group: Hex<16>,
-    epoch: String,
-    label: String,
-    context: HexString,
-    length: usize,
-    value: Option<HexString>,
-    value_sha256: Option<HexString>,
-}
-
-#[derive(Deserialize)]
-struct Grant {
-    issuer_scalar: Hex<32>,
-    issuer_public: Hex<65>,
-    member_scalar: Hex<32>,
-    member_public: Hex<65>,
-    transcript: HexString,
-    kek: Hex<32>,
-    leaf: Hex<32>,
-    wrapped: Hex<40>,
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    scalar: Hex<32>,
-    public: Hex<65>,
-    key_id: Hex<8>,
-    message: HexString,
-    signature: Hex<64>,
-}
-
-#[derive(Deserialize)]
-struct BadPoint {
-    why: String,
-    public: Hex<65>,
-}
+use crate::group::ids::{Epoch, GroupId, KeyRef, NodeId, Suite};
 
 struct HexString(Vec<u8>);
 
@@ -121,182 +42,118 @@ impl Hex<32> {
     }
 }
 
-fn vectors() -> Vectors {
-    serde_json::from_str(include_str!("../../tests/vectors/suite1.json")).expect("vectors parse")
-}
-
 /// `Key` shows nothing of itself, so a failing comparison prints the bytes: these are no secrets.
 #[track_caller]
 fn same(key: &Key, expected: &Hex<32>) {
     assert_eq!(key.as_bytes(), &expected.0);
 }
 
+/// A batch's worth by suite: what a software token grants, wraps and signs, a member opens and verifies.
 #[test]
-fn derivations() {
-    let Derivations {
-        master,
-        nonce,
-        group,
-        seed: expected,
-        nodes,
-    } = vectors().derivations;
-    let seed = seed(&master.key(), &GroupNonce(nonce.0));
-    same(&seed, &expected);
-    assert_eq!(nodes.len(), 5);
-    for node in nodes {
-        let id = NodeId {
-            level: node.level,
-            index: node.index,
+fn both_suites_have_all_operations() {
+    for suite in Suite::ALL {
+        let issuer = IssuerKeys::new(suite, &IssuerSecrets::generate(suite)).expect("fresh ones");
+        let public = issuer.public();
+        let sizes = suite.sizes();
+        assert_eq!(public.agreement.len(), sizes.agreement);
+        assert_eq!(public.signing.len(), sizes.signing);
+        let member = MemberKey::generate(suite);
+        assert_eq!(member.public().len(), sizes.member);
+        assert!(is_member_key(suite, &member.public()));
+
+        let leaf = Key::generate();
+        let granted = issuer.grant(&member.public(), b"transcript", &leaf);
+        let (wrapped, encapsulated) = granted.expect("a member's key");
+        assert_eq!(encapsulated.len(), sizes.encapsulated);
+        let open = |transcript: &[u8], encapsulated: &[u8]| {
+            member.open_grant(&public.agreement, transcript, &wrapped, encapsulated)
         };
-        let key = KeyRef {
-            node: id,
-            generation: node.generation,
-            step: node.step,
+        assert_eq!(open(b"transcript", &encapsulated), Some(leaf));
+        assert_eq!(open(b"Transcript", &encapsulated), None);
+        let longer = [&encapsulated[..], b"."].concat();
+        assert_eq!(open(b"transcript", &longer), None);
+
+        let signature = issuer.sign(b"message");
+        assert_eq!(signature.len(), sizes.signature);
+        assert!(verify_signature(
+            suite,
+            &public.signing,
+            b"message",
+            &signature
+        ));
+        assert!(!verify_signature(
+            suite,
+            &public.signing,
+            b"massage",
+            &signature
+        ));
+        let other = match suite {
+            Suite::One => Suite::Two,
+            Suite::Two => Suite::One,
         };
-        same(&node_key(&seed, &GroupId(group.0), &key), &node.key);
+        assert!(!verify_signature(
+            other,
+            &public.signing,
+            b"message",
+            &signature
+        ));
+        assert!(!is_member_key(other, &member.public()));
     }
+}
+
+/// The same bytes under the same names give unrelated keys in another suite.
+#[test]
+fn suites_are_separate() {
+    let key = Key::generate();
+    let [one, two] = Suite::ALL;
+    assert_ne!(ratchet(one, &key), ratchet(two, &key));
+    assert_ne!(wrap(one, &key, &key), wrap(two, &key, &key));
+    assert_ne!(
+        confirmation_tag(one, &key, b""),
+        confirmation_tag(two, &key, b"")
+    );
 }
 
 #[test]
 fn a_ratchet_is_the_next_step() {
-    let seed = Key::generate();
-    let group = GroupId(random());
-    let at = |step| KeyRef {
-        node: NodeId { level: 1, index: 2 },
-        generation: 3,
-        step,
-    };
-    let forward = ratchet(&node_key(&seed, &group, &at(4)));
-    assert_eq!(forward, node_key(&seed, &group, &at(5)));
-}
-
-#[test]
-fn wraps() {
-    for case in vectors().wraps {
-        assert_eq!(wrap(&case.kek.key(), &case.key.key()), case.wrapped.0);
-        let opened = unwrap(&case.kek.key(), &case.wrapped.0).expect("opens");
-        same(&opened, &case.key);
-        assert!(unwrap(&case.key.key(), &case.wrapped.0).is_none());
-        for byte in 0..40 {
-            let mut changed = case.wrapped.0;
-            changed[byte] ^= 1;
-            assert!(unwrap(&case.kek.key(), &changed).is_none(), "byte {byte}");
-        }
-    }
-}
-
-#[test]
-fn confirmations() {
-    for case in vectors().confirmations {
-        let tag = confirmation_tag(&case.root.key(), &case.prefix.0);
-        assert_eq!(tag, case.tag.0);
-    }
-}
-
-#[test]
-fn exports() {
-    for case in vectors().exports {
-        let epoch = Epoch(case.epoch.parse().expect("a number"));
-        let secret = EpochSecret::of(&case.root.key(), GroupId(case.group.0), epoch);
-        let value = secret
-            .export(&case.label, &case.context.0, case.length)
-            .expect("exports");
-        match (case.value, case.value_sha256) {
-            (Some(expected), None) => assert_eq!(*value, expected.0),
-            (None, Some(expected)) => {
-                use sha2::Digest;
-                assert_eq!(sha2::Sha256::digest(&*value).as_slice(), expected.0);
-            }
-            _ => panic!("a vector has either a value or a digest"),
-        }
-    }
-}
-
-#[test]
-fn exports_have_bounds() {
-    let secret = EpochSecret::of(&Key::generate(), GroupId([1; 16]), Epoch(1));
-    for length in [0, MAX_EXPORT + 1, usize::MAX] {
-        let refused = secret.export("label", b"", length);
-        assert_eq!(refused, Err(ExportError::Length(length)));
-    }
-}
-
-#[test]
-fn grants() {
-    for case in vectors().grants {
-        let issuer = AgreementKey::from_scalar(&case.issuer_scalar.0).expect("a scalar");
-        let member = EphemeralKey::from_scalar(&case.member_scalar.0).expect("a scalar");
-        assert_eq!(issuer.public(), case.issuer_public.0);
-        assert_eq!(member.public(), case.member_public.0);
-        assert_eq!(*issuer.scalar(), case.issuer_scalar.0);
-
-        let kek = issuer
-            .kek(&member.public(), &case.transcript.0)
-            .expect("agrees");
-        same(&kek, &case.kek);
-        assert_eq!(wrap(&kek, &case.leaf.key()), case.wrapped.0);
-
-        let open = |transcript: &[u8]| {
-            member.open_grant(&case.issuer_public.0, transcript, &case.wrapped.0)
+    for suite in Suite::ALL {
+        let seed = Key::generate();
+        let group = GroupId(random());
+        let at = |step| KeyRef {
+            node: NodeId { level: 1, index: 2 },
+            generation: 3,
+            step,
         };
-        same(&open(&case.transcript.0).expect("opens"), &case.leaf);
-        let mut other = case.transcript.0.clone();
-        other[20] ^= 1;
-        assert!(open(&other).is_none(), "a grant is bound to its transcript");
-        let stranger = EphemeralKey::generate();
-        let opened = stranger.open_grant(&issuer.public(), &case.transcript.0, &case.wrapped.0);
-        assert!(opened.is_none(), "a grant is for one member");
-    }
-}
-
-#[test]
-fn signatures() {
-    for case in vectors().signatures {
-        let key = SigningKey::from_scalar(&case.scalar.0).expect("a scalar");
-        assert_eq!(key.public(), case.public.0);
-        assert_eq!(key_id(&key.public()), case.key_id.0);
-        let verify =
-            |signature: &[u8; 64]| verify_signature(&case.public.0, &case.message.0, signature);
-        assert!(verify(&case.signature.0));
-        assert!(verify(&key.sign(&case.message.0)));
-        let mut changed = case.signature.0;
-        changed[63] ^= 1;
-        assert!(!verify(&changed));
-    }
-}
-
-#[test]
-fn bad_points_are_refused() {
-    let key = AgreementKey::generate();
-    for case in vectors().bad_points {
-        assert!(!is_point(&case.public.0), "{}", case.why);
-        let kek = key.kek(&case.public.0, b"transcript").err();
-        assert_eq!(kek, Some(InvalidKey), "{}", case.why);
-        assert!(!verify_signature(&case.public.0, b"message", &[1; 64]));
-    }
-    assert!(is_point(&key.public()));
-}
-
-#[test]
-fn scalars_out_of_range_are_refused() {
-    for scalar in [[0; 32], [0xff; 32]] {
-        assert!(AgreementKey::from_scalar(&scalar).is_err());
-        assert!(SigningKey::from_scalar(&scalar).is_err());
+        let forward = ratchet(suite, &node_key(suite, &seed, &group, &at(4)));
+        assert_eq!(forward, node_key(suite, &seed, &group, &at(5)));
     }
 }
 
 #[test]
 fn nothing_secret_is_shown() {
     let key = Key::from_bytes([0xab; 32]);
-    let secret = EpochSecret::of(&key, GroupId([0; 16]), Epoch(1));
-    let agreement = AgreementKey::generate();
-    let signing = SigningKey::from_scalar(&SigningKey::generate_scalar()).expect("a scalar");
+    let secret = EpochSecret::of(Suite::One, &key, GroupId([0; 16]), Epoch(1));
     assert_eq!(format!("{key:?}"), "Key(..)");
     assert_eq!(format!("{secret:?}"), "EpochSecret(..)");
-    assert_eq!(format!("{agreement:?}"), "AgreementKey(..)");
-    assert_eq!(format!("{signing:?}"), "SigningKey(..)");
+    let pairs = Suite::ALL.map(|suite| {
+        let secrets = IssuerSecrets::generate(suite);
+        assert_eq!(format!("{secrets:?}"), "IssuerSecrets(..)");
+        format!(
+            "{:?}",
+            IssuerKeys::new(suite, &secrets).expect("fresh ones")
+        )
+    });
     assert_eq!(
-        format!("{:?}", EphemeralKey::generate()),
-        "EphemeralKey(..)"
+        pairs,
+        [
+            "IssuerKeys(One(AgreementKey(..), SigningKey(..)))",
+            "IssuerKeys(Two((X25519Key(..), MlDsaKey(..))))"
+        ]
     );
+    let members = Suite::ALL.map(|suite| format!("{:?}", MemberKey::generate(suite)));
+    assert_eq!(members, ["MemberKey(One, ..)", "MemberKey(Two, ..)"]);
+    let ephemeral = EphemeralKey::generate();
+    assert_eq!(format!("{ephemeral:?}"), "EphemeralKey(..)");
+    let hybrid = HybridKey::generate();
+    assert_eq!(format!("{hybrid:?}"), "HybridKey(..)");
 }

@@ -1,9 +1,13 @@
 //! The engine's metrics, in one place. No label names a group, a member or a key: there may be very many of them.
 
-/// An epoch is given out to those who are connected; for so many of them it replaces one that was not sent yet.
-pub(super) fn rekeyed(conflated: u64) {
+/// An epoch is given out to those who are connected.
+pub(super) fn rekeyed() {
     metrics::counter!("wardcast_rekeys_total").increment(1);
-    metrics::counter!("wardcast_conflated_total").increment(conflated);
+}
+
+/// For so many members an epoch replaced one that was not sent yet.
+pub(super) fn conflated(members: u64) {
+    metrics::counter!("wardcast_conflated_total").increment(members);
 }
 
 /// Senders were told to switch to an epoch.
@@ -11,9 +15,9 @@ pub(super) fn activated() {
     metrics::counter!("wardcast_activations_total").increment(1);
 }
 
-/// A member holds an epoch.
-pub(super) fn acknowledged() {
-    metrics::counter!("wardcast_acknowledgements_total").increment(1);
+/// So many members hold an epoch.
+pub(super) fn acknowledged(members: u64) {
+    metrics::counter!("wardcast_acknowledgements_total").increment(members);
 }
 
 /// A registration was granted.

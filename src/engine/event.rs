@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::channel::Opening;
 use super::outbox::Outbox;
 use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role};
-use crate::group::machine::{GroupMachine, GroupStatus, JobId};
-use crate::group::operations::Output;
+use crate::group::machine::{GroupMachine, GroupStatus, JobId, Rollover};
+use crate::group::operations::{Issuers, Output};
 use crate::group::policy::GroupPolicy;
 use crate::group::roster::{Member, Presence};
+use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, KeySet, Leave, PathDelivery, Pull, Refusal, Resume, StatusReport,
+    Grant, Join, Leave, OpenChannel, PathDelivery, Pull, Refusal, Response, Resume, StatusReport,
 };
 use crate::hsm::PoolError;
 use crate::store::StoreError;
@@ -19,10 +21,12 @@ use crate::store::StoreError;
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// Something that happened to a group.
-pub(super) struct Event {
-    pub(super) group: GroupId,
-    pub(super) what: What,
+/// Something that happened.
+pub(super) enum Event {
+    /// To one group.
+    Group(GroupId, What),
+    /// To all of them: a token has answered for the first time, and these are its public keys.
+    TokenKnown(Arc<Issuers>),
 }
 
 /// What happened.
@@ -33,6 +37,10 @@ pub(super) enum What {
     Operate(Operate),
     /// A push was acknowledged, or a path.
     Acknowledged(MemberId, Epoch),
+    /// Datagrams were acknowledged.
+    AllAcknowledged(Vec<(MemberId, Epoch)>),
+    /// The token told the push key of an epoch, or could not.
+    PushKey(Epoch, Result<Vec<Output>, PoolError>),
     /// The delivery of this registration needs a path.
     PathFor(MemberId, Reply<PathDelivery>),
     /// A connection is over.
@@ -46,11 +54,12 @@ pub(super) enum What {
 /// A member's request.
 pub(super) enum Ask {
     Join(Join, Arc<Outbox>, Reply<Grant>),
-    Resume(Resume, Arc<Outbox>, Reply<PathDelivery>),
+    Resume(Resume, Arc<Outbox>, Reply<Response>),
     Leave(Leave, Reply<()>),
-    Pull(Pull, Reply<KeySet>),
+    Pull(Pull, Reply<Response>),
     Acknowledge(MemberId, Epoch, Reply<()>),
     Status(Reply<StatusReport>),
+    OpenChannel(OpenChannel, Arc<Outbox>, Opening, Reply<ChannelId>),
 }
 
 /// An operator's request.
@@ -60,6 +69,7 @@ pub(super) enum Operate {
     Members(Option<MemberId>, usize, Reply<Vec<MemberView>>),
     SetPolicy(GroupPolicy, Reply<GroupView>),
     Rotate(Reply<()>),
+    RollOver(Rollover, Reply<()>),
     Evict(Vec<MemberId>, bool, String, Reply<()>),
     Destroy(Reply<()>),
 }

@@ -1,33 +1,48 @@
 //! One group in service: its machine, who waits for an answer of it, and who is pushed its epochs.
 
 mod ask;
+mod fan;
 mod operate;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::channel::{Channel, Channels};
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;
-use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Time};
-use crate::group::machine::{Effect, GroupMachine, Input, JobId, Ticket};
-use crate::group::operations::{Batch, Priority};
+use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
+use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
+use crate::group::operations::{Batch, Operation, Output, Priority};
 use crate::group::policy::GroupPolicy;
-use crate::group::wire::{Grant, KeySet, PathDelivery, Refusal, RefusalCode, RemovalReason};
+use crate::group::wire::{
+    Grant, KeySet, PathDelivery, Refusal, RefusalCode, RemovalReason, Response,
+};
+use crate::hsm::PoolError;
 use crate::store::StoredGroup;
+use fan::Fan;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
     Join(Arc<Outbox>, Reply<Grant>),
     Path(Reply<PathDelivery>),
-    Pull(Reply<KeySet>),
+    Resume(Reply<Response>),
+    Pull(Reply<Response>),
 }
 
 /// An effect that reaches beyond the group: the shard carries it out.
 pub(super) enum Outward {
     Persist(Revision, Vec<u8>),
     Token(JobId, Priority, Batch),
+    /// Ask the token for the push key of an epoch.
+    PushKey(Epoch, Batch),
     Destroyed,
+}
+
+/// Where a member's pushes go.
+struct Listener {
+    outbox: Arc<Outbox>,
+    channel: Option<Arc<Channel>>,
 }
 
 /// Somebody who waits until these members are gone, and that is on record.
@@ -36,16 +51,25 @@ struct Departures {
     reply: Reply<()>,
 }
 
-/// A group and those who deal with it.
-pub(super) struct Served {
-    machine: GroupMachine,
-    listeners: HashMap<MemberId, Arc<Outbox>>,
-    waiters: HashMap<Ticket, Waiter>,
-    next_ticket: u64,
+/// Operators and members that wait until what they asked for is on record.
+#[derive(Default)]
+struct Asked {
     departures: Vec<Departures>,
     creating: Option<Reply<GroupView>>,
     changing: Vec<(GroupPolicy, Reply<GroupView>)>,
+    /// With how many rollovers there had been.
+    rolling: Vec<(u64, Reply<()>)>,
     destroying: Vec<Reply<()>>,
+}
+
+/// A group and those who deal with it.
+pub(super) struct Served {
+    machine: GroupMachine,
+    listeners: HashMap<MemberId, Listener>,
+    fan: Fan,
+    waiters: HashMap<Ticket, Waiter>,
+    next_ticket: u64,
+    asked: Asked,
     /// The timer that the shard has set for this group.
     pub(super) timer: Option<Time>,
     log: Log,
@@ -65,33 +89,35 @@ struct Log {
 const SNAPSHOT_FLOOR: usize = 64 * 1024;
 
 impl Served {
-    pub(super) fn new(machine: GroupMachine) -> Self {
+    pub(super) fn new(machine: GroupMachine, channels: &Arc<Channels>) -> Self {
         let mut population = Population::default();
         population.is(machine.state().roster().len());
         Self {
             population,
+            fan: Fan::new(channels.clone(), machine.status().epochs.delivered),
             machine,
             listeners: HashMap::new(),
             waiters: HashMap::new(),
             next_ticket: 0,
-            departures: Vec::new(),
-            creating: None,
-            changing: Vec::new(),
-            destroying: Vec::new(),
+            asked: Asked::default(),
             timer: None,
             log: Log::default(),
         }
     }
 
     /// A group from the store. Its log counts as grown as it is, or restarts would let it grow without end.
-    pub(super) fn restored(machine: GroupMachine, stored: &StoredGroup) -> Self {
+    pub(super) fn restored(
+        machine: GroupMachine,
+        stored: &StoredGroup,
+        channels: &Arc<Channels>,
+    ) -> Self {
         let log = Log {
             records: stored.records.iter().map(Vec::len).sum(),
             snapshot: stored.snapshot.as_ref().map_or(0, Vec::len),
         };
         Self {
             log,
-            ..Self::new(machine)
+            ..Self::new(machine, channels)
         }
     }
 
@@ -124,21 +150,8 @@ impl Served {
                     priority,
                     batch,
                 } => return Some(Outward::Token(job, priority, batch)),
-                Effect::Deliver(rekey) => {
-                    let group = self.id();
-                    let mut conflated = 0;
-                    for (&member, outbox) in &self.listeners {
-                        conflated += u64::from(outbox.rekey((group, member), &rekey));
-                    }
-                    count::rekeyed(conflated);
-                }
-                Effect::Activate { epoch } => {
-                    let group = self.id();
-                    for (&member, outbox) in &self.listeners {
-                        outbox.activate((group, member), epoch);
-                    }
-                    count::activated();
-                }
+                Effect::Deliver(rekey) => self.deliver(&rekey),
+                Effect::Activate { epoch } => self.activate(epoch),
                 Effect::Granted {
                     ticket,
                     member,
@@ -147,22 +160,88 @@ impl Served {
                 Effect::Path { ticket, path, .. } => self.path(now, ticket, path),
                 Effect::Refused { ticket, refusal } => self.refused(ticket, refusal),
                 Effect::Removed { member, reason } => self.removed(member, reason),
+                Effect::RolloverRefused(why) => {
+                    let refusal = Refusal::because(RefusalCode::UnsupportedSuite, why.to_string());
+                    for (_, reply) in self.asked.rolling.drain(..) {
+                        let _ = reply.send(Err(refusal.clone()));
+                    }
+                }
                 Effect::Destroyed => {
                     self.destroyed();
                     return Some(Outward::Destroyed);
                 }
             }
         }
-        None
+        self.push_key_wanted()
+    }
+
+    /// Whoever has a channel is seen to by whoever sends datagrams; the others get it by stream.
+    fn deliver(&mut self, rekey: &Arc<Rekey>) {
+        let group = self.id();
+        let sealed = self.fan.rekey(rekey);
+        let mut conflated = 0;
+        for (&member, Listener { outbox, channel }) in &self.listeners {
+            match channel {
+                None => conflated += u64::from(outbox.rekey((group, member), rekey)),
+                Some(channel) if !sealed => channel.by_stream(rekey),
+                Some(_) => {}
+            }
+        }
+        count::rekeyed();
+        count::conflated(conflated);
+    }
+
+    fn activate(&mut self, epoch: Epoch) {
+        let group = self.id();
+        let sealed = self.fan.activate(group, epoch);
+        for (&member, listener) in &self.listeners {
+            if !sealed || listener.channel.is_none() {
+                listener.outbox.activate((group, member), epoch);
+            }
+        }
+        count::activated();
+    }
+
+    /// The key that seals what follows the newest epoch, asked for ahead of time.
+    fn push_key_wanted(&mut self) -> Option<Outward> {
+        let state = self.machine.state();
+        let header = state.header();
+        if header.suite != Suite::One {
+            return None; // no header of another suite fits into a datagram
+        }
+        // While a newer epoch is on its way, that one's key is waited for.
+        let epoch = self.fan.wants_key(header.epoch)?;
+        let batch = Batch {
+            suite: state.suite(),
+            group: state.group(),
+            master: state.master(),
+            nonce: state.nonce(),
+            operations: vec![Operation::PushKey { root: header.root }],
+        };
+        Some(Outward::PushKey(epoch, batch))
+    }
+
+    /// The token told the push key of an epoch, or could not: then what follows it goes by streams.
+    pub(super) fn push_key(&mut self, epoch: Epoch, answer: Result<Vec<Output>, PoolError>) {
+        match answer.as_deref() {
+            Ok([Output::PushKey(key)]) => self.fan.key(epoch, key),
+            Ok(_) => tracing::warn!(group = %self.id(), "the token's answer is no push key"),
+            Err(error) => tracing::debug!(group = %self.id(), %error, "no push key"),
+        }
     }
 
     /// A record is durable: whoever waited for that is answered, and the log is cut where it has grown long.
     pub(super) fn stored(&mut self) -> Option<(Revision, Vec<u8>)> {
         self.population.is(self.machine.state().roster().len());
-        if let Some(reply) = self.creating.take() {
+        if let Some(reply) = self.asked.creating.take() {
             let _ = reply.send(Ok(self.view()));
         }
         self.answer_policy_changes();
+        let rollovers = self.machine.state().rollovers();
+        let rolled = |(before, _): &mut (u64, _)| *before < rollovers;
+        for (_, reply) in self.asked.rolling.extract_if(.., rolled) {
+            let _ = reply.send(Ok(()));
+        }
         if self.log.records <= SNAPSHOT_FLOOR.max(self.log.snapshot) {
             return None;
         }
@@ -176,19 +255,19 @@ impl Served {
 
     /// Whoever asked for the policy that is now on record is told so. Nobody does on the way of a rekey.
     fn answer_policy_changes(&mut self) {
-        if self.changing.is_empty() {
+        if self.asked.changing.is_empty() {
             return;
         }
         let view = self.view();
         let done = |(wanted, _): &mut (GroupPolicy, _)| *wanted == view.policy;
-        for (_, reply) in self.changing.extract_if(.., done) {
+        for (_, reply) in self.asked.changing.extract_if(.., done) {
             let _ = reply.send(Ok(view.clone()));
         }
     }
 
     /// The first record was not stored: there is no such group.
     pub(super) fn was_not_created(&mut self, refusal: &Refusal) -> bool {
-        let creating = self.creating.take();
+        let creating = self.asked.creating.take();
         let failed = creating.is_some();
         if let Some(reply) = creating {
             let _ = reply.send(Err(refusal.clone()));
@@ -211,8 +290,13 @@ impl Served {
     }
 
     fn granted(&mut self, now: Time, ticket: Ticket, member: MemberId, grant: Box<Grant>) {
-        let Some(Waiter::Join(outbox, reply)) = self.waiters.remove(&ticket) else {
-            return;
+        let (outbox, reply) = match self.waiters.remove(&ticket) {
+            Some(Waiter::Join(outbox, reply)) => (outbox, reply),
+            // Whoever does not wait any more asks again.
+            Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => {
+                return drop(reply.send(Ok(Response::Granted(grant))));
+            }
+            Some(Waiter::Path(_)) | None => return,
         };
         count::joined();
         let (leaf, delivered) = (
@@ -229,9 +313,10 @@ impl Served {
     fn path(&mut self, now: Time, ticket: Ticket, path: PathDelivery) {
         match self.waiters.remove(&ticket) {
             Some(Waiter::Path(reply)) => drop(reply.send(Ok(path))),
+            Some(Waiter::Resume(reply)) => drop(reply.send(Ok(Response::Path(path)))),
             Some(Waiter::Pull(reply)) => {
                 let epochs = self.key_states(now);
-                let _ = reply.send(Ok(KeySet { epochs, path }));
+                let _ = reply.send(Ok(Response::KeySet(KeySet { epochs, path })));
             }
             Some(Waiter::Join(..)) | None => {}
         }
@@ -242,7 +327,7 @@ impl Served {
         match self.waiters.remove(&ticket) {
             Some(Waiter::Join(_, reply)) => drop(reply.send(Err(refusal))),
             Some(Waiter::Path(reply)) => drop(reply.send(Err(refusal))),
-            Some(Waiter::Pull(reply)) => drop(reply.send(Err(refusal))),
+            Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => drop(reply.send(Err(refusal))),
             None => {}
         }
     }
@@ -250,17 +335,19 @@ impl Served {
     fn removed(&mut self, member: MemberId, reason: RemovalReason) {
         count::removed();
         let registration = (self.id(), member);
-        if let Some(outbox) = self.listeners.remove(&member) {
+        if let Some(listener) = self.listeners.remove(&member) {
+            self.close(&listener);
             match reason {
                 // It asked for it and is answered.
-                RemovalReason::Left => outbox.detach(registration),
-                _ => outbox.remove(registration, reason),
+                RemovalReason::Left => listener.outbox.detach(registration),
+                _ => listener.outbox.remove(registration, reason),
             }
         }
-        for waiting in &mut self.departures {
+        for waiting in &mut self.asked.departures {
             waiting.members.remove(&member);
         }
         for done in self
+            .asked
             .departures
             .extract_if(.., |waiting| waiting.members.is_empty())
         {
@@ -270,15 +357,20 @@ impl Served {
 
     fn destroyed(&mut self) {
         let group = self.id();
-        for (member, outbox) in self.listeners.drain() {
+        for (member, listener) in std::mem::take(&mut self.listeners) {
+            self.close(&listener);
+            let outbox = &listener.outbox;
             outbox.remove((group, member), RemovalReason::Destroyed);
         }
         let tickets: Vec<Ticket> = self.waiters.keys().copied().collect();
         for ticket in tickets {
             self.refused(ticket, Refusal::new(RefusalCode::Destroyed));
         }
-        let departures = self.departures.drain(..).map(|waiting| waiting.reply);
-        for reply in departures.chain(self.destroying.drain(..)) {
+        let departures = self.asked.departures.drain(..).map(|waiting| waiting.reply);
+        for (_, reply) in self.asked.rolling.drain(..) {
+            let _ = reply.send(Err(Refusal::new(RefusalCode::Destroyed)));
+        }
+        for reply in departures.chain(self.asked.destroying.drain(..)) {
             let _ = reply.send(Ok(()));
         }
     }
@@ -286,18 +378,32 @@ impl Served {
     /// From now on this connection is pushed the member's epochs, and no other one.
     fn listen(&mut self, member: MemberId, leaf: u32, held: Epoch, outbox: &Arc<Outbox>) {
         let registration = (self.id(), member);
-        let before = self.listeners.insert(member, outbox.clone());
-        if let Some(before) = before.filter(|before| !Arc::ptr_eq(before, outbox)) {
-            before.detach(registration);
+        let listener = Listener {
+            outbox: outbox.clone(),
+            channel: None,
+        };
+        if let Some(before) = self.listeners.insert(member, listener) {
+            self.close(&before);
+            if !Arc::ptr_eq(&before.outbox, outbox) {
+                before.outbox.detach(registration);
+            }
         }
         outbox.attach(registration, leaf, held);
+    }
+
+    fn close(&mut self, listener: &Listener) {
+        if let Some(channel) = &listener.channel {
+            self.fan.close(channel);
+        }
     }
 
     /// A connection is over. A member that has come back on another one meanwhile is not concerned.
     pub(super) fn detached(&mut self, now: Time, member: MemberId, outbox: &Arc<Outbox>) {
         let current = self.listeners.get(&member);
-        if current.is_some_and(|current| Arc::ptr_eq(current, outbox)) {
-            self.listeners.remove(&member);
+        if current.is_some_and(|current| Arc::ptr_eq(&current.outbox, outbox)) {
+            if let Some(listener) = self.listeners.remove(&member) {
+                self.close(&listener);
+            }
             outbox.detach((self.id(), member));
             self.handle(now, Input::Absent { member });
         }

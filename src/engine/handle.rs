@@ -6,18 +6,22 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::Parts;
+use super::channel::{Channels, Opening};
 use super::directory::Directory;
 use super::event::{Ask, Event, GroupView, MemberView, Operate, Reply, What};
 use super::outbox::{Outbox, Registration};
+use super::tokens::Tokens;
 use crate::crypto;
-use crate::group::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId};
-use crate::group::machine::GroupMachine;
-use crate::group::operations::Issuer;
+use crate::group::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId, Suite};
+use crate::group::machine::{GroupMachine, Rollover};
 use crate::group::policy::GroupPolicy;
+use crate::group::record::Created;
+use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, KeySet, Leave, PathDelivery, Pull, Refusal, RefusalCode, Resume, StatusReport,
+    Grant, Join, Leave, OpenChannel, PathDelivery, Pull, Refusal, RefusalCode, Response, Resume,
+    StatusReport,
 };
+use crate::hsm::PoolStatus;
 
 /// How long a request may take before it is refused as busy; a join storm on a slow token is within it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -31,21 +35,22 @@ pub const MAX_PAGE: usize = 1_000;
 pub struct Handle {
     shards: Arc<[mpsc::Sender<Event>]>,
     directory: Arc<Directory>,
-    issuer: Issuer,
-    master: MasterId,
+    channels: Arc<Channels>,
+    tokens: Arc<Tokens>,
 }
 
 impl Handle {
     pub(super) fn new(
         shards: Vec<mpsc::Sender<Event>>,
         directory: Arc<Directory>,
-        parts: &Parts,
+        channels: Arc<Channels>,
+        tokens: Arc<Tokens>,
     ) -> Self {
         Self {
             shards: shards.into(),
             directory,
-            issuer: parts.token.issuer(),
-            master: parts.master,
+            channels,
+            tokens,
         }
     }
 
@@ -62,13 +67,14 @@ impl Handle {
             .await
     }
 
-    /// Takes up a registration on a new connection; its epochs go to this outbox from now on.
+    /// Takes up a registration on a new connection; its epochs go to this outbox from now on. Answered by a path, or by
+    /// a grant when the registration's leaf key is another one since a rollover.
     pub async fn resume(
         &self,
         identity: &Arc<Identity>,
         resume: Resume,
         outbox: &Arc<Outbox>,
-    ) -> Result<PathDelivery, Refusal> {
+    ) -> Result<Response, Refusal> {
         let group = self.find(&resume.group)?;
         let outbox = outbox.clone();
         self.ask(group, identity, |reply| Ask::Resume(resume, outbox, reply))
@@ -82,8 +88,8 @@ impl Handle {
             .await
     }
 
-    /// The epochs in use and the path to the newest.
-    pub async fn pull(&self, identity: &Arc<Identity>, pull: Pull) -> Result<KeySet, Refusal> {
+    /// The epochs in use and the path to the newest, as a key set; or a grant, as to a resume.
+    pub async fn pull(&self, identity: &Arc<Identity>, pull: Pull) -> Result<Response, Refusal> {
         let group = self.find(&pull.group)?;
         self.ask(group, identity, |reply| Ask::Pull(pull, reply))
             .await
@@ -102,6 +108,32 @@ impl Handle {
             Ask::Acknowledge(member, epoch, reply)
         })
         .await
+    }
+
+    /// Opens a push channel for a registration that this outbox serves.
+    pub async fn open_channel(
+        &self,
+        identity: &Arc<Identity>,
+        open: OpenChannel,
+        outbox: &Arc<Outbox>,
+        opening: Opening,
+    ) -> Result<ChannelId, Refusal> {
+        let group = self.find(&open.group)?;
+        let outbox = outbox.clone();
+        self.ask(group, identity, |reply| {
+            Ask::OpenChannel(open, outbox, opening, reply)
+        })
+        .await
+    }
+
+    /// The push channels: what to send on them, and which there are.
+    pub fn channels(&self) -> &Arc<Channels> {
+        &self.channels
+    }
+
+    /// Datagrams were acknowledged by members of one group. Waits while the shard is behind.
+    pub async fn all_acknowledged(&self, group: GroupId, all: Vec<(MemberId, Epoch)>) {
+        self.tell(group, What::AllAcknowledged(all)).await;
     }
 
     /// How a group is, for one of its members.
@@ -135,20 +167,24 @@ impl Handle {
 
     /// Creates a group; answered once it is durable. The policy was validated.
     pub async fn create(&self, name: &str, policy: GroupPolicy) -> Result<GroupView, Refusal> {
+        let Some((issuers, master)) = self.tokens.for_a_new_group().await else {
+            return Err(Refusal::retry(RefusalCode::TokenUnusable, BUSY_RETRY_MS));
+        };
         let group = GroupId(crypto::random());
         if !self.directory.claim(name, group) {
             let why = format!("there is a group {name:?}, or there are too many groups");
             return Err(Refusal::because(RefusalCode::Full, why));
         }
         let nonce = GroupNonce(crypto::random());
-        let machine = GroupMachine::create(
+        let created = Created {
             group,
-            name.to_owned(),
+            name: name.to_owned(),
             nonce,
-            self.master,
+            master,
+            suite: Suite::One,
             policy,
-            self.issuer,
-        );
+        };
+        let machine = GroupMachine::create(created, Some(issuers));
         self.operate(group, |reply| Operate::Create(Box::new(machine), reply))
             .await
     }
@@ -190,6 +226,42 @@ impl Handle {
     /// Gives a group's root an independent key with the next batch.
     pub async fn rotate(&self, name: &str) -> Result<(), Refusal> {
         self.operate(self.find(name)?, Operate::Rotate).await
+    }
+
+    /// Replaces every key of a group, under a master (the one of new groups if none is named) and in a suite (its own if none
+    /// is named); answered once that is on record. Members are granted theirs anew.
+    pub async fn roll_over(
+        &self,
+        name: &str,
+        master: Option<MasterId>,
+        suite: Option<Suite>,
+    ) -> Result<(), Refusal> {
+        let group = self.find(name)?;
+        let Some(master) = master.or_else(|| self.tokens.current_master()) else {
+            return Err(Refusal::retry(RefusalCode::TokenUnusable, BUSY_RETRY_MS));
+        };
+        let view = self.group(name).await?;
+        let rollover = Rollover {
+            master,
+            nonce: GroupNonce(crypto::random()),
+            suite: suite.unwrap_or(view.status.keys.suite),
+        };
+        self.operate(group, |reply| Operate::RollOver(rollover, reply))
+            .await
+    }
+
+    /// The tokens, as their pool sees them.
+    pub fn token_status(&self) -> PoolStatus {
+        self.tokens.pool().status()
+    }
+
+    /// The master of new groups, once a token has answered.
+    pub fn master(&self) -> Option<MasterId> {
+        self.tokens.current_master()
+    }
+
+    pub(super) fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     /// Evicts members; answered once that is on record. One unknown member, and nobody is evicted.
@@ -243,10 +315,7 @@ impl Handle {
     ) -> Result<T, Refusal> {
         let (reply, answer) = oneshot::channel();
         let busy = || Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS);
-        let event = Event {
-            group,
-            what: what(reply),
-        };
+        let event = Event::Group(group, what(reply));
         self.shard(group).try_send(event).map_err(|_| busy())?;
         match timeout(DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
@@ -258,7 +327,7 @@ impl Handle {
 
     async fn tell(&self, group: GroupId, what: What) {
         // The shards end with the last handle, and this is one.
-        let _ = self.shard(group).send(Event { group, what }).await;
+        let _ = self.shard(group).send(Event::Group(group, what)).await;
     }
 
     fn shard(&self, group: GroupId) -> &mpsc::Sender<Event> {

@@ -12,32 +12,41 @@
 //!                             '--> Outbox --> delivery task of the connection
 //! ```
 
+mod channel;
 mod count;
 mod directory;
 mod event;
 mod group;
 mod handle;
 mod outbox;
+mod rotation;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
-use crate::group::ids::{MasterId, Time};
+use crate::group::ids::Time;
 use crate::group::machine::{GroupMachine, RestoreError};
 use crate::hsm::Pool;
 use crate::store::{self, Store, StoreError};
 
+#[cfg(test)]
+pub(crate) use channel::testing;
+pub use channel::{Channel, Channels, Export, MAX_CHANNELS, Opening, SealedRekey, Table, Volley};
 use directory::Directory;
+use event::Event;
 pub use event::{GroupView, MemberView};
 use group::Served;
 pub use handle::{Handle, MAX_PAGE};
 pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
+pub use rotation::{RotationPhase, RotationStatus};
 use shard::Shard;
+use tokens::Tokens;
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
 const SHARD_QUEUE: usize = 16_384;
@@ -50,8 +59,6 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// What executes their token operations.
     pub token: Arc<Pool>,
-    /// The master key of new groups.
-    pub master: MasterId,
     /// Single-writer loops; groups are shared out among them.
     pub shards: usize,
 }
@@ -80,15 +87,16 @@ pub enum StartError {
 /// Loads all groups and starts the shards; they end when the last handle is gone.
 pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let directory = Arc::new(Directory::new(parts.shards.max(1)));
+    let channels = Arc::new(Channels::new());
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
     let mut groups = store::load(&*parts.store);
     while let Some(stored) = groups.next().await? {
         let group = stored.id;
         let records = stored.records.iter().map(Vec::as_slice);
-        let machine =
-            GroupMachine::restore(stored.snapshot.as_deref(), records, parts.token.issuer())
-                .map_err(|source| StartError::Restore { group, source })?;
+        // The token need not have answered yet: groups are told when it does.
+        let machine = GroupMachine::restore(stored.snapshot.as_deref(), records, None)
+            .map_err(|source| StartError::Restore { group, source })?;
         let status = machine.status();
         if status.destroyed {
             parts.store.remove(group).await?;
@@ -97,16 +105,34 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         if !directory.claim(&status.name, group) {
             return Err(StartError::TooManyGroups);
         }
-        served[directory.shard(group)].push(Served::restored(machine, &stored));
+        served[directory.shard(group)].push(Served::restored(machine, &stored, &channels));
     }
     let clock = Clock(Instant::now());
     let shards = served.into_iter().map(|groups| {
         let (events, inbox) = mpsc::channel(SHARD_QUEUE);
-        let shard = Shard::new(&parts, directory.clone(), clock, events.downgrade());
+        let (directory, channels) = (directory.clone(), channels.clone());
+        let shard = Shard::new(&parts, directory, channels, clock, events.downgrade());
         tokio::spawn(shard.run(groups, inbox));
         events
     });
-    Ok(Handle::new(shards.collect(), directory, &parts))
+    let shards: Vec<mpsc::Sender<Event>> = shards.collect();
+    let tokens = Arc::new(Tokens::new(parts.token));
+    let told: Vec<_> = shards.iter().map(mpsc::Sender::downgrade).collect();
+    tokio::spawn(tell_once_known(tokens.clone(), told));
+    Ok(Handle::new(shards, directory, channels, tokens))
+}
+
+/// Start-up never waits for a token: the groups live, and are told its public keys once it has answered.
+async fn tell_once_known(tokens: Arc<Tokens>, shards: Vec<mpsc::WeakSender<Event>>) {
+    let Some(issuers) = tokens.known().await else {
+        return;
+    };
+    for shard in shards {
+        // A shard that has ended has nobody to be told.
+        if let Some(shard) = shard.upgrade() {
+            let _ = shard.send(Event::TokenKnown(issuers.clone())).await;
+        }
+    }
 }
 
 /// The monotonic clock of this process.

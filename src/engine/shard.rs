@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, WeakSender};
 use tokio::time::sleep_until;
 
+use super::channel::Channels;
 use super::directory::Directory;
 use super::event::{Event, Operate, What};
 use super::group::{Outward, Served};
 use super::{Clock, Parts};
 use crate::group::ids::{GroupId, Revision, Time};
 use crate::group::machine::{Input, JobId};
-use crate::group::operations::{Batch, Priority};
+use crate::group::operations::{Batch, Issuers, Priority};
 use crate::group::wire::{Refusal, RefusalCode};
 use crate::hsm::Pool;
 use crate::store::{Store, StoreError};
@@ -27,6 +28,7 @@ pub(super) struct Shard {
     store: Arc<dyn Store>,
     token: Arc<Pool>,
     directory: Arc<Directory>,
+    channels: Arc<Channels>,
     clock: Clock,
     /// Where what was begun beside the loop reports back; weak, so that the loop ends with its last handle.
     events: WeakSender<Event>,
@@ -40,6 +42,7 @@ impl Shard {
     pub(super) fn new(
         parts: &Parts,
         directory: Arc<Directory>,
+        channels: Arc<Channels>,
         clock: Clock,
         events: WeakSender<Event>,
     ) -> Self {
@@ -47,6 +50,7 @@ impl Shard {
             store: parts.store.clone(),
             token: parts.token.clone(),
             directory,
+            channels,
             clock,
             events,
             groups: HashMap::new(),
@@ -79,12 +83,16 @@ impl Shard {
         }
     }
 
-    fn event(&mut self, Event { group, what }: Event) {
+    fn event(&mut self, event: Event) {
         let now = self.clock.now();
+        let (group, what) = match event {
+            Event::Group(group, what) => (group, what),
+            Event::TokenKnown(issuers) => return self.token_known(&issuers),
+        };
         if let What::Operate(Operate::Create(machine, reply)) = what {
             self.groups
                 .entry(group)
-                .or_insert_with(|| Served::create(*machine, reply));
+                .or_insert_with(|| Served::create(*machine, reply, &self.channels));
             self.settle(group);
             return;
         }
@@ -96,6 +104,8 @@ impl Shard {
             What::Ask(identity, ask) => served.ask(now, &identity, ask),
             What::Operate(operate) => served.operate(now, operate),
             What::Acknowledged(member, epoch) => served.acknowledged(now, member, epoch),
+            What::AllAcknowledged(all) => served.all_acknowledged(now, all),
+            What::PushKey(epoch, answer) => served.push_key(epoch, answer),
             What::PathFor(member, reply) => served.path_for(now, member, reply),
             What::Detached(member, outbox) => served.detached(now, member, &outbox),
             What::Executed(job, Ok(outputs)) => {
@@ -103,11 +113,25 @@ impl Shard {
             }
             What::Executed(job, Err(error)) => {
                 tracing::warn!(%group, %error, "the token did not execute a batch; it is asked again");
-                served.handle(now, Input::TokenFailed { job });
+                let retry = error.retry_after();
+                let retry_ms =
+                    retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX));
+                served.handle(now, Input::TokenFailed { job, retry_ms });
             }
             What::Stored(answer) => return self.stored(group, answer),
         }
         self.settle(group);
+    }
+
+    fn token_known(&mut self, issuers: &Arc<Issuers>) {
+        let groups: Vec<GroupId> = self.groups.keys().copied().collect();
+        for group in groups {
+            let now = self.clock.now();
+            if let Some(served) = self.groups.get_mut(&group) {
+                served.handle(now, Input::TokenKnown(issuers.clone()));
+            }
+            self.settle(group);
+        }
     }
 
     fn stored(&mut self, group: GroupId, answer: Result<Revision, StoreError>) {
@@ -171,6 +195,12 @@ impl Shard {
             match outward {
                 Outward::Persist(expected, record) => self.persist(group, expected, record),
                 Outward::Token(job, priority, batch) => self.execute(group, job, priority, batch),
+                Outward::PushKey(epoch, batch) => {
+                    let token = self.token.clone();
+                    self.beside(group, async move {
+                        What::PushKey(epoch, token.execute(Priority::Prefetch, batch).await)
+                    });
+                }
                 Outward::Destroyed => {
                     self.forget(group, true);
                     self.remove(group);
@@ -224,7 +254,7 @@ impl Shard {
             let what = work.await;
             if let Some(events) = events.upgrade() {
                 // The loop has ended: nobody is left to be told.
-                let _ = events.send(Event { group, what }).await;
+                let _ = events.send(Event::Group(group, what)).await;
             }
         });
     }

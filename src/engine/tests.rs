@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::*;
 use crate::crypto::EphemeralKey;
-use crate::group::ids::{Epoch, Identity, Role};
+use crate::group::ids::{Epoch, Identity, MasterId, Role, Suite};
 use crate::group::policy::{AdmissionRule, GroupPolicy};
-use crate::group::wire::{Grant, Join, Pull, RefusalCode, RemovalReason, Resume};
-use crate::hsm::{PinSource, PoolOptions, TokenConfig, TokenKind};
+use crate::group::wire::{Grant, Join, Offer, Pull, RefusalCode, RemovalReason, Response, Resume};
+use crate::hsm::{Lane, PinSource, PoolOptions, TokenConfig, TokenKind};
 use crate::store::SqliteStore;
 
 const GROUP: &str = "room";
@@ -31,11 +31,16 @@ impl Site {
         };
         crate::hsm::provision(&config).expect("a token");
         let opener = crate::hsm::open(&config).expect("the token");
+        let lane = Lane {
+            name: "soft".to_owned(),
+            opener,
+        };
         let options = PoolOptions {
             workers: 2,
             queue: 1_000,
+            ..PoolOptions::default()
         };
-        let token = Arc::new(Pool::start(opener, options).expect("a pool"));
+        let token = Arc::new(Pool::start(vec![lane], options).expect("a pool"));
         Self { folder, token }
     }
 
@@ -44,7 +49,6 @@ impl Site {
         let parts = Parts {
             store: Arc::new(store),
             token: self.token.clone(),
-            master: MasterId(1),
             shards: 2,
         };
         start(parts).await.expect("an engine")
@@ -75,8 +79,7 @@ async fn join(
     let request = Join {
         group: GROUP.into(),
         role: Role::Both,
-        public: EphemeralKey::generate().public(),
-        suites: vec![1],
+        offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     };
     engine.join(&who(name), request, outbox).await
 }
@@ -115,6 +118,8 @@ async fn a_member_joins_is_pushed_epochs_and_is_evicted() {
         group: GROUP.into(),
         member: second.member,
         epoch: Epoch(0),
+        offer: None,
+        leaf: None,
     };
     let refused = engine
         .pull(&who("bert"), pull)
@@ -152,12 +157,13 @@ async fn a_restart_keeps_groups_and_registrations() {
         member: grant.member,
         leaf: grant.leaf,
         epoch: Epoch(0),
+        offer: None,
     };
     let path = engine
         .resume(&who("anna"), resume.clone(), &outbox)
         .await
         .expect("a path");
-    assert!(!path.edges.is_empty());
+    assert!(matches!(path, Response::Path(path) if !path.edges.is_empty()));
     let stranger = engine
         .resume(&who("eve"), resume, &outbox)
         .await

@@ -28,18 +28,112 @@ impl fmt::Debug for GroupId {
 pub struct GroupNonce(#[cbor(with = "minicbor::bytes")] pub [u8; 32]);
 
 /// Which master key of the token domain's ring a group's seed is derived from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[cbor(transparent)]
 pub struct MasterId(#[n(0)] pub u32);
 
 /// A cryptographic suite by its number on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode, Serialize, Deserialize,
+)]
 #[cbor(index_only)]
 pub enum Suite {
     /// AES-CBC derivation, AES-KW, one-pass ECDH P-256, ECDSA P-256, AES-CMAC, HKDF-SHA256.
     #[n(1)]
     #[serde(rename = "1")]
     One,
+    /// HKDF-SHA256 derivation, AES-KW, X25519 with ML-KEM-768, ML-DSA-65, AES-CMAC, HKDF-SHA256.
+    #[n(2)]
+    #[serde(rename = "2")]
+    Two,
+}
+
+/// How long a suite's public values are, in bytes: the one place that says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The issuer's public key that verifies epoch headers.
+    pub signing: usize,
+    /// The issuer's static public key that grants are agreed with.
+    pub agreement: usize,
+    /// A member's ephemeral public key.
+    pub member: usize,
+    /// What a grant carries besides the wrapped key: the KEM's ciphertext.
+    pub encapsulated: usize,
+    /// The signature of an epoch header.
+    pub signature: usize,
+}
+
+impl Suite {
+    /// Every suite, the oldest first.
+    pub const ALL: [Suite; 2] = [Suite::One, Suite::Two];
+
+    /// The suite's number on the wire.
+    pub const fn number(self) -> u32 {
+        match self {
+            Suite::One => 1,
+            Suite::Two => 2,
+        }
+    }
+
+    /// How long its public values are.
+    pub const fn sizes(self) -> Sizes {
+        match self {
+            Suite::One => Sizes {
+                signing: 65,
+                agreement: 65,
+                member: 65,
+                encapsulated: 0,
+                signature: 64,
+            },
+            // X25519 keys are 32 bytes (RFC 7748), ML-KEM-768's 1184 and 1088 (FIPS 203), ML-DSA-65's 1952 and 3309 (FIPS 204).
+            Suite::Two => Sizes {
+                signing: 1_952,
+                agreement: 32,
+                member: 32 + 1_184,
+                encapsulated: 1_088,
+                signature: 3_309,
+            },
+        }
+    }
+}
+
+/// A set of suites.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Suites(
+    /// Bit n - 1 stands for suite n; bits of later versions are kept.
+    #[n(0)]
+    u8,
+);
+
+impl Suites {
+    /// The set of one suite.
+    pub const fn of(suite: Suite) -> Self {
+        Suites(1 << (suite.number() - 1))
+    }
+
+    /// This set and one suite more.
+    pub const fn with(self, suite: Suite) -> Self {
+        Suites(self.0 | Suites::of(suite).0)
+    }
+
+    /// Whether the suite is in it.
+    pub const fn has(self, suite: Suite) -> bool {
+        self.0 & Suites::of(suite).0 != 0
+    }
+
+    /// Its suites that have a name here, the oldest first.
+    pub fn iter(self) -> impl Iterator<Item = Suite> {
+        Suite::ALL.into_iter().filter(move |&suite| self.has(suite))
+    }
+}
+
+impl FromIterator<Suite> for Suites {
+    fn from_iter<T: IntoIterator<Item = Suite>>(suites: T) -> Self {
+        suites.into_iter().fold(Suites::default(), Suites::with)
+    }
 }
 
 /// A position in a group's key tree. Leaves are at level 0; the parent of `(l, i)` is `(l + 1, i / d)`.

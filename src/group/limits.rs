@@ -12,8 +12,8 @@ pub const MAX_REQUEST: usize = 4 * 1024;
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// The greatest answer that a member may give to a push, in bytes.
 pub const MAX_PUSH_REPLY: usize = 256;
-/// The greatest epoch header, in bytes; today's are about 210.
-pub const MAX_HEADER: usize = 1024;
+/// The greatest epoch header, in bytes; today's are about 210 in suite 1 and 3460 in suite 2, whose signatures are large.
+pub const MAX_HEADER: usize = 4 * 1024;
 /// Containers nested in one message, the outermost included.
 pub const MAX_DEPTH: usize = 8;
 /// The longest name of a group, in bytes of UTF-8.
@@ -50,6 +50,11 @@ pub const BACKOFF_MOST_MS: u64 = 10_000;
 pub const PATIENCE_MS: u64 = 30_000;
 /// What is refused as busy may be asked again after this.
 pub const BUSY_RETRY_MS: u64 = 1_000;
+/// A rollover is activated later than the policy says by this for each member: so long a token may take to grant the new
+/// leaf keys, of which members ask for theirs during the first half of the delay.
+pub const ROLLOVER_MS_PER_MEMBER: u64 = 2;
+/// The most that a rollover is activated later: ordinary changes wait for it meanwhile.
+pub const ROLLOVER_MOST_MS: u64 = 60_000;
 /// What is said about an eviction, in bytes of UTF-8; the rest is cut off.
 pub const MAX_NOTE: usize = 256;
 /// Retiring epochs that a group's status tells of.

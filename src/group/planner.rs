@@ -12,6 +12,10 @@
 //! | joiners, and nobody from before | gets the next generation | for the joiners alone |
 //! | nobody is left | keeps its key, which nobody is given again | none |
 //!
+//! A rollover gives every leaf and node the next generation before all that, as its keys come from another seed then.
+//! Nobody holds a key that another could be wrapped under for them: such a plan has no edges, and every member is
+//! granted its leaf key anew.
+//!
 //! Three exceptions: the root changes with every plan, so that every epoch has a secret of its own; a node that was
 //! ratcheted [`MAX_RATCHET_STEPS`] times gets the next generation; and a tree that grows gets a root on top, whose
 //! key is wrapped once under the old root: the only wrap that a join costs the members who are there already.
@@ -37,6 +41,8 @@ pub struct Change {
     pub leaves: Vec<u32>,
     /// Whether the root gets an independent key though nobody leaves.
     pub rotate: bool,
+    /// Whether every key is renewed: the group's seed is another one.
+    pub renew: bool,
 }
 
 /// A parent's key to be wrapped under a child's.
@@ -55,9 +61,9 @@ pub struct Plan {
     pub diff: TreeDiff,
     /// Who was given which leaf key, in the order of the joins.
     pub placed: Vec<(MemberId, KeyRef)>,
-    /// What members who were there before need, from the leaves up.
+    /// What members who were there before need, from the leaves up; nothing helps them when every key is renewed.
     pub rekey: Vec<PlannedEdge>,
-    /// What only joiners need, from the leaves up: with `rekey` it makes up every joiner's path.
+    /// What only joiners need, from the leaves up: with `rekey` it makes up every joiner's path, unless every key is renewed.
     pub grants: Vec<PlannedEdge>,
     /// The root's new key.
     pub root: KeyRef,
@@ -67,7 +73,7 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PlanError {
     /// Nobody joins or leaves and nothing rotates: there would be an epoch for nothing.
-    #[error("the change is empty: an epoch needs a join, a leave or a rotation")]
+    #[error("the change is empty: an epoch needs a join, a leave, a rotation or a rollover")]
     Nothing,
     /// A leave names a leaf that is nobody's.
     #[error("leaf {leaf} cannot leave: it is nobody's")]
@@ -106,14 +112,28 @@ pub enum PlanError {
 /// # Errors
 /// When the change is empty, contradicts the tree or itself, or does not fit; nothing happened then.
 pub fn plan(tree: &Tree, change: &Change) -> Result<Plan, PlanError> {
+    if !change.renew {
+        return plan_on(tree, change, change.rotate);
+    }
+    let renewed = tree
+        .renewed()
+        .map_err(|node| PlanError::Exhausted { node })?;
+    let mut plan = plan_on(&renewed, change, true)?;
+    plan.diff.renewed = true;
+    plan.rekey.clear();
+    plan.grants.clear();
+    Ok(plan)
+}
+
+fn plan_on(tree: &Tree, change: &Change, rotate: bool) -> Result<Plan, PlanError> {
     let Placement { leaves, placed } = place(tree, change)?;
-    if leaves.is_empty() && !change.rotate {
+    if leaves.is_empty() && !rotate {
         return Err(PlanError::Nothing);
     }
     let mut below: Vec<Staged> = leaves.iter().map(|leaf| Staged::leaf(tree, leaf)).collect();
     let last = below.last().map_or(0, |leaf| leaf.mark.index + 1);
     let height = index::height_for(last.max(tree.leaves())).ok_or(PlanError::Full)?;
-    let mut stage = Stage::new(tree, height, change.rotate, leaves.len());
+    let mut stage = Stage::new(tree, height, rotate, leaves.len());
     for level in 1..=height {
         let mut above = Vec::with_capacity(below.len());
         for (mark, siblings) in climb(&below, |staged| staged.mark) {
@@ -135,6 +155,7 @@ pub fn plan(tree: &Tree, change: &Change) -> Result<Plan, PlanError> {
             height,
             leaves,
             nodes: stage.nodes,
+            renewed: false,
         },
         placed,
         rekey: stage.rekey,

@@ -8,7 +8,9 @@
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use super::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId, Role, SenderId, Suite};
+use super::ids::{
+    Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId, Role, SenderId, Suite, Suites,
+};
 use super::policy::GroupPolicy;
 use super::tree::TreeDiff;
 use super::wire::RemovalReason;
@@ -33,7 +35,7 @@ pub enum Record {
     Destroyed,
 }
 
-/// What a group is from its beginning to its end.
+/// What a group is at its beginning; master, nonce and suite are replaced by a rollover.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
 pub struct Created {
@@ -77,6 +79,27 @@ pub struct Changed {
     /// their registrations, the joiners after them.
     #[n(4)]
     pub sender_space: u32,
+    /// A rollover, when the epoch is one: its keys come from another seed. Then the diff renews every key.
+    #[n(5)]
+    pub renewal: Option<Renewal>,
+}
+
+/// What a group's keys come from after a rollover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Renewal {
+    /// What the seed is derived from.
+    #[n(0)]
+    pub master: MasterId,
+    /// What the seed is derived with: never used before in this group.
+    #[n(1)]
+    pub nonce: GroupNonce,
+    /// The suite of the keys.
+    #[n(2)]
+    pub suite: Suite,
+    /// How much longer than the policy's the epoch's activation delay is: members are granted their leaf keys meanwhile.
+    #[n(3)]
+    pub spread_ms: u32,
 }
 
 /// A new registration.
@@ -95,6 +118,16 @@ pub struct Joined {
     /// What it sends under; never used before in the sender space.
     #[n(3)]
     pub sender: Option<SenderId>,
+    /// The suites that it offered; absent in records of builds that had one suite.
+    #[n(4)]
+    pub suites: Option<Suites>,
+}
+
+impl Joined {
+    /// The suites that the member has, as far as is on record.
+    pub fn suites(&self) -> Suites {
+        self.suites.unwrap_or(Suites::of(Suite::One))
+    }
 }
 
 /// A registration that ends.

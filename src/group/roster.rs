@@ -1,8 +1,9 @@
 //! Who is in a group: registrations, their leaves, sender identifiers, acknowledgements and presence.
 //!
-//! What is durable of a member (identity, role, leaf, sender identifier, epoch of joining) changes by records alone.
-//! The rest (acknowledged epoch, presence) is only in memory: after a restart nobody is present and nobody has
-//! acknowledged anything, which is safe and becomes right again as members resume.
+//! What is durable of a member (identity, role, leaf, sender identifier, epoch of joining, suites) changes by records
+//! alone. The rest (acknowledged epoch, presence, suites that it offers later, whether it holds its leaf key) is only in
+//! memory: after a restart nobody is present and nobody has acknowledged anything, which is safe and becomes right again
+//! as members resume.
 //!
 //! Every count is kept as it changes, so that delivery assurance costs nothing to ask for, and nothing here looks at
 //! all members at every tick: absences are kept by due time, and silence is looked for once in a while, and only
@@ -15,7 +16,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Time};
+use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
 
 /// Whether a member has a connection.
@@ -42,6 +43,10 @@ pub struct Member {
     pub sender: Option<SenderId>,
     /// The first epoch that it was in.
     pub joined: Epoch,
+    /// The suites that it offered when it joined, or later in this life of the machine.
+    pub suites: Suites,
+    /// Whether it is known, in this life of the machine, to hold its current leaf key: it was granted it, or named it.
+    pub holds_leaf: bool,
     /// The newest epoch whose root it confirmed, in this life of the machine.
     pub acknowledged: Epoch,
     /// Whether it has a connection.
@@ -54,13 +59,21 @@ pub struct Member {
 
 impl Member {
     /// A fresh registration.
-    pub fn new(identity: Arc<Identity>, role: Role, leaf: u32, joined: Epoch) -> Self {
+    pub fn new(
+        identity: Arc<Identity>,
+        role: Role,
+        leaf: u32,
+        joined: Epoch,
+        suites: Suites,
+    ) -> Self {
         Member {
             identity,
             role,
             leaf,
             sender: None,
             joined,
+            suites,
+            holds_leaf: false,
             acknowledged: Epoch(0),
             presence: Presence::Joining,
             since: Time(0),
@@ -89,6 +102,9 @@ pub struct Roster {
     tallies: BTreeMap<Epoch, Tally>,
     present: u32,
     senders: u32,
+    /// How many members have each suite, by its place among all suites.
+    offering: [u32; Suite::ALL.len()],
+    holding_leaf: u32,
     absences: Absences,
     silences: Silences,
 }
@@ -112,6 +128,18 @@ impl Roster {
     /// How many members send.
     pub fn senders(&self) -> u32 {
         self.senders
+    }
+
+    /// How many members are not known to hold their leaf key.
+    pub fn without_leaf(&self) -> u32 {
+        self.len() - self.holding_leaf
+    }
+
+    /// How many members do not offer a suite.
+    pub fn lacking(&self, suite: Suite) -> u32 {
+        let at = Suite::ALL.iter().position(|&other| other == suite);
+        let offering = at.and_then(|at| self.offering.get(at));
+        self.len() - offering.copied().unwrap_or(0)
     }
 
     /// A registration.
@@ -152,6 +180,7 @@ impl Roster {
         member.identity = entry.key().clone();
         entry.or_default().push(id);
         self.senders += u32::from(member.role.sends());
+        self.count_suites(member.suites, true);
         self.count((member.acknowledged, member.is_present()), true);
         self.members.insert(id, member);
     }
@@ -166,6 +195,8 @@ impl Roster {
             }
         }
         self.senders -= u32::from(member.role.sends());
+        self.count_suites(member.suites, false);
+        self.holding_leaf -= u32::from(member.holds_leaf);
         self.count((member.acknowledged, member.is_present()), false);
         Some(member)
     }
@@ -186,6 +217,49 @@ impl Roster {
             next += 1;
         }
         next
+    }
+
+    /// Notes which suites a member offers now.
+    pub(super) fn offers(&mut self, id: MemberId, suites: Suites) {
+        let member = self.members.get_mut(&id);
+        let before = member.map(|member| std::mem::replace(&mut member.suites, suites));
+        if let Some(before) = before {
+            self.count_suites(before, false);
+            self.count_suites(suites, true);
+        }
+    }
+
+    /// Notes whether a member holds its current leaf key.
+    pub(super) fn holds_leaf(&mut self, id: MemberId, holds: bool) {
+        if let Some(member) = self.members.get_mut(&id) {
+            let before = std::mem::replace(&mut member.holds_leaf, holds);
+            self.holding_leaf -= u32::from(before);
+            self.holding_leaf += u32::from(holds);
+        }
+    }
+
+    /// Every leaf key is another one, and of this suite: that all members offer it was found out before.
+    pub(super) fn renewed(&mut self, suite: Suite) {
+        for member in self.members.values_mut() {
+            member.holds_leaf = false;
+            member.suites = member.suites.with(suite);
+        }
+        self.holding_leaf = 0;
+        self.offering = [0; Suite::ALL.len()];
+        let suites: Vec<Suites> = self.members.values().map(|member| member.suites).collect();
+        for suites in suites {
+            self.count_suites(suites, true);
+        }
+    }
+
+    fn count_suites(&mut self, suites: Suites, in_it: bool) {
+        for (suite, count) in Suite::ALL.into_iter().zip(&mut self.offering) {
+            match (suites.has(suite), in_it) {
+                (true, true) => *count += 1,
+                (true, false) => *count -= 1,
+                (false, _) => {}
+            }
+        }
     }
 
     /// Notes that a member confirmed an epoch's root; older news and strangers are passed over.
@@ -222,11 +296,13 @@ impl Roster {
     pub(super) fn begin(&mut self, now: Time) {
         self.tallies.clear();
         self.present = 0;
+        self.holding_leaf = 0;
         self.absences = Absences::default();
         self.silences = Silences::default();
         let tally = self.tallies.entry(Epoch(0)).or_default();
         for (&id, member) in &mut self.members {
             member.acknowledged = Epoch(0);
+            member.holds_leaf = false;
             member.presence = Presence::Absent;
             member.since = now;
             member.queued = true;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::ids::{
-    Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, Revision, SenderId, Suite,
+    Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, Revision, Role, SenderId,
+    Suite, Suites,
 };
 use super::index;
 use super::policy::GroupPolicy;
@@ -23,6 +24,7 @@ pub use snapshot::StateError;
 #[derive(Clone, Debug)]
 pub struct State {
     created: Created,
+    origin: Origin,
     policy: GroupPolicy,
     tree: Tree,
     roster: Roster,
@@ -31,6 +33,31 @@ pub struct State {
     next_member: u64,
     revision: Revision,
     destroyed: bool,
+}
+
+/// What the group's keys come from now, and how often that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(array)]
+struct Origin {
+    #[n(0)]
+    master: MasterId,
+    #[n(1)]
+    nonce: GroupNonce,
+    #[n(2)]
+    suite: Suite,
+    #[n(3)]
+    rollovers: u64,
+}
+
+impl Origin {
+    fn of(created: &Created) -> Self {
+        Origin {
+            master: created.master,
+            nonce: created.nonce,
+            suite: created.suite,
+            rollovers: 0,
+        }
+    }
 }
 
 /// The newest epoch, with the delays of the policy that it was made under: a header that is sealed again after a
@@ -85,6 +112,11 @@ pub enum ReplayError {
     /// A sender identifier that is missing, superfluous or used before in its space.
     #[error("the record's sender identifiers do not follow those given out before")]
     Sender,
+    /// A rollover whose diff renews no keys, or the other way round, or one to the nonce in use.
+    #[error(
+        "the record's rollover does not fit its change of the tree, or has the nonce of before"
+    )]
+    Renewal,
 }
 
 impl State {
@@ -92,6 +124,7 @@ impl State {
     pub fn begin(created: Created) -> Self {
         State {
             policy: created.policy.clone(),
+            origin: Origin::of(&created),
             created,
             tree: Tree::new(),
             roster: Roster::default(),
@@ -131,6 +164,7 @@ impl State {
             return Err(ReplayError::Epoch { found, expected });
         }
         let leaves = self.check_members(&changed)?;
+        let origin = self.check_renewal(&changed)?;
         let senders = self.check_senders(&changed)?;
         self.tree.apply(&changed.diff)?;
         for departed in &changed.left {
@@ -140,21 +174,50 @@ impl State {
             self.roster.assign_afresh();
         }
         self.senders = senders;
+        if changed.renewal.is_some() {
+            self.origin = origin;
+            self.roster.renewed(origin.suite);
+        }
         for (joined, leaf) in changed.joined.into_iter().zip(leaves) {
             self.next_member = joined.member.0 + 1;
+            let suites = joined.suites();
             let identity = Arc::new(joined.identity);
-            let member = Member::new(identity, joined.role, leaf, changed.epoch);
+            let member = Member::new(identity, joined.role, leaf, changed.epoch, suites);
             self.roster.insert(joined.member, member);
             if let Some(sender) = joined.sender {
                 self.roster.assign(joined.member, sender);
             }
         }
+        let spread = changed.renewal.map_or(0, |renewal| renewal.spread_ms);
+        let activation_delay_ms = self.policy.activation_delay_ms.saturating_add(spread);
+        let retirement_delay_ms = match spread {
+            0 => self.policy.retirement_delay_ms,
+            // Whoever is granted its leaf key late sends with the epoch before for as long.
+            _ => self.policy.retirement_delay_ms.max(activation_delay_ms),
+        };
         self.epoch = EpochState {
             epoch: changed.epoch,
-            activation_delay_ms: self.policy.activation_delay_ms,
-            retirement_delay_ms: self.policy.retirement_delay_ms,
+            activation_delay_ms,
+            retirement_delay_ms,
         };
         Ok(())
+    }
+
+    /// Checks a rollover; returns what keys come from afterwards.
+    fn check_renewal(&self, changed: &Changed) -> Result<Origin, ReplayError> {
+        match changed.renewal {
+            None if changed.diff.renewed => Err(ReplayError::Renewal),
+            None => Ok(self.origin),
+            Some(renewal) if !changed.diff.renewed || renewal.nonce == self.origin.nonce => {
+                Err(ReplayError::Renewal)
+            }
+            Some(renewal) => Ok(Origin {
+                master: renewal.master,
+                nonce: renewal.nonce,
+                suite: renewal.suite,
+                rollovers: self.origin.rollovers + 1,
+            }),
+        }
     }
 
     /// Checks that exactly those leaves change whose members come or go; returns the joiners' leaves.
@@ -223,23 +286,23 @@ impl State {
         self.roster.senders() - left.iter().filter(sends).count() as u32
     }
 
-    /// Registrations for joiners, with the next free identifiers; the sender space afterwards. `rollover` begins a
+    /// Registrations for joiners, with the next free identifiers; the sender space afterwards. `renumber` begins a
     /// new space.
     pub(super) fn register(
         &self,
-        joins: impl Iterator<Item = (Identity, super::ids::Role)>,
+        joins: impl Iterator<Item = (Identity, Role, Suites)>,
         left: &[Departed],
-        rollover: bool,
+        renumber: bool,
     ) -> (Vec<Joined>, u32) {
         let SenderSpace {
             mut space,
             mut next,
         } = self.senders;
-        if rollover {
+        if renumber {
             space += 1;
             next = self.staying_senders(left);
         }
-        let register = |(member, (identity, role)): (u64, (Identity, super::ids::Role))| {
+        let register = |(member, (identity, role, suites)): (u64, (Identity, Role, Suites))| {
             let sender = role.sends().then(|| {
                 next += 1;
                 SenderId(next - 1)
@@ -249,6 +312,7 @@ impl State {
                 identity,
                 role,
                 sender,
+                suites: Some(suites),
             }
         };
         (
@@ -270,7 +334,7 @@ impl State {
     /// The header of the newest epoch.
     pub fn header(&self) -> EpochHeader {
         EpochHeader {
-            suite: self.created.suite,
+            suite: self.origin.suite,
             group: self.created.group,
             epoch: self.epoch.epoch,
             root: self.tree.root(),
@@ -278,6 +342,7 @@ impl State {
             retirement_delay_ms: self.epoch.retirement_delay_ms,
             sender_space: self.senders.space,
             members: u64::from(self.roster.len()),
+            rollover: self.origin.rollovers,
         }
     }
 
@@ -299,17 +364,22 @@ impl State {
 
     /// What the group's seed is derived with.
     pub fn nonce(&self) -> GroupNonce {
-        self.created.nonce
+        self.origin.nonce
     }
 
     /// What the group's seed is derived from.
     pub fn master(&self) -> MasterId {
-        self.created.master
+        self.origin.master
     }
 
     /// The suite of the group's keys.
     pub fn suite(&self) -> Suite {
-        self.created.suite
+        self.origin.suite
+    }
+
+    /// How many rollovers there were: each gave the group another seed.
+    pub fn rollovers(&self) -> u64 {
+        self.origin.rollovers
     }
 
     /// The policy in force.

@@ -131,6 +131,28 @@ impl Tree {
         levels.map(move |level| self.key(index::ancestor(leaf, level)))
     }
 
+    /// The tree with every key at its next generation, as a rollover leaves it: what never had a key has none still.
+    ///
+    /// # Errors
+    /// With a leaf or node that has no generation left.
+    pub(super) fn renewed(&self) -> Result<Tree, NodeId> {
+        let next = |generation: u32, node: NodeId| match generation {
+            0 => Ok(0),
+            used => used.checked_add(1).ok_or(node),
+        };
+        let mut renewed = self.clone();
+        for (at, leaf) in (0..).zip(&mut renewed.leaves) {
+            leaf.generation = next(leaf.generation, index::leaf(at))?;
+        }
+        for (level, nodes) in (1..).zip(&mut renewed.levels) {
+            for (index, node) in (0..).zip(nodes) {
+                node.generation = next(node.generation, NodeId { level, index })?;
+                node.step = 0;
+            }
+        }
+        Ok(renewed)
+    }
+
     /// The members and their leaves, from the left.
     pub fn iter(&self) -> impl Iterator<Item = (u32, MemberId)> {
         (0..)

@@ -16,17 +16,19 @@ pub(super) fn check(batch: &Batch) -> Result<(), TokenError> {
                     && child.node.index / DEGREE == parent.node.index;
                 if !above {
                     return Err(TokenError::BadBatch(
-                        "a key is to be wrapped under a node that is not its child",
+                        "a key is to be wrapped under a node that is not its child".into(),
                     ));
                 }
             }
             Operation::Grant { leaf, .. } => {
                 key(leaf)?;
                 if leaf.node.level != 0 {
-                    return Err(TokenError::BadBatch("a grant of a key that is no leaf's"));
+                    return Err(TokenError::BadBatch(
+                        "a grant of a key that is no leaf's".into(),
+                    ));
                 }
             }
-            Operation::Seal { root, .. } => key(root)?,
+            Operation::Seal { root, .. } | Operation::PushKey { root } => key(root)?,
         }
     }
     Ok(())
@@ -34,21 +36,27 @@ pub(super) fn check(batch: &Batch) -> Result<(), TokenError> {
 
 fn key(key: &KeyRef) -> Result<(), TokenError> {
     if key.node.level >= MAX_LEVELS {
-        return Err(TokenError::BadBatch("a node above the tallest tree"));
+        return Err(TokenError::BadBatch("a node above the tallest tree".into()));
     }
     if key.generation == 0 {
-        return Err(TokenError::BadBatch("a key of a node that was never keyed"));
+        return Err(TokenError::BadBatch(
+            "a key of a node that was never keyed".into(),
+        ));
     }
     if key.step > MAX_RATCHET_STEPS {
-        return Err(TokenError::BadBatch("a key ratcheted past the limit"));
+        return Err(TokenError::BadBatch(
+            "a key ratcheted past the limit".into(),
+        ));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::group::ids::{GroupId, GroupNonce, MasterId, MemberId};
+    use crate::group::ids::{GroupId, GroupNonce, MasterId, MemberId, Suite};
     use crate::group::planner::{Change, plan};
     use crate::group::tree::Tree;
 
@@ -64,6 +72,7 @@ mod tests {
                     _ => vec![],
                 },
                 rotate: round % 90 == 89,
+                renew: false,
             };
             let plan = plan(&tree, &change).expect("the change fits");
             let edges = plan.rekey.iter().chain(&plan.grants);
@@ -75,7 +84,7 @@ mod tests {
                 .collect();
             operations.extend(plan.placed.iter().map(|(_, leaf)| Operation::Grant {
                 leaf: *leaf,
-                member: [4; 65],
+                member: Bytes::from_static(&[4; 65]),
                 transcript: vec![],
             }));
             operations.push(Operation::Seal {
@@ -83,6 +92,7 @@ mod tests {
                 prefix: vec![],
             });
             let batch = Batch {
+                suite: Suite::One,
                 group: GroupId([0; 16]),
                 master: MasterId(1),
                 nonce: GroupNonce([0; 32]),

@@ -1,35 +1,53 @@
-//! One suite for every kind of token: the same cases on the soft token and on SoftHSM.
+//! One suite for every kind of token: the same cases on the soft token, on SoftHSM and on kryoptic.
 
+mod bad_keys;
+mod calls;
+mod child;
+mod counts;
+mod hosted;
+pub(in crate::hsm) mod kryoptic;
+mod rings;
 pub(in crate::hsm) mod softhsm;
+mod trouble;
 
-use std::collections::HashMap;
+use hosted::open;
+
+use bytes::Bytes;
 use std::path::Path;
 
-use serde::Deserialize;
-
 use super::*;
-use crate::crypto::{self, EphemeralKey, Key, random};
-use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId};
-use crate::group::operations::{Operation, PublicKey, WrappedKey};
+use crate::crypto::{self, Key, MemberKey, random};
+use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
+use crate::group::operations::{Issuer, Operation, WrappedKey};
 
 pub(in crate::hsm) const PIN: &str = "123456";
 pub(in crate::hsm) const MASTER: MasterId = MasterId(1);
 
-/// Each case runs on both kinds, under `soft::` and `pkcs11::`; the latter in a process of its own.
+/// The cases on one kind of token with one suite.
+macro_rules! tests {
+    ($kind:ident $module:ident $suite:ident $($name:ident)*) => {
+        mod $module {
+            $(#[test] fn $name() {
+                use crate::hsm::conformance::{self, $kind};
+                let test = concat!(
+                    "hsm::conformance::", stringify!($kind), "::", stringify!($module), "::", stringify!($name)
+                );
+                $kind(test, conformance::$name, crate::group::ids::Suite::$suite);
+            })*
+        }
+    };
+}
+
+/// Each case runs on every token with every suite that it has: under `soft::`, and in a process of its own under `pkcs11::`
+/// (SoftHSM, which has suite 1) and under `pkcs11_3::` (kryoptic). And each once more through a token host's socket.
 macro_rules! cases {
     ($($name:ident)*) => {
-        mod soft { $(#[test] fn $name() { super::on_soft(super::$name) })* }
-        mod pkcs11 {
-            use super::softhsm;
-            $(#[test] fn $name() {
-                let test = concat!("hsm::conformance::pkcs11::", stringify!($name));
-                softhsm::in_child(test, 1, |config| {
-                    provision(config).expect("provisions");
-                    super::$name(config);
-                });
-            })*
-            use crate::hsm::provision;
-        }
+        mod soft { tests! { soft one One $($name)* } tests! { soft two Two $($name)* } }
+        mod pkcs11 { tests! { pkcs11 one One $($name)* } }
+        mod pkcs11_3 { tests! { pkcs11_3 one One $($name)* } tests! { pkcs11_3 two Two $($name)* } }
+        mod soft_host { tests! { soft_host one One $($name)* } tests! { soft_host two Two $($name)* } }
+        mod pkcs11_host { tests! { pkcs11_host one One $($name)* } }
+        mod pkcs11_3_host { tests! { pkcs11_3_host one One $($name)* } tests! { pkcs11_3_host two Two $($name)* } }
     };
 }
 
@@ -37,20 +55,58 @@ cases! {
     provisioning_twice_changes_nothing
     members_reach_the_root_and_check_the_seal
     members_ratchet_to_what_the_token_holds
-    bad_points_are_answered_and_the_rest_is_executed
+    bad_keys_are_answered_and_the_rest_is_executed
     a_missing_master_is_named
     masters_give_unrelated_keys
     sessions_work_in_parallel
     the_wrong_pin_is_refused_once_and_for_all
     batches_that_make_no_sense_are_refused
     a_pool_runs_on_it
+    a_leave_costs_what_it_must_and_a_second_one_less
+    every_call_is_counted
+    a_held_key_is_ratcheted_forward
+    another_group_master_or_nonce_reuses_nothing
+    the_ring_is_listed_and_changed
+    a_destroyed_master_is_gone_for_every_session
+    a_new_master_is_seen_by_every_session
 }
 
-fn on_soft(case: fn(&TokenConfig)) {
+use bad_keys::*;
+use counts::*;
+use rings::*;
+
+type Case = fn(&TokenConfig, Suite);
+
+fn soft(_: &str, case: Case, suite: Suite) {
     let directory = tempfile::tempdir().expect("a directory");
-    let config = soft_config(directory.path());
-    provision(&config).expect("provisions");
-    case(&config);
+    on_fresh(&soft_config(directory.path()), case, suite);
+}
+
+fn pkcs11(test: &str, case: Case, suite: Suite) {
+    softhsm::in_child(test, 1, |config| on_fresh(config, case, suite));
+}
+
+fn pkcs11_3(test: &str, case: Case, suite: Suite) {
+    kryoptic::in_child(test, |config| on_fresh(config, case, suite));
+}
+
+fn soft_host(test: &str, case: Case, suite: Suite) {
+    hosted::on(|| soft(test, case, suite));
+}
+
+fn pkcs11_host(test: &str, case: Case, suite: Suite) {
+    softhsm::in_child(test, 1, |config| {
+        hosted::on(|| on_fresh(config, case, suite))
+    });
+}
+
+fn pkcs11_3_host(test: &str, case: Case, suite: Suite) {
+    kryoptic::in_child(test, |config| hosted::on(|| on_fresh(config, case, suite)));
+}
+
+fn on_fresh(config: &TokenConfig, case: Case, suite: Suite) {
+    provision(config).expect("provisions");
+    case(config, suite);
 }
 
 /// A soft token in this directory, not provisioned.
@@ -83,8 +139,14 @@ pub(in crate::hsm) fn key(level: u8, index: u32, generation: u32, step: u16) -> 
     }
 }
 
+/// A batch of suite 1.
 pub(in crate::hsm) fn batch(operations: Vec<Operation>) -> Batch {
+    batch_of(Suite::One, operations)
+}
+
+pub(in crate::hsm) fn batch_of(suite: Suite, operations: Vec<Operation>) -> Batch {
     Batch {
+        suite,
         group: GroupId([0x33; 16]),
         master: MASTER,
         nonce: GroupNonce([0x44; 32]),
@@ -94,12 +156,29 @@ pub(in crate::hsm) fn batch(operations: Vec<Operation>) -> Batch {
 
 fn wrapped(output: &Output) -> &WrappedKey {
     match output {
-        Output::Wrapped(wrapped) => wrapped,
+        Output::Wrapped(wrapped) | Output::Granted { wrapped, .. } => wrapped,
         other => panic!("{other:?} is no wrapped key"),
     }
 }
 
-fn grant(leaf: KeyRef, member: &EphemeralKey) -> Operation {
+/// Opens what was granted with the transcript of [`grant`].
+fn opened(member: &MemberKey, issuer: &Issuer, output: &Output) -> Option<Key> {
+    let Output::Granted {
+        wrapped,
+        encapsulated,
+    } = output
+    else {
+        panic!("{output:?} is no grant");
+    };
+    member.open_grant(&issuer.agreement, b"a transcript", wrapped, encapsulated)
+}
+
+fn issuer(token: &dyn Token, suite: Suite) -> Issuer {
+    let issuer = token.profile().issuers.of(suite);
+    issuer.expect("the token has the suite").clone()
+}
+
+fn grant(leaf: KeyRef, member: &MemberKey) -> Operation {
     Operation::Grant {
         leaf,
         member: member.public(),
@@ -111,190 +190,159 @@ fn edge(child: KeyRef, parent: KeyRef) -> Operation {
     Operation::Wrap { child, parent }
 }
 
-/// The first error that opening or using the token gives.
-fn refusal(config: &TokenConfig) -> TokenError {
-    open(config)
-        .and_then(|opener| opener())
-        .err()
-        .expect("is refused")
-}
-
-fn provisioning_twice_changes_nothing(config: &TokenConfig) {
+fn provisioning_twice_changes_nothing(config: &TokenConfig, suite: Suite) {
     let again = provision(config).expect("provisions");
     assert!(again.created.is_empty(), "{:?}", again.created);
-    assert_eq!(session(config).issuer(), again.issuer);
+    let issuer = again.issuers.of(suite).expect("has keys of the suite");
+    assert_eq!(issuer.agreement.len(), suite.sizes().agreement);
+    assert_eq!(issuer.signing.len(), suite.sizes().signing);
+    assert_eq!(session(config).profile().issuers, again.issuers);
 }
 
-fn members_reach_the_root_and_check_the_seal(config: &TokenConfig) {
+fn members_reach_the_root_and_check_the_seal(config: &TokenConfig, suite: Suite) {
     let mut token = session(config);
-    let issuer = token.issuer();
-    let members = [EphemeralKey::generate(), EphemeralKey::generate()];
+    let issuer = issuer(token.as_ref(), suite);
+    let members = [MemberKey::generate(suite), MemberKey::generate(suite)];
     let leaves = [key(0, 3, 1, 0), key(0, 16, 2, 0)];
     let (middle, other) = (key(1, 0, 5, 2), key(1, 4, 1, 0));
     let (high, top) = (key(2, 0, 7, 0), key(2, 1, 1, 1));
     let root = key(3, 0, 9, 1);
     let prefix = b"all that is signed, up to the tag".to_vec();
     let outputs = token
-        .execute(&batch(vec![
-            grant(leaves[0], &members[0]),
-            grant(leaves[1], &members[1]),
-            edge(leaves[0], middle),
-            edge(middle, high),
-            edge(high, root),
-            edge(leaves[1], other),
-            edge(other, top),
-            edge(top, root),
-            Operation::Seal {
-                root,
-                prefix: prefix.clone(),
-            },
-        ]))
+        .execute_one(&batch_of(
+            suite,
+            vec![
+                grant(leaves[0], &members[0]),
+                grant(leaves[1], &members[1]),
+                edge(leaves[0], middle),
+                edge(middle, high),
+                edge(high, root),
+                edge(leaves[1], other),
+                edge(other, top),
+                edge(top, root),
+                Operation::Seal {
+                    root,
+                    prefix: prefix.clone(),
+                },
+                Operation::PushKey { root },
+            ],
+        ))
         .expect("executes");
 
     let climb = |number: usize, path: &[Output]| {
-        let member = &members[number];
-        let leaf = member.open_grant(
-            &issuer.agreement,
-            b"a transcript",
-            wrapped(&outputs[number]),
-        );
+        let leaf = opened(&members[number], &issuer, &outputs[number]);
         path.iter()
             .fold(leaf.expect("the grant opens"), |key, edge| {
-                crypto::unwrap(&key, wrapped(edge)).expect("the edge opens")
+                crypto::unwrap(suite, &key, wrapped(edge)).expect("the edge opens")
             })
     };
     let roots = [climb(0, &outputs[2..5]), climb(1, &outputs[5..8])];
     assert_eq!(roots[0], roots[1]);
-    let Output::Sealed { tag, signature } = outputs[8] else {
+    let Output::Sealed { tag, signature } = &outputs[8] else {
         panic!("{:?} is no seal", outputs[8]);
     };
-    assert_eq!(crypto::confirmation_tag(&roots[0], &prefix), tag);
-    let message = [&prefix[..], &tag].concat();
+    assert_eq!(crypto::confirmation_tag(suite, &roots[0], &prefix), *tag);
+    let message = [&prefix[..], tag].concat();
     assert!(crypto::verify_signature(
+        suite,
         &issuer.signing,
         &message,
-        &signature
+        signature
     ));
+    let push_key = crypto::push_key(suite, &roots[0]);
+    assert_eq!(outputs[9], Output::PushKey(push_key));
 }
 
 /// The keys of some nodes, opened by way of a leaf that was granted.
 fn keys_above(
     token: &mut dyn Token,
+    suite: Suite,
     master: MasterId,
     leaf: KeyRef,
     parents: &[KeyRef],
 ) -> Vec<Key> {
-    let member = EphemeralKey::generate();
+    let member = MemberKey::generate(suite);
     let mut operations = vec![grant(leaf, &member)];
     operations.extend(parents.iter().map(|parent| edge(leaf, *parent)));
-    let mut batch = batch(operations);
+    let mut batch = batch_of(suite, operations);
     batch.master = master;
-    let outputs = token.execute(&batch).expect("executes");
-    let agreement = token.issuer().agreement;
-    let leaf = member.open_grant(&agreement, b"a transcript", wrapped(&outputs[0]));
+    let outputs = token.execute_one(&batch).expect("executes");
+    let leaf = opened(&member, &issuer(token, suite), &outputs[0]);
     let leaf = leaf.expect("the grant opens");
     let parents = outputs[1..].iter();
     parents
-        .map(|output| crypto::unwrap(&leaf, wrapped(output)).expect("the edge opens"))
+        .map(|output| crypto::unwrap(suite, &leaf, wrapped(output)).expect("the edge opens"))
         .collect()
 }
 
-fn members_ratchet_to_what_the_token_holds(config: &TokenConfig) {
+fn members_ratchet_to_what_the_token_holds(config: &TokenConfig, suite: Suite) {
     let mut token = session(config);
     let steps = [0, 1, 5, 128];
     let parents = steps.map(|step| key(1, 0, 3, step));
-    let keys = keys_above(token.as_mut(), MASTER, key(0, 0, 1, 0), &parents);
+    let keys = keys_above(token.as_mut(), suite, MASTER, key(0, 0, 1, 0), &parents);
     for (step, key) in steps.into_iter().zip(&keys) {
-        let forward = (0..step).fold(keys[0].clone(), |key, _| crypto::ratchet(&key));
+        let forward = (0..step).fold(keys[0].clone(), |key, _| crypto::ratchet(suite, &key));
         assert_eq!(&forward, key, "step {step}");
     }
 }
 
-#[derive(Deserialize)]
-struct BadPoint {
-    why: String,
-    public: String,
-}
-
-fn bad_points() -> impl Iterator<Item = (String, PublicKey)> {
-    let vectors = include_str!("../../tests/vectors/suite1.json");
-    let mut vectors: HashMap<String, serde_json::Value> =
-        serde_json::from_str(vectors).expect("vectors parse");
-    let points = vectors.remove("bad_points").expect("vectors hold points");
-    let points: Vec<BadPoint> = serde_json::from_value(points).expect("points parse");
-    points.into_iter().map(|point| {
-        let digits = |at| &point.public[2 * at..2 * at + 2];
-        let byte = |at| u8::from_str_radix(digits(at), 16).expect("hexadecimal");
-        let public = std::array::from_fn(byte);
-        (point.why, public)
-    })
-}
-
-fn bad_points_are_answered_and_the_rest_is_executed(config: &TokenConfig) {
-    let mut token = session(config);
-    let member = EphemeralKey::generate();
-    let leaf = key(0, 0, 1, 0);
-    for (why, public) in bad_points() {
-        let bad = Operation::Grant {
-            leaf,
-            member: public,
-            transcript: vec![],
-        };
-        let outputs = token.execute(&batch(vec![bad, grant(leaf, &member)]));
-        let outputs = outputs.expect("executes");
-        assert_eq!(outputs[0], Output::BadPublicKey, "{why}");
-        let agreement = token.issuer().agreement;
-        let opened = member.open_grant(&agreement, b"a transcript", wrapped(&outputs[1]));
-        assert!(opened.is_some(), "{why}");
-    }
-}
-
-fn a_missing_master_is_named(config: &TokenConfig) {
+fn a_missing_master_is_named(config: &TokenConfig, suite: Suite) {
     let mut other = config.clone();
     other.master = MasterId(99);
-    let missing = TokenError::MissingKey {
-        label: "wardcast master 99".to_owned(),
-    };
-    assert_eq!(refusal(&other), missing);
-    let mut batch = batch(vec![edge(key(0, 0, 1, 0), key(1, 0, 1, 0))]);
+    // It opens all the same: which master it was provisioned with may be gone since.
+    drop(session(&other));
+    let mut batch = batch_of(suite, vec![edge(key(0, 0, 1, 0), key(1, 0, 1, 0))]);
     batch.master = other.master;
-    assert_eq!(session(config).execute(&batch), Err(missing));
+    let missing = TokenError::MissingKey {
+        label: suite_label(suite, &master_label(other.master)),
+    };
+    assert_eq!(session(config).execute_one(&batch), Err(missing));
+    let before = session(config).profile().issuers.clone();
     let created = provision(&other).expect("provisions").created;
-    assert_eq!(created, ["wardcast master 99"]);
-    assert!(session(config).execute(&batch).is_ok());
+    let suites = Suite::ALL
+        .into_iter()
+        .filter(|suite| before.of(*suite).is_some());
+    let labels: Vec<_> = suites
+        .map(|suite| suite_label(suite, &master_label(other.master)))
+        .collect();
+    assert_eq!(created, labels);
+    assert!(session(config).execute_one(&batch).is_ok());
 }
 
-fn masters_give_unrelated_keys(config: &TokenConfig) {
+fn masters_give_unrelated_keys(config: &TokenConfig, suite: Suite) {
     let mut other = config.clone();
     other.master = MasterId(2);
     provision(&other).expect("provisions");
     let mut token = session(config);
     let (leaf, parents) = (key(0, 0, 1, 0), [key(1, 0, 1, 0)]);
-    let mut of = |master| keys_above(token.as_mut(), master, leaf, &parents);
+    let mut of = |master| keys_above(token.as_mut(), suite, master, leaf, &parents);
     assert_eq!(of(MASTER), of(MASTER));
     assert_ne!(of(MASTER), of(other.master));
 }
 
-fn sessions_work_in_parallel(config: &TokenConfig) {
+fn sessions_work_in_parallel(config: &TokenConfig, suite: Suite) {
     let opener = open(config).expect("opens");
     let operations: Vec<_> = (0..16)
         .map(|leaf| edge(key(0, leaf, 1, 0), key(1, leaf / 4, 1, 1)))
         .collect();
-    let batch = batch(operations);
-    let expected = opener().expect("opens").execute(&batch).expect("executes");
+    let batch = batch_of(suite, operations);
+    let expected = opener()
+        .expect("opens")
+        .execute_one(&batch)
+        .expect("executes");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 let mut token = opener().expect("opens");
                 for _ in 0..10 {
-                    assert_eq!(token.execute(&batch).expect("executes"), expected);
+                    assert_eq!(token.execute_one(&batch).expect("executes"), expected);
                 }
             });
         }
     });
 }
 
-fn the_wrong_pin_is_refused_once_and_for_all(config: &TokenConfig) {
+fn the_wrong_pin_is_refused_once_and_for_all(config: &TokenConfig, _: Suite) {
     let directory = tempfile::tempdir().expect("a directory");
     let wrong = self::config(directory.path(), config.kind.clone(), "654321");
     let refused = match open(&wrong) {
@@ -317,7 +365,7 @@ fn the_wrong_pin_is_refused_once_and_for_all(config: &TokenConfig) {
     session(config);
 }
 
-fn batches_that_make_no_sense_are_refused(config: &TokenConfig) {
+fn batches_that_make_no_sense_are_refused(config: &TokenConfig, suite: Suite) {
     let mut token = session(config);
     let leaf = key(0, 0, 1, 0);
     for operation in [
@@ -328,16 +376,16 @@ fn batches_that_make_no_sense_are_refused(config: &TokenConfig) {
         edge(leaf, key(1, 0, 0, 0)),
         edge(leaf, key(1, 0, 1, 129)),
         edge(key(15, 0, 1, 0), key(16, 0, 1, 0)),
-        grant(key(1, 0, 1, 0), &EphemeralKey::generate()),
+        grant(key(1, 0, 1, 0), &MemberKey::generate(suite)),
     ] {
-        let refused = token.execute(&batch(vec![operation.clone()]));
+        let refused = token.execute_one(&batch_of(suite, vec![operation.clone()]));
         let refused = refused.expect_err("makes no sense");
         assert_eq!(refused.class(), ErrorClass::OurBug, "{operation:?}");
     }
-    assert_eq!(token.execute(&batch(vec![])), Ok(vec![]));
+    assert_eq!(token.execute_one(&batch_of(suite, vec![])), Ok(vec![]));
 }
 
-fn a_pool_runs_on_it(config: &TokenConfig) {
+fn a_pool_runs_on_it(config: &TokenConfig, suite: Suite) {
     use crate::group::operations::Priority;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -346,12 +394,20 @@ fn a_pool_runs_on_it(config: &TokenConfig) {
     let options = PoolOptions {
         workers: 2,
         queue: 100,
+        ..PoolOptions::default()
     };
-    let pool = Pool::start(open(config).expect("opens"), options).expect("starts");
+    let lane = Lane {
+        name: "token".to_owned(),
+        opener: open(config).expect("opens"),
+    };
+    let pool = Pool::start(vec![lane], options).expect("starts");
     runtime.block_on(async {
         let mut calls: Vec<_> = (0..40)
             .map(|number| {
-                let mut batch = batch(vec![edge(key(0, number, 1, 0), key(1, number / 4, 1, 0))]);
+                let mut batch = batch_of(
+                    suite,
+                    vec![edge(key(0, number, 1, 0), key(1, number / 4, 1, 0))],
+                );
                 batch.group = GroupId(random());
                 Box::pin(pool.execute(Priority::Scheduled, batch))
             })
@@ -382,8 +438,8 @@ fn a_restart_of_the_soft_token_finds_the_same_keys() {
 pub(in crate::hsm) fn restarted(config: &TokenConfig, directory: &Path) {
     let mut token = session(config);
     let operations = vec![edge(key(0, 1, 1, 0), key(1, 0, 2, 3))];
-    let outputs = token.execute(&batch(operations)).expect("executes");
-    let seen = format!("{outputs:?} {:?}", token.issuer());
+    let outputs = token.execute_one(&batch(operations)).expect("executes");
+    let seen = format!("{outputs:?} {:?}", token.profile().issuers);
     let notes = directory.join("seen");
     match std::fs::read_to_string(&notes) {
         Ok(before) => assert_eq!(seen, before),

@@ -1,10 +1,12 @@
 //! Where a token's PIN comes from: a file, the environment or a systemd credential. Never the command line.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
 /// The longest PIN that is read; tokens take far less.
@@ -54,42 +56,50 @@ impl fmt::Display for PinSource {
 }
 
 /// The PIN cannot be had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, thiserror::Error)]
 pub enum PinError {
     /// The file cannot be read.
     #[error(
         "{from}: {why}; put the PIN there, or name another source: token.pin_file, token.pin_env or token.pin_credential"
     )]
+    #[n(0)]
     Read {
         /// Where it should have come from.
+        #[n(0)]
         from: String,
         /// What the system said.
+        #[n(1)]
         why: String,
     },
     /// The variable is not set.
     #[error(
         "{from} is not set; set it, or name another source: token.pin_file, token.pin_env or token.pin_credential"
     )]
+    #[n(1)]
     Unset {
         /// Where it should have come from.
+        #[n(0)]
         from: String,
     },
     /// What was read is no PIN.
     #[error("{from}: the PIN {why}")]
+    #[n(2)]
     Unusable {
         /// Where it came from.
+        #[n(0)]
         from: String,
         /// What is wrong with it; never the PIN.
-        why: &'static str,
+        #[n(1)]
+        why: Cow<'static, str>,
     },
 }
 
 impl PinSource {
     /// Reads the PIN.
     pub fn read(&self) -> Result<Pin, PinError> {
-        let unusable = |why| PinError::Unusable {
+        let unusable = |why: &'static str| PinError::Unusable {
             from: self.to_string(),
-            why,
+            why: why.into(),
         };
         let bytes = match self {
             PinSource::File(path) => self.file(path)?,
@@ -135,7 +145,7 @@ impl PinSource {
         if bytes.len() > MAX_PIN {
             return Err(PinError::Unusable {
                 from: self.to_string(),
-                why: "is longer than 1024 bytes: is that the right file?",
+                why: "is longer than 1024 bytes: is that the right file?".into(),
             });
         }
         Ok(bytes)

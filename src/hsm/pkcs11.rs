@@ -1,40 +1,47 @@
 //! PKCS#11: the same operations inside a token; this file and those below it alone name `cryptoki`.
 //!
-//! Keys derived for a batch are session objects: sensitive, destroyed as soon as nothing in the batch needs them, on the
-//! error paths too. Only node keys are extractable, because a wrap is an extraction under another key; seeds,
-//! keks and confirmation keys are not. Whatever a token left behind in spite of that goes when its session
-//! closes, which is the first thing that happens after a key could not be destroyed.
+//! Keys derived for a batch are session objects: sensitive, destroyed as soon as nothing needs them, on the error paths too.
+//! The keys of upper nodes and the seeds outlive their batch, up to a bound: `hsm::held` says which. Only node keys are
+//! extractable, because a wrap is an extraction under another key; seeds, keks and confirmation keys are not.
+//! Whatever a token left behind in spite of that goes when its session closes, which is the first thing that
+//! happens after a key could not be destroyed. What a crash leaves behind is swept up by the next process: their labels say whose
+//! they were.
 
 mod error;
+mod hygiene;
 mod library;
 mod objects;
+mod probe;
 mod provision;
+mod raw;
+mod ring;
+mod suite2;
+mod values;
+mod vault;
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cryptoki::mechanism::Mechanism;
-use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
 use cryptoki::object::ObjectHandle;
-use cryptoki::session::Session;
-use sha2::{Digest, Sha256};
+use cryptoki::slot::Slot;
 
-use error::{call, length};
-use objects::{Desk, Held, Purpose};
+use library::{Library, Opened};
+use vault::{Desk, Templates};
 
-pub(super) use provision::provision;
+pub(super) use provision::{complete, existing, has_suite_2, import, provision};
 
-use super::check::check;
-use super::{ErrorClass, Opener, Pin, Token, TokenError};
-use crate::crypto;
-use crate::group::ids::{GroupId, KeyRef, MasterId};
-use crate::group::operations::{Batch, Issuer, Operation, Output, PublicKey, WrappedKey};
+use super::held::Held;
+use super::work::{self, Keys, Vault};
+use super::{AGREEMENT, SIGNING};
+use super::{ErrorClass, Executed, Opener, Pin, Profile, RingChange, Token, TokenError, Usage};
+use crate::group::ids::{MasterId, Suite};
+use crate::group::operations::{Batch, Issuers, Output};
 
-const AGREEMENT: &str = "wardcast agreement";
-const SIGNING: &str = "wardcast signing";
+/// A session that has executed this many batches looks whether its masters are still there: a process on another machine
+/// may have destroyed one, and what was derived from it has to go too.
+const BATCHES_BETWEEN_LOOKS: u32 = 256;
 
 /// Opens sessions. Once the token has refused the PIN it is not tried again, whoever asks.
 pub(super) fn opener(library: &Path, label: &str, pin: Pin, master: MasterId) -> Opener {
@@ -46,8 +53,8 @@ pub(super) fn opener(library: &Path, label: &str, pin: Pin, master: MasterId) ->
         if let Some(error) = &*refused {
             return Err(error.clone());
         }
-        let opened = library::session(&path, &label, &pin, false)
-            .and_then(|session| Pkcs11Token::new(session, master));
+        let opened = library::open(&path, &label, &pin, false)
+            .and_then(|opened| Pkcs11Token::new(opened, &label, master));
         match opened {
             Ok(token) => Ok(Box::new(token) as Box<dyn Token>),
             Err(error) => {
@@ -62,198 +69,151 @@ pub(super) fn opener(library: &Path, label: &str, pin: Pin, master: MasterId) ->
 
 /// One session with a PKCS#11 token.
 struct Pkcs11Token {
-    session: Session,
-    issuer: Issuer,
-    agreement: ObjectHandle,
-    signing: ObjectHandle,
-    masters: HashMap<MasterId, ObjectHandle>,
-    /// A key could not be destroyed: the session has to go, and the key with it.
-    worn: Cell<bool>,
+    desk: Desk,
+    held: Held<ObjectHandle>,
+    keys: Keys<ObjectHandle>,
+    profile: Profile,
+    library: Library,
+    slot: Slot,
+    /// The state of the library's rings that this session knows.
+    rings: u64,
+    /// Batches since it last looked for its masters.
+    batches: u32,
 }
 
 impl Pkcs11Token {
-    fn new(session: Session, master: MasterId) -> Result<Self, TokenError> {
-        let mut token = Pkcs11Token {
-            issuer: objects::issuer(&session)?,
+    fn new(opened: Opened, label: &str, master: MasterId) -> Result<Self, TokenError> {
+        let Opened {
+            session,
+            slot,
+            library,
+        } = opened;
+        let rings = library.shared.rings.load(Ordering::Acquire);
+        let probed = probe::probe(&library, slot, label)?;
+        let lacking = probe::lacking(&library, slot, &probe::WANTED)?;
+        let two = suite2::find(&session, &lacking)?;
+        if library.first_of(label) {
+            if let Err(why) = &two {
+                tracing::info!(token = label, %why, "the token does not have suite 2");
+            }
+            tracing::info!(token = label, description = probed.description, mechanisms = ?probed.mechanisms, "token probed");
+            hygiene::sweep(&library, slot);
+        }
+        let profile = Profile {
+            issuers: Issuers {
+                one: objects::issuer(&session)?,
+                two: two.as_ref().ok().map(|found| found.issuer.clone()),
+            },
+            masters: ring::masters(&session)?,
+            description: probed.description,
+            mechanisms: probed.mechanisms,
+        };
+        let mut desk = Desk {
             agreement: objects::private_key(&session, AGREEMENT)?,
             signing: objects::private_key(&session, SIGNING)?,
+            two: two.map(|found| found.pairs),
+            raw: library.raw.clone(),
             session,
             masters: HashMap::new(),
-            worn: Cell::new(false),
+            templates: Templates::default(),
+            worn: false,
+            usage: Usage::default(),
         };
-        token.master(master)?;
-        Ok(token)
-    }
-
-    fn master(&mut self, id: MasterId) -> Result<ObjectHandle, TokenError> {
-        if let Some(master) = self.masters.get(&id) {
-            return Ok(*master);
-        }
-        let master = objects::master(&self.session, id)?;
-        self.masters.insert(id, master);
-        Ok(master)
+        // Which one it was provisioned with may be gone: masters are rotated.
+        let newest = profile.masters.last().copied().unwrap_or(master);
+        desk.master(Suite::One, newest)?;
+        Ok(Pkcs11Token {
+            desk,
+            held: Held::new(),
+            keys: Keys::default(),
+            profile,
+            library,
+            slot,
+            rings,
+            batches: 0,
+        })
     }
 }
 
 impl Token for Pkcs11Token {
-    fn issuer(&self) -> Issuer {
-        self.issuer
+    fn profile(&self) -> &Profile {
+        &self.profile
     }
 
-    fn execute(&mut self, batch: &Batch) -> Result<Vec<Output>, TokenError> {
-        check(batch)?;
-        if self.worn.get() {
+    fn execute(&mut self, batches: &[Batch]) -> Executed {
+        self.desk.usage = Usage::default();
+        let mut executed = Executed::for_batches(batches);
+        for batch in batches {
+            executed.next(|outputs| self.batch(batch, outputs));
+        }
+        executed.usage = self.desk.usage;
+        executed
+    }
+
+    fn ring(&mut self, change: RingChange) -> Result<Vec<MasterId>, TokenError> {
+        if change != RingChange::List {
+            ring::change(&self.library, self.slot, change)?;
+        }
+        self.see_ring()?;
+        Ok(self.profile.masters.clone())
+    }
+}
+
+impl Pkcs11Token {
+    fn batch(&mut self, batch: &Batch, outputs: &mut Vec<Output>) -> Result<(), TokenError> {
+        let rings = self.library.shared.rings.load(Ordering::Acquire);
+        if rings != self.rings || self.lost_a_master() {
+            self.see_ring()?;
+        }
+        if self.desk.worn {
             return Err(TokenError::Call {
                 class: ErrorClass::LoginNeeded,
-                operation: "destroy the keys of an earlier batch",
+                operation: "destroy the keys of an earlier batch".into(),
                 code: "the session is closed instead".to_owned(),
+                value: None,
             });
         }
-        let master = self.master(batch.master)?;
-        let desk = Desk {
-            session: &self.session,
-            worn: &self.worn,
-        };
-        let seed = desk.derive("derive a seed", master, &batch.nonce.0, Purpose::Seed)?;
-        let mut run = Run {
-            desk,
-            group: batch.group,
-            agreement: self.agreement,
-            signing: self.signing,
-            seed,
-            keys: HashMap::new(),
-            uses: uses(batch),
-        };
-        let operations = batch.operations.iter();
-        operations.map(|operation| run.one(operation)).collect()
+        self.desk.has(batch.suite)?;
+        let Self {
+            desk, held, keys, ..
+        } = self;
+        work::execute(desk, held, keys, batch, outputs)
+    }
+
+    /// Whether it is time to look, and a master that this session knows is gone.
+    fn lost_a_master(&mut self) -> bool {
+        self.batches += 1;
+        if self.batches < BATCHES_BETWEEN_LOOKS {
+            return false;
+        }
+        self.batches = 0;
+        let mut masters = self.desk.masters.values();
+        masters.any(|master| !self.desk.knows(*master))
+    }
+
+    /// Looks the masters up afresh and lets go of everything that was derived from those that there were.
+    fn see_ring(&mut self) -> Result<(), TokenError> {
+        let rings = self.library.shared.rings.load(Ordering::Acquire);
+        self.desk.masters.clear();
+        self.desk.templates = Templates::default();
+        for key in self.held.clear() {
+            // Whoever destroyed the master may have destroyed what was derived from it as well.
+            if self.desk.knows(key) {
+                self.desk.destroy(key);
+            }
+        }
+        self.profile.masters = ring::masters(&self.desk.session)?;
+        self.rings = rings;
+        Ok(())
     }
 }
 
-/// How often a batch uses each key, so that a key can go after its last use: tokens have little memory for sessions.
-fn uses(batch: &Batch) -> HashMap<KeyRef, usize> {
-    let mut uses = HashMap::new();
-    for operation in &batch.operations {
-        match operation {
-            Operation::Wrap { child, parent } => {
-                *uses.entry(*child).or_default() += 1;
-                *uses.entry(*parent).or_default() += 1;
-            }
-            Operation::Grant { leaf: key, .. } | Operation::Seal { root: key, .. } => {
-                *uses.entry(*key).or_default() += 1;
-            }
+impl Drop for Pkcs11Token {
+    fn drop(&mut self) {
+        // Closing the session destroys them too; but not every token does that at once, and some not at all.
+        for key in self.held.clear() {
+            self.desk.destroy(key);
         }
-    }
-    uses
-}
-
-/// One batch under way.
-struct Run<'a> {
-    desk: Desk<'a>,
-    group: GroupId,
-    agreement: ObjectHandle,
-    signing: ObjectHandle,
-    seed: Held<'a>,
-    keys: HashMap<KeyRef, Rc<Held<'a>>>,
-    uses: HashMap<KeyRef, usize>,
-}
-
-impl<'a> Run<'a> {
-    fn one(&mut self, operation: &Operation) -> Result<Output, TokenError> {
-        match operation {
-            Operation::Wrap { child, parent } => {
-                let (child, parent) = (self.key(child)?, self.key(parent)?);
-                self.wrap(&child, &parent).map(Output::Wrapped)
-            }
-            Operation::Grant {
-                leaf,
-                member,
-                transcript,
-            } => {
-                let leaf = self.key(leaf)?;
-                // Tokens differ in what they say about a point off the curve, and some say nothing.
-                if !crypto::is_point(member) {
-                    return Ok(Output::BadPublicKey);
-                }
-                let kek = self.kek(member, transcript)?;
-                self.wrap(&kek, &leaf).map(Output::Wrapped)
-            }
-            Operation::Seal { root, prefix } => {
-                let root = self.key(root)?;
-                self.seal(&root, prefix)
-            }
-        }
-    }
-
-    /// A node's key, derived at its first use in the batch and let go at its last.
-    fn key(&mut self, name: &KeyRef) -> Result<Rc<Held<'a>>, TokenError> {
-        let key = match self.keys.get(name) {
-            Some(key) => key.clone(),
-            None => {
-                let key = Rc::new(self.node_key(name)?);
-                self.keys.insert(*name, key.clone());
-                key
-            }
-        };
-        let uses = self.uses.get_mut(name);
-        let uses = uses.expect("every key of an operation was counted before the first one ran");
-        *uses -= 1;
-        if *uses == 0 {
-            self.keys.remove(name);
-        }
-        Ok(key)
-    }
-
-    fn node_key(&self, name: &KeyRef) -> Result<Held<'a>, TokenError> {
-        let data = crypto::node_data(&self.group, name);
-        let derive = |key, data| {
-            self.desk
-                .derive("derive a node key", key, data, Purpose::Node)
-        };
-        let mut key = derive(self.seed.handle(), &data)?;
-        for _ in 0..name.step {
-            // The assignment destroys the step before.
-            key = derive(key.handle(), crypto::RATCHET)?;
-        }
-        Ok(key)
-    }
-
-    fn wrap(&self, kek: &Held<'_>, key: &Held<'_>) -> Result<WrappedKey, TokenError> {
-        let session = self.desk.session;
-        let wrapped = session
-            .wrap_key(&Mechanism::AesKeyWrap, kek.handle(), key.handle())
-            .map_err(call("wrap a key"))?;
-        length("wrap a key", &wrapped)
-    }
-
-    fn kek(&self, member: &PublicKey, transcript: &[u8]) -> Result<Held<'a>, TokenError> {
-        // No KDF in the token's ECDH (SoftHSM knows none): the derivation that follows is the KDF, for every token.
-        let ecdh = Mechanism::Ecdh1Derive(Ecdh1DeriveParams::new(EcKdf::null(), member));
-        let operation = "agree with a member's key";
-        let agreed = self
-            .desk
-            .make(operation, self.agreement, &ecdh, Purpose::Agreed)?;
-        let data = crypto::grant_data(transcript);
-        let operation = "derive a grant's key";
-        self.desk
-            .derive(operation, agreed.handle(), &data, Purpose::Kek)
-    }
-
-    fn seal(&self, root: &Held<'_>, prefix: &[u8]) -> Result<Output, TokenError> {
-        let session = self.desk.session;
-        let operation = "derive a confirmation key";
-        let confirm =
-            self.desk
-                .derive(operation, root.handle(), crypto::CONFIRM, Purpose::Confirm)?;
-        let tag = session
-            .sign(&Mechanism::AesCMac, confirm.handle(), prefix)
-            .map_err(call("compute a confirmation tag"))?;
-        let tag: [u8; 16] = length("compute a confirmation tag", &tag)?;
-        let digest = Sha256::new().chain_update(prefix).chain_update(tag);
-        let signature = session
-            .sign(&Mechanism::Ecdsa, self.signing, &digest.finalize())
-            .map_err(call("sign an epoch"))?;
-        let signature = length("sign an epoch", &signature)?;
-        Ok(Output::Sealed { tag, signature })
     }
 }
 

@@ -12,15 +12,14 @@ use super::exchange::{NoAnswer, around, ask, at_least};
 use super::keys;
 use super::link::{Link, State};
 use super::membership::Membership;
+use super::suite::{Ephemeral, SuiteKeys};
 use super::{JoinError, MemberError, Options, Ticket, Unusable};
-use crate::crypto::EphemeralKey;
+use crate::crypto::Key;
 use crate::group::ids::{Epoch, Role};
 use crate::group::wire::{Grant, Join, PathDelivery, Request, Response};
 
 /// The pause after a refusal that passes but names no time, and after a lost connection.
 const PAUSE: Duration = Duration::from_millis(200);
-/// The suites of this library.
-const SUITES: [u32; 1] = [1];
 
 /// A member's connection to a gateway; cheap to clone. It is closed when all its clones and memberships are dropped.
 #[derive(Clone)]
@@ -57,14 +56,22 @@ impl Client {
     /// Takes up a registration that an earlier process began.
     ///
     /// The sender identifiers are those of before. A sender of counter-mode traffic that did not save its counters
-    /// as well must join afresh instead, or it repeats nonces.
-    pub async fn resume(&self, ticket: Ticket) -> Result<Membership, JoinError> {
-        keys::pinned(self.options.issuer, &ticket.issuer)?;
+    /// as well must join afresh instead, or it repeats nonces. A ticket from before a rollover serves as well: the
+    /// registration is granted its new leaf key.
+    pub async fn resume(&self, mut ticket: Ticket) -> Result<Membership, JoinError> {
+        keys::pinned(&self.options.keys.issuers, &ticket.issuer)?;
         let joining = self.link.joining();
-        let resume = Request::Resume(ticket.resume(Epoch(0)));
+        let ephemeral = Ephemeral::generate(self.options.keys.suites);
+        let resume = Request::Resume(ticket.resume(Epoch(0), ephemeral.offer()));
         let (connection, answer) = self.ask(&resume).await?;
-        let Response::Path(path) = answer else {
-            return Err(Unusable::OtherKind("resume").into());
+        let path = match answer {
+            Response::Path(path) => path,
+            Response::Granted(grant) => {
+                let (suite, leaf_key) = self.renewed(&ticket, &grant, &ephemeral)?;
+                ticket.renew(&grant, suite, leaf_key);
+                grant.path
+            }
+            _ => return Err(Unusable::OtherKind("resume").into()),
         };
         let registered = Registered {
             inbox: self.link.register(ticket.group_id),
@@ -76,6 +83,27 @@ impl Client {
         Ok(Membership::begin(self.clone(), registered, 0)?)
     }
 
+    /// Checks a grant for a registration that there is already; its leaf key, and what computes with it.
+    pub(super) fn renewed(
+        &self,
+        ticket: &Ticket,
+        grant: &Grant,
+        ephemeral: &Ephemeral,
+    ) -> Result<(SuiteKeys, Key), Unusable> {
+        if grant.group != ticket.group_id {
+            return Err(Unusable::OtherGroup(grant.group));
+        }
+        if grant.member != ticket.member {
+            return Err(Unusable::OtherMember(grant.member));
+        }
+        // A rollover changes no issuer; another suite has another one.
+        if grant.suite == ticket.keys.suite() && grant.issuer() != ticket.issuer {
+            return Err(Unusable::OtherKey);
+        }
+        keys::pinned(&self.options.keys.issuers, &grant.issuer())?;
+        ephemeral.open(grant).ok_or(Unusable::Leaf)
+    }
+
     /// Closes the connection and waits, for a second at most, until the gateway knows. Memberships end with
     /// [`End::Closed`](super::End::Closed); the gateway counts them as absent.
     pub async fn close(&self) {
@@ -84,19 +112,18 @@ impl Client {
 
     pub(super) async fn register(&self, group: &str, role: Role) -> Result<Registered, JoinError> {
         let joining = self.link.joining();
-        let key = EphemeralKey::generate();
+        let ephemeral = Ephemeral::generate(self.options.keys.suites);
         let join = Join {
             group: group.to_owned(),
             role,
-            public: key.public(),
-            suites: SUITES.to_vec(),
+            offer: ephemeral.offer().ok_or(Unusable::NoSuite)?,
         };
         let (connection, answer) = self.ask(&Request::Join(join)).await?;
         let Response::Granted(grant) = answer else {
             return Err(Unusable::OtherKind("join").into());
         };
-        keys::pinned(self.options.issuer, &grant.issuer())?;
-        let leaf_key = keys::open(&grant, &key)?;
+        keys::pinned(&self.options.keys.issuers, &grant.issuer())?;
+        let (suite, leaf_key) = ephemeral.open(&grant).ok_or(Unusable::Leaf)?;
         let issuer = grant.issuer();
         let Grant {
             group: group_id,
@@ -114,6 +141,7 @@ impl Client {
             leaf,
             leaf_key,
             issuer,
+            keys: suite,
         };
         Ok(Registered {
             ticket,

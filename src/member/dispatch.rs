@@ -1,6 +1,7 @@
 //! What the gateway pushes on a connection, handed to the membership that it is for.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +10,13 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::channel::{Datagrams, Sound};
 use super::exchange::{Unread, code, read};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::wire::{
     Activate, CloseCode, GoAway, Message, NackCode, Push, PushReply, RekeyDelivery, Removed,
 };
+use crate::udp::Sink;
 
 /// How long a push waits for a membership to take it: one that is only just being granted, say.
 const PUSH: Duration = Duration::from_secs(10);
@@ -22,15 +25,20 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Pushes that wait for one membership. The gateway has at most a rekey, an activation and a removal under way.
 const INBOX: usize = 8;
 
-/// A push on its way to a membership, and where its answer goes.
-pub(super) struct Delivery {
-    pub(super) push: Push,
-    pub(super) reply: oneshot::Sender<PushReply>,
+/// What is on its way to a membership.
+pub(super) enum Delivery {
+    /// A push on a stream, and where its answer goes.
+    Push(Push, oneshot::Sender<PushReply>),
+    /// A push by datagram.
+    Datagram(Push),
+    /// The gateway asks whether datagrams come through.
+    Probe,
 }
 
 /// Which membership gets what.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Dispatch {
+    pub(super) datagrams: Datagrams,
     inboxes: Mutex<HashMap<GroupId, mpsc::Sender<Delivery>>>,
     /// Joins whose group the gateway may know before this side does: a push for an unknown group waits for them.
     joining: watch::Sender<u32>,
@@ -90,9 +98,25 @@ impl Dispatch {
             return Some(unknown);
         };
         let (reply, answer) = oneshot::channel();
-        match inbox.send(Delivery { push, reply }).await {
+        match inbox.send(Delivery::Push(push, reply)).await {
             Ok(()) => answer.await.ok(),
             Err(_) => Some(unknown),
+        }
+    }
+}
+
+impl Sink for Dispatch {
+    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+        for (_, bytes) in datagrams {
+            let (group, delivery) = match self.datagrams.read(bytes) {
+                Some(Sound::Push(group, push)) => (group, Delivery::Datagram(push)),
+                Some(Sound::Probe(group)) => (group, Delivery::Probe),
+                None => continue,
+            };
+            if let Some(inbox) = self.inboxes().get(&group) {
+                // A full inbox loses it, as the network may: it is sent again.
+                let _ = inbox.try_send(delivery);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! One task a membership. It never waits for its owner, so keys are erased on time whatever the owner does.
 
 mod answers;
+mod channel;
 mod pushes;
 
 use std::sync::Arc;
@@ -19,34 +20,42 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use self::answers::{Asked, Requests};
+use self::channel::OwnChannel;
 use super::client::Registered;
 use super::dispatch::Delivery;
-use super::keys::{self, SuiteOne};
+use super::keys;
 use super::link::State;
 use super::membership::Shared;
+use super::suite::{Ephemeral, SuiteKeys};
 use super::{Client, End, Event, Fidelity, Observed, Ticket, Unusable};
-use crate::crypto::EpochSecret;
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, Time};
 use crate::group::session::{MemberSession, SessionEffect, SessionError, SessionInput};
-use crate::group::wire::PathDelivery;
+use crate::group::wire::{Grant, ParsedHeader, PathDelivery};
 
 /// One registration at work.
 pub(super) struct Driver {
     client: Client,
     ticket: Ticket,
-    session: MemberSession<SuiteOne>,
-    /// The newest epoch that was acknowledged without being opened.
-    unopened: Epoch,
-    /// The newest epoch that the gateway was told to be held.
-    told: Epoch,
+    session: MemberSession<SuiteKeys>,
+    known: Known,
     shared: Arc<Shared>,
     began: Instant,
     inbox: mpsc::Receiver<Delivery>,
     /// The live connection on which the gateway knows this registration, or is asked to.
     connection: Option<Connection>,
+    channel: OwnChannel,
     requests: Requests,
     phase: Phase,
+}
+
+/// What is known of epochs besides what the session holds.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// The newest epoch that was acknowledged without being opened.
+    unopened: Epoch,
+    /// The newest epoch that the gateway was told to be held.
+    told: Epoch,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +69,7 @@ enum Phase {
 impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.events.close();
+        self.channel_forgotten();
     }
 }
 
@@ -77,23 +87,26 @@ impl Driver {
             inbox,
             joining,
         } = registered;
-        let session = MemberSession::joined(SuiteOne, ticket.membership(), ticket.leaf_key.clone());
+        let session =
+            MemberSession::joined(ticket.keys, ticket.membership(), ticket.leaf_key.clone());
+        let channel = OwnChannel::new(client.link.datagrams().owner(ticket.group_id));
         let mut driver = Self {
             client,
             ticket,
             session,
-            unopened: Epoch(0),
-            told: Epoch(0),
+            known: Known::default(),
             shared,
             began: Instant::now(),
             inbox,
             connection: Some(connection),
+            channel,
             requests: Requests::default(),
             phase: Phase::Member,
         };
         driver.path(path)?;
         driver.settle();
         driver.acknowledge();
+        driver.open_channel();
         drop(joining); // from here on the inbox is read
         Ok(driver)
     }
@@ -149,7 +162,7 @@ impl Driver {
 
     /// The newest epoch that is acknowledged.
     fn newest(&self) -> Epoch {
-        self.session.newest().max(self.unopened)
+        self.session.newest().max(self.known.unopened)
     }
 
     fn end(&mut self, end: End) {
@@ -162,6 +175,7 @@ impl Driver {
     fn erase(&mut self) {
         // The session takes this always; its keys are erased with it.
         let _ = self.session.handle(self.now(), SessionInput::Evicted);
+        self.channel_forgotten();
         let mut held = self.shared.held();
         held.secrets.clear();
         held.sending = None;
@@ -171,33 +185,35 @@ impl Driver {
     /// Takes a path; one that brings nothing new is fine.
     fn path(&mut self, path: PathDelivery) -> Result<(), Unusable> {
         self.observe(&path.header, &path.edges);
-        let header = keys::verified(
-            &path.header,
-            self.ticket.group_id,
-            &self.ticket.issuer.signing,
-        )?;
+        let issuer = (self.ticket.keys, &self.ticket.issuer.signing[..]);
+        let header = keys::verified(&path.header, self.ticket.group_id, issuer)?;
         if self.only_acknowledges() {
-            self.unopened = self.unopened.max(header.header.epoch);
+            self.known.unopened = self.known.unopened.max(header.header.epoch);
             return Ok(());
         }
-        let PathDelivery {
-            edges,
-            active,
-            sender_ids,
-            sender_space,
-            ..
-        } = path;
-        let input = SessionInput::Path {
-            header,
-            edges,
-            active,
-            sender_ids,
-            sender_space,
-        };
-        match self.session.handle(self.now(), input) {
-            Ok(()) | Err(SessionError::OldEpoch { .. }) => {}
-            Err(error) => return Err(error.into()),
+        match self.session.handle(self.now(), input_of(header, path)) {
+            Ok(()) | Err(SessionError::OldEpoch { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Takes the leaf key that the registration has since a rollover, and the path from it.
+    fn renewed(&mut self, grant: Grant, ephemeral: &Ephemeral) -> Result<(), Unusable> {
+        let (suite, leaf_key) = self.client.renewed(&self.ticket, &grant, ephemeral)?;
+        self.observe(&grant.path.header, &grant.path.edges);
+        let issuer = (suite, &grant.signing[..]);
+        let header = keys::verified(&grant.path.header, self.ticket.group_id, issuer)?;
+        if self.only_acknowledges() {
+            self.known.unopened = self.known.unopened.max(header.header.epoch);
+        } else {
+            let path = input_of(header, grant.path.clone());
+            let leaf = (grant.leaf, leaf_key.clone());
+            self.session.regranted(self.now(), suite, leaf, path)?;
+        }
+        self.ticket.renew(&grant, suite, leaf_key);
+        let mut held = self.shared.held();
+        held.ticket = self.ticket.clone();
+        held.counters.renewals += 1;
         Ok(())
     }
 
@@ -210,7 +226,14 @@ impl Driver {
                     let Some(root) = self.session.root(epoch) else {
                         continue;
                     };
-                    let secret = EpochSecret::of(root, self.ticket.group_id, epoch);
+                    let header = self.session.held().find(|header| header.epoch == epoch);
+                    let Some((keys, header)) =
+                        header.and_then(|header| Some((SuiteKeys::of(header.suite)?, header)))
+                    else {
+                        continue;
+                    };
+                    let (secret, push_key) = (keys.secret(root, header), keys.push_key(root));
+                    self.hold_push_key(epoch, &push_key);
                     self.shared.held().secrets.insert(epoch, secret);
                     self.tell(Event::Installed { epoch });
                 }
@@ -225,6 +248,7 @@ impl Driver {
                     self.tell(Event::Send { epoch });
                 }
                 SessionEffect::Retired { epoch } => {
+                    self.drop_push_key(epoch);
                     let retired = self.shared.held().secrets.remove(&epoch);
                     if retired.is_some() {
                         self.tell(Event::Retired { epoch });
@@ -244,6 +268,7 @@ impl Driver {
         match state {
             State::Closed => self.end(End::Closed),
             State::Down(reason) => {
+                self.channel_lost();
                 if self.connection.take().is_some() {
                     self.tell(Event::Disconnected { reason });
                 }
@@ -251,6 +276,7 @@ impl Driver {
             State::Up(connection) => {
                 let known = self.connection.as_ref().map(Connection::stable_id);
                 if known != Some(connection.stable_id()) {
+                    self.channel_lost();
                     self.connection = Some(connection);
                     if self.phase == Phase::Member {
                         self.resume(Duration::ZERO);
@@ -273,5 +299,22 @@ impl Driver {
     /// After a path: what is held is acknowledged by a request of its own.
     fn acknowledge(&mut self) {
         self.ask(Asked::Acknowledge, Duration::ZERO);
+    }
+}
+
+fn input_of(header: ParsedHeader, path: PathDelivery) -> SessionInput {
+    let PathDelivery {
+        edges,
+        active,
+        sender_ids,
+        sender_space,
+        ..
+    } = path;
+    SessionInput::Path {
+        header,
+        edges,
+        active,
+        sender_ids,
+        sender_space,
     }
 }

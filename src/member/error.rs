@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Fingerprint;
-use crate::group::ids::{Epoch, GroupId};
+use crate::group::ids::{Epoch, GroupId, MemberId, Suite};
 use crate::group::wire::{Refusal, WireError};
 use crate::tls::TlsError;
 
@@ -52,6 +52,12 @@ pub enum Unusable {
     /// The epoch header is of another group.
     #[error("its epoch header is of group {0}, not of the one that was joined")]
     OtherGroup(GroupId),
+    /// The epoch header is of another suite than the grant.
+    #[error("its epoch header is of suite {}, not of the one that was granted", .0.number())]
+    OtherSuite(Suite),
+    /// The grant is for another registration.
+    #[error("it grants member {0}, which is another registration")]
+    OtherMember(MemberId),
     /// The epoch header was signed by another token than the one that granted.
     #[error("its epoch header names another signing key than the grant")]
     OtherKey,
@@ -63,13 +69,16 @@ pub enum Unusable {
         "its token signs with the key {found}, but {pinned} is pinned: if the token was replaced on purpose, pin the new one"
     )]
     OtherIssuer {
-        /// The one that the options name.
+        /// The one that the options name, the first of several.
         pinned: Fingerprint,
         /// The one that the gateway named.
         found: Fingerprint,
     },
+    /// This member offers nothing that a key could be wrapped for.
+    #[error("this client's options offer no suite that it has: offer one")]
+    NoSuite,
     /// The leaf key does not open.
-    #[error("the leaf key in it is not wrapped for this join")]
+    #[error("the leaf key in it is not wrapped for this request")]
     Leaf,
     /// The path does not open.
     #[error("its path does not lead to the group's key: {0}")]

@@ -1,42 +1,17 @@
-//! Suite 1 for the member's session, and the check of what a gateway says.
+//! The check of what a gateway says: who signed it, and whether that is whom this member trusts.
 
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Unusable;
-use crate::crypto::{self, EphemeralKey, Key};
+use super::suite::SuiteKeys;
 use crate::group::ids::GroupId;
-use crate::group::operations::{Issuer, PublicKey, WrappedKey};
-use crate::group::session::KeyOperations;
-use crate::group::wire::{EpochHeader, Grant, ParsedHeader, grant_transcript, key_id};
+use crate::group::operations::Issuer;
+use crate::group::wire::{EpochHeader, ParsedHeader, key_id};
 
-/// Computes with keys as suite 1 says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SuiteOne;
-
-impl KeyOperations for SuiteOne {
-    type Key = Key;
-
-    fn ratchet(&self, key: &Key) -> Key {
-        crypto::ratchet(key)
-    }
-
-    fn unwrap(&self, child: &Key, wrapped: &WrappedKey) -> Option<Key> {
-        crypto::unwrap(child, wrapped)
-    }
-
-    fn confirms(&self, root: &Key, header: &ParsedHeader) -> bool {
-        // Constant-time: a relay that guesses tags must not learn how far it got.
-        crypto::confirmation_tag(root, header.prefix())
-            .ct_eq(&header.tag)
-            .into()
-    }
-}
-
-/// SHA-256 of a token's signing key (65 bytes): what a member pins, written as 64 hexadecimal digits.
+/// SHA-256 of a token's signing key of one suite: what a member pins, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);
 
@@ -47,7 +22,7 @@ pub struct NoFingerprint;
 
 impl Fingerprint {
     /// Of a signing key.
-    pub fn of(signing: &PublicKey) -> Self {
+    pub fn of(signing: &[u8]) -> Self {
         Self(Sha256::digest(signing).into())
     }
 }
@@ -85,11 +60,11 @@ fn digit(ascii: u8) -> Result<u8, NoFingerprint> {
     u8::try_from(value).map_err(|_| NoFingerprint)
 }
 
-/// Refuses a token that is not the pinned one.
-pub(super) fn pinned(pin: Option<Fingerprint>, issuer: &Issuer) -> Result<(), Unusable> {
+/// Refuses a token that is not a pinned one, where any is.
+pub(super) fn pinned(pins: &[Fingerprint], issuer: &Issuer) -> Result<(), Unusable> {
     let found = Fingerprint::of(&issuer.signing);
-    match pin {
-        Some(pinned) if pinned != found => Err(Unusable::OtherIssuer { pinned, found }),
+    match pins.first() {
+        Some(&pinned) if !pins.contains(&found) => Err(Unusable::OtherIssuer { pinned, found }),
         _ => Ok(()),
     }
 }
@@ -98,34 +73,22 @@ pub(super) fn pinned(pin: Option<Fingerprint>, issuer: &Issuer) -> Result<(), Un
 pub(super) fn verified(
     bytes: &[u8],
     group: GroupId,
-    signing: &PublicKey,
+    (keys, signing): (SuiteKeys, &[u8]),
 ) -> Result<ParsedHeader, Unusable> {
     let parsed = EpochHeader::parse(bytes)?;
     if parsed.header.group != group {
         return Err(Unusable::OtherGroup(parsed.header.group));
     }
+    if parsed.header.suite != keys.suite() {
+        return Err(Unusable::OtherSuite(parsed.header.suite));
+    }
     if parsed.key_id != key_id(signing) {
         return Err(Unusable::OtherKey);
     }
-    if !crypto::verify_signature(signing, &parsed.signed, &parsed.signature) {
+    if !keys.verifies(signing, &parsed) {
         return Err(Unusable::Signature);
     }
     Ok(parsed)
-}
-
-/// The leaf key of a grant.
-pub(super) fn open(grant: &Grant, key: &EphemeralKey) -> Result<Key, Unusable> {
-    let Issuer { agreement, .. } = grant.issuer();
-    let Grant {
-        suite,
-        group,
-        member,
-        leaf,
-        ..
-    } = grant;
-    let transcript = grant_transcript(*suite, group, *member, leaf, &key.public(), &agreement);
-    let opened = key.open_grant(&agreement, &transcript, &grant.wrapped);
-    opened.ok_or(Unusable::Leaf)
 }
 
 #[cfg(test)]

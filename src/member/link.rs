@@ -1,20 +1,23 @@
 //! The connection to a gateway: made again whenever it is lost, shared by all memberships of a client.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{ClientConfig, ConnectError, Connection, Endpoint};
+use quinn::{ClientConfig, ConnectError, Connection, Endpoint, TokioRuntime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::channel::Datagrams;
 use super::dispatch::{self, Delivery, Dispatch, Joining};
 use super::exchange::{NoAnswer, around, at_least, code, configuration};
 use super::{MemberError, Options};
 use crate::group::ids::GroupId;
 use crate::group::wire::CloseCode;
+use crate::udp::{Shared, endpoint_config};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -53,12 +56,12 @@ impl Link {
     /// Begins to connect, and goes on until closed or dropped.
     pub(super) fn start(options: &Options) -> Result<Self, MemberError> {
         let config = configuration(options)?;
+        let dispatch = Arc::<Dispatch>::default();
         let endpoint = match &options.endpoint {
             Some(shared) => shared.clone(),
-            None => Endpoint::client(unspecified(options.address))?,
+            None => own_endpoint(options.address, &dispatch)?,
         };
         let publish = watch::Sender::new(State::Down("not connected yet".to_owned()));
-        let dispatch = Arc::<Dispatch>::default();
         let own = options.endpoint.is_none();
         let supervisor = Supervisor {
             endpoint: endpoint.clone(),
@@ -90,6 +93,11 @@ impl Link {
         self.dispatch.register(group)
     }
 
+    /// What the link's datagrams are opened with.
+    pub(super) fn datagrams(&self) -> &Datagrams {
+        &self.dispatch.datagrams
+    }
+
     /// A join is under way until the returned guard is dropped.
     pub(super) fn joining(&self) -> Joining {
         Joining::begin(self.dispatch.clone())
@@ -117,6 +125,17 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.shut();
     }
+}
+
+/// A socket of this link's own, whose datagrams go to its memberships.
+fn own_endpoint(gateway: SocketAddr, dispatch: &Arc<Dispatch>) -> io::Result<Endpoint> {
+    let socket = UdpSocket::bind(unspecified(gateway))?;
+    let sending = Arc::new(socket.try_clone()?);
+    let shared = Shared::new(socket, dispatch.clone())?;
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint = Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
+    dispatch.datagrams.bind(sending);
+    Ok(endpoint)
 }
 
 /// The local address to speak to such a peer from.
@@ -172,7 +191,7 @@ impl Supervisor {
                 .connect_with(self.config.clone(), address, &self.server_name);
         if self.own && matches!(connecting, Err(ConnectError::EndpointStopping)) {
             // The socket failed for good: the next try has another one.
-            self.endpoint = Endpoint::client(unspecified(address)).map_err(|e| failed(&e))?;
+            self.endpoint = own_endpoint(address, &self.dispatch).map_err(|e| failed(&e))?;
         }
         let connecting = connecting.map_err(|error| failed(&error))?;
         match timeout(HANDSHAKE, connecting).await {

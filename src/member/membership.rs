@@ -24,6 +24,8 @@ pub struct Counters {
     pub resumes: u64,
     /// Paths that it asked for because it could not open an epoch.
     pub pulls: u64,
+    /// Leaf keys that it was granted anew, since rollovers.
+    pub renewals: u64,
     /// Pushes that it did not do.
     pub nacks: u64,
     /// Epochs that it acknowledged.
@@ -189,7 +191,7 @@ impl Membership {
         let pull = {
             let held = self.shared.held();
             let newest = held.secrets.keys().next_back().copied();
-            held.ticket.pull(newest.unwrap_or_default())
+            held.ticket.pull(newest.unwrap_or_default(), None)
         };
         match self.client.ask(&Request::Pull(pull)).await? {
             (_, Response::KeySet(keys)) => Ok(keys),

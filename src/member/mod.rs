@@ -30,10 +30,13 @@
 //! | `link` | the connection, made again with growing pauses |
 //! | `exchange` | one request, one message; how connections are set up |
 //! | `dispatch` | a push finds its membership |
+//! | `channel` | rekeys by datagram: which keys open them, how they are acknowledged |
 //! | `driver` | one task a membership: runs [`MemberSession`](crate::group::session::MemberSession) |
 //! | `membership`, `events`, `ticket` | what the owner holds |
-//! | `keys` | suite 1, and the check of headers and grants |
+//! | `suite` | what is computed with keys, by suite |
+//! | `keys` | the check of headers and issuers |
 
+mod channel;
 mod client;
 mod dispatch;
 mod driver;
@@ -44,14 +47,16 @@ mod keys;
 mod link;
 mod membership;
 mod options;
+mod suite;
 mod ticket;
 
 pub use client::Client;
 pub use error::{ExportError, JoinError, MemberError, TicketError, Unusable};
 pub use events::{End, Event};
-pub use keys::{Fingerprint, NoFingerprint, SuiteOne};
+pub use keys::{Fingerprint, NoFingerprint};
 pub use membership::{Counters, Membership};
-pub use options::{Fidelity, Observed, Options};
+pub use options::{Fidelity, KeyOptions, Observed, Options};
+pub use suite::SuiteKeys;
 pub use ticket::Ticket;
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use quinn::Endpoint;
 use tokio::sync::mpsc;
 
-use super::Fingerprint;
+use super::{Fingerprint, SuiteKeys};
 use crate::group::edges::Edge;
+use crate::group::ids::Suites;
 use crate::tls::{Credentials, Trust};
 
 /// Where the gateway is, and as whom to connect to it.
@@ -22,8 +23,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Who issues the gateway's certificate.
     pub trust: Trust,
-    /// The token that must have signed every epoch. Without it, whichever the gateway names when this member joins.
-    pub issuer: Option<Fingerprint>,
+    /// Whose keys it takes, and in which suites.
+    pub keys: KeyOptions,
     /// How often an idle connection is tested; a lost one is noticed after three times as long.
     pub keep_alive: Duration,
     /// How long a request is tried, over lost connections and passing refusals.
@@ -33,7 +34,8 @@ pub struct Options {
     pub rejoin: bool,
     /// How much of a member this is.
     pub fidelity: Fidelity,
-    /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own.
+    /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own, and takes
+    /// rekeys by datagram on it where the gateway offers that.
     pub endpoint: Option<Endpoint>,
     /// Gets a copy of every epoch as it comes, whether it can be opened or not; a full channel misses some.
     pub tap: Option<mpsc::Sender<Observed>>,
@@ -52,13 +54,32 @@ impl Options {
             server_name: server_name.into(),
             credentials,
             trust,
-            issuer: None,
+            keys: KeyOptions::default(),
             keep_alive: Duration::from_secs(10),
             patience: Duration::from_secs(30),
             rejoin: false,
             fidelity: Fidelity::Full,
             endpoint: None,
             tap: None,
+        }
+    }
+}
+
+/// Whose keys a client takes, and in which suites.
+#[derive(Clone, Debug)]
+pub struct KeyOptions {
+    /// The token that must have signed every epoch, by its signing keys: of each suite one. Without any, whichever the
+    /// gateway names when this member joins; and when a group is moved to another suite, which the gateway names then.
+    pub issuers: Vec<Fingerprint>,
+    /// The suites that it offers; of these it has software for [`SuiteKeys::ALL`](super::SuiteKeys::ALL).
+    pub suites: Suites,
+}
+
+impl Default for KeyOptions {
+    fn default() -> Self {
+        Self {
+            issuers: Vec::new(),
+            suites: SuiteKeys::suites(),
         }
     }
 }

@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
-use super::TicketError;
 use super::keys::Fingerprint;
+use super::{SuiteKeys, TicketError};
 use crate::crypto::{Key, random};
-use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role};
-use crate::group::operations::{Issuer, PublicKey};
+use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, Suite};
+use crate::group::operations::Issuer;
 use crate::group::session;
-use crate::group::wire::{Acknowledge, Leave, Pull, Resume};
+use crate::group::wire::{Acknowledge, Grant, Leave, Offer, OpenChannel, Pull, Resume};
 
 /// What saved tickets begin with.
 const MARK: &str = "wardcast/1 ticket";
@@ -33,6 +34,8 @@ pub struct Ticket {
     pub leaf_key: Key,
     /// The token's public keys.
     pub issuer: Issuer,
+    /// What computes with the group's keys.
+    pub keys: SuiteKeys,
 }
 
 /// A ticket as it is saved.
@@ -53,9 +56,12 @@ struct Saved {
     #[cbor(n(6), with = "minicbor::bytes")]
     leaf_key: [u8; 32],
     #[cbor(n(7), with = "minicbor::bytes")]
-    signing: PublicKey,
+    signing: Vec<u8>,
     #[cbor(n(8), with = "minicbor::bytes")]
-    agreement: PublicKey,
+    agreement: Vec<u8>,
+    /// Absent in tickets of builds that had one suite.
+    #[n(9)]
+    suite: Option<Suite>,
 }
 
 impl fmt::Debug for Ticket {
@@ -75,11 +81,14 @@ impl Ticket {
             role: self.role,
             leaf: self.leaf,
             leaf_key: *self.leaf_key.as_bytes(),
-            signing: self.issuer.signing,
-            agreement: self.issuer.agreement,
+            signing: self.issuer.signing.to_vec(),
+            agreement: self.issuer.agreement.to_vec(),
+            suite: Some(self.keys.suite()),
         });
         // Room for all of it, so that no smaller copy of the key stays behind where the vector grew.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(512 + self.group.len()));
+        let mut bytes = Zeroizing::new(Vec::with_capacity(
+            512 + self.group.len() + self.issuer.signing.len(),
+        ));
         let written = minicbor::encode(&*saved, &mut *bytes);
         written.expect("a Vec takes all bytes, and no encoder here fails by itself");
         saved.leaf_key = [0; 32];
@@ -94,7 +103,15 @@ impl Ticket {
         if saved.mark != MARK {
             return Err(TicketError(format!("it does not begin with {MARK:?}")));
         }
+        let suite = saved.suite.unwrap_or(Suite::One);
+        let unknown = || {
+            TicketError(format!(
+                "it is of suite {}, which this build has not",
+                suite.number()
+            ))
+        };
         Ok(Self {
+            keys: SuiteKeys::of(suite).ok_or_else(unknown)?,
             group: saved.group.clone(),
             group_id: saved.group_id,
             member: saved.member,
@@ -102,8 +119,8 @@ impl Ticket {
             leaf: saved.leaf,
             leaf_key: Key::from_bytes(saved.leaf_key),
             issuer: Issuer {
-                signing: saved.signing,
-                agreement: saved.agreement,
+                signing: Bytes::copy_from_slice(&saved.signing),
+                agreement: Bytes::copy_from_slice(&saved.agreement),
             },
         })
     }
@@ -131,20 +148,32 @@ impl Ticket {
         }
     }
 
-    pub(super) fn resume(&self, epoch: Epoch) -> Resume {
+    /// The new leaf key takes the place of the one before.
+    pub(super) fn renew(&mut self, grant: &Grant, keys: SuiteKeys, leaf_key: Key) {
+        self.leaf = grant.leaf;
+        self.leaf_key = leaf_key;
+        self.issuer = grant.issuer();
+        self.keys = keys;
+    }
+
+    pub(super) fn resume(&self, epoch: Epoch, offer: Option<Offer>) -> Resume {
         Resume {
             group: self.group.clone(),
             member: self.member,
             leaf: self.leaf,
             epoch,
+            offer,
         }
     }
 
-    pub(super) fn pull(&self, epoch: Epoch) -> Pull {
+    /// Without an offer it asks for the keys in use alone.
+    pub(super) fn pull(&self, epoch: Epoch, offer: Option<Offer>) -> Pull {
         Pull {
             group: self.group.clone(),
             member: self.member,
             epoch,
+            leaf: offer.is_some().then_some(self.leaf),
+            offer,
         }
     }
 
@@ -153,6 +182,13 @@ impl Ticket {
             group: self.group.clone(),
             member: self.member,
             epoch,
+        }
+    }
+
+    pub(super) fn open_channel(&self) -> OpenChannel {
+        OpenChannel {
+            group: self.group.clone(),
+            member: self.member,
         }
     }
 
@@ -188,9 +224,10 @@ mod tests {
             },
             leaf_key: Key::from_bytes([0xab; 32]),
             issuer: Issuer {
-                signing: [4; 65],
-                agreement: [5; 65],
+                signing: Bytes::from_static(&[4; 65]),
+                agreement: Bytes::from_static(&[5; 65]),
             },
+            keys: SuiteKeys::One,
         }
     }
 

@@ -95,6 +95,7 @@ async fn respond(served: &Served, request: Request) -> Response {
         &served.front.engine,
         &served.place.identity,
         &served.outbox,
+        &served.connection,
         request,
     )
     .await

@@ -7,19 +7,20 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
-use quinn::{
-    Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-};
+use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use super::acknowledgements::Acknowledgements;
 use super::connection::Served;
+use super::fanout::Fanout;
 use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS};
 use crate::engine::Handle;
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
+use crate::udp::{Shared, endpoint_config};
 
 /// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
@@ -47,6 +48,8 @@ pub enum BindError {
 pub struct Listener {
     endpoint: Endpoint,
     front: Arc<Front>,
+    /// What the sending thread sends on.
+    _socket: Arc<UdpSocket>,
 }
 
 /// What all connections share.
@@ -88,11 +91,8 @@ impl Listener {
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport()));
         config.max_incoming(limits.handshakes);
-        let endpoint = socket(address).and_then(|socket| {
-            let defaults = EndpointConfig::default();
-            Endpoint::new(defaults, Some(config), socket, Arc::new(TokioRuntime))
-        });
-        let endpoint = endpoint.map_err(|source| BindError::Address { address, source })?;
+        let bound = endpoint(address, config, &engine);
+        let (endpoint, socket) = bound.map_err(|source| BindError::Address { address, source })?;
         let front = Front {
             engine,
             limits,
@@ -104,6 +104,7 @@ impl Listener {
         Ok(Self {
             endpoint,
             front: Arc::new(front),
+            _socket: socket,
         })
     }
 
@@ -224,6 +225,26 @@ fn place(
         identity,
         _connection: permit,
     })
+}
+
+/// An endpoint, and the thread that sends datagrams on the same socket.
+fn endpoint(
+    address: SocketAddr,
+    config: ServerConfig,
+    engine: &Handle,
+) -> io::Result<(Endpoint, Arc<UdpSocket>)> {
+    let own = socket(address)?;
+    let socket = Arc::new(own.try_clone()?);
+    let shared = Shared::new(own, Acknowledgements::start(engine.clone()))?;
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint =
+        Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), shared, runtime)?;
+    if let Some(volleys) = engine.channels().volleys() {
+        let fanout = Fanout::new(Arc::downgrade(&socket));
+        let thread = std::thread::Builder::new().name("fan-out".to_owned());
+        thread.spawn(move || fanout.run(&volleys))?;
+    }
+    Ok((endpoint, socket))
 }
 
 /// A bound socket that has room for the answers of very many members at once.

@@ -4,10 +4,13 @@
 //! carried on a stream of its own. A handshake is never awaited where connections are accepted; when handshakes
 //! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2).
 
+mod acknowledgements;
 mod connection;
+mod fanout;
 mod listener;
 mod push;
 mod request;
+mod transmit;
 
 pub use listener::{BindError, Listener};
 

@@ -11,7 +11,9 @@ use super::{PUSH_DEADLINE, PUSH_RETRY};
 use crate::engine::{Delivery, DuePush, Outcome, Registration};
 use crate::group::ids::Epoch;
 use crate::group::limits::MAX_PUSH_REPLY;
-use crate::group::wire::{Activate, GoAway, Message, Push, PushReply, RekeyDelivery, Removed};
+use crate::group::wire::{
+    Activate, GoAway, Message, NackCode, Push, PushReply, RekeyDelivery, Removed,
+};
 
 /// Why a push was not answered.
 enum Failure {
@@ -42,6 +44,8 @@ pub(super) async fn push(served: Arc<Served>, Delivery { registration, push }: D
             }
             Outcome::Held(ack.epoch)
         }
+        // It asks for its new leaf key by itself, and no path helps it before: there is nothing to be repeated.
+        Ok(PushReply::Nack(nack)) if nack.code == NackCode::NeedGrant => Outcome::Held(nack.held),
         Ok(PushReply::Nack(nack)) => {
             tracing::debug!(member = %registration.1, code = %nack.code, held = %nack.held, "push not used");
             metrics::counter!("wardcast_pushes_refused_total").increment(1);

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use crate::engine::{Handle, Outbox};
+use quinn::Connection;
+use zeroize::Zeroizing;
+
+use crate::crypto::Key;
+use crate::engine::{Handle, Opening, Outbox};
 use crate::group::ids::Identity;
-use crate::group::wire::{Ack, Left, Refusal, Request, Response};
+use crate::group::wire::datagram::CHANNEL_LABEL;
+use crate::group::wire::{Ack, ChannelOpened, Left, Refusal, Request, Response};
 
 /// Has the engine do what a member asks.
 pub(super) async fn answer(
     engine: &Handle,
     identity: &Arc<Identity>,
     outbox: &Arc<Outbox>,
+    connection: &Connection,
     request: Request,
 ) -> Result<Response, Refusal> {
     Ok(match request {
@@ -18,14 +24,20 @@ pub(super) async fn answer(
             let grant = engine.join(identity, join, outbox).await?;
             Response::Granted(Box::new(grant))
         }
-        Request::Resume(resume) => Response::Path(engine.resume(identity, resume, outbox).await?),
+        Request::Resume(resume) => engine.resume(identity, resume, outbox).await?,
         Request::Leave(leave) => {
             let member = leave.member;
             engine.leave(identity, leave).await?;
             Response::Left(Left { member })
         }
-        Request::Pull(pull) => Response::KeySet(engine.pull(identity, pull).await?),
+        Request::Pull(pull) => engine.pull(identity, pull).await?,
         Request::Status(status) => Response::Status(engine.status(identity, &status.group).await?),
+        Request::OpenChannel(open) => {
+            let channel = engine
+                .open_channel(identity, open, outbox, opening(connection))
+                .await?;
+            Response::ChannelOpened(ChannelOpened { channel: channel.0 })
+        }
         Request::Acknowledge(held) => {
             engine
                 .acknowledge(identity, &held.group, held.member, held.epoch)
@@ -33,4 +45,17 @@ pub(super) async fn answer(
             Response::Acknowledged(Ack { epoch: held.epoch })
         }
     })
+}
+
+/// Where the member is, as QUIC has validated it, and what exports its channel's key.
+fn opening(connection: &Connection) -> Opening {
+    let connection = connection.clone();
+    Opening {
+        address: connection.remote_address(),
+        export: Box::new(move |context| {
+            let mut key = Zeroizing::new([0; 32]);
+            let exported = connection.export_keying_material(&mut *key, CHANNEL_LABEL, context);
+            exported.ok().map(|()| Key::from_bytes(*key))
+        }),
+    }
 }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wardcast::group::edges::{Chunk, Edge, EdgeCache, chunks};
-use wardcast::group::ids::{KeyRef, MemberId};
+use wardcast::group::ids::{KeyRef, MemberId, NodeId};
+use wardcast::group::index;
 use wardcast::group::limits::MAX_RATCHET_STEPS;
 use wardcast::group::planner::{Change, Plan, PlannedEdge, plan};
 use wardcast::group::tree::Tree;
@@ -17,6 +18,8 @@ pub(crate) struct Step {
     /// Who leaves: by place in the order of the leaves, modulo the number of members.
     pub(crate) leaves: Vec<u16>,
     pub(crate) rotate: bool,
+    /// Whether every key is renewed: the group has another seed from then on.
+    pub(crate) renew: bool,
     /// Before it, more single joins in a row than a ratchet has steps.
     pub(crate) storm: bool,
     /// Who gets the rekey: a member whose id, modulo 64, is a bit that is not set misses it.
@@ -33,6 +36,15 @@ pub(crate) struct Step {
 struct Epoch {
     root: KeyRef,
     members: BTreeSet<MemberId>,
+    /// Which seed its keys come from: how many rollovers there were.
+    seed: usize,
+}
+
+/// A leaf key, and the epoch in which its member was granted it: it can compute that one's root, and later ones.
+#[derive(Clone, Copy)]
+struct Granted {
+    leaf: KeyRef,
+    epoch: usize,
 }
 
 /// What a member holds: one key a level, from its leaf up.
@@ -84,8 +96,12 @@ pub(crate) struct World {
     cache: EdgeCache,
     late: Vec<Edge>,
     members: BTreeMap<u32, Member>,
-    /// The leaf key of every registration there ever was: the n-th is member n's.
-    leaf_keys: Vec<KeyRef>,
+    /// The leaf keys of every registration there ever was, by seed: the n-th is member n's.
+    leaf_keys: Vec<BTreeMap<usize, Granted>>,
+    /// How many rollovers there were.
+    seed: usize,
+    /// Which seed each key comes from that was ever wrapped or wrapped another.
+    seeds: BTreeMap<(NodeId, u32), usize>,
     epochs: Vec<Epoch>,
     published: Published,
     worn_out_below_root: usize,
@@ -119,7 +135,7 @@ impl World {
         }
         let leaves: BTreeSet<u32> = self.pick(&step.leaves);
         let leaves: Vec<u32> = leaves.into_iter().collect();
-        if step.joins > 0 || !leaves.is_empty() || step.rotate {
+        if step.joins > 0 || !leaves.is_empty() || step.rotate || step.renew {
             self.change(&leaves, step)?;
         }
         if step.restart {
@@ -145,6 +161,7 @@ impl World {
             joins: (first..).take(step.joins).map(MemberId).collect(),
             leaves: leaves.to_vec(),
             rotate: step.rotate,
+            renew: step.renew,
         };
         let plan = plan(&self.tree, &change).map_err(|fault| fault.to_string())?;
         self.count_worn_out(&plan);
@@ -154,6 +171,13 @@ impl World {
         self.cache.forget(&plan);
         for leaf in leaves {
             self.members.remove(leaf);
+        }
+        if step.renew {
+            self.seed += 1;
+            self.cache.clear();
+            for member in self.members.values_mut() {
+                member.current = false;
+            }
         }
         let rekey = self.wrap(&plan.rekey);
         rekey
@@ -173,7 +197,9 @@ impl World {
                 .for_each(|edge| self.cache.insert(&self.tree, edge));
         }
         for &(id, leaf) in &plan.placed {
-            self.leaf_keys.push(leaf);
+            let epoch = self.epochs.len();
+            self.leaf_keys
+                .push(BTreeMap::from([(self.seed, Granted { leaf, epoch })]));
             let member = Member {
                 id,
                 held: vec![leaf],
@@ -184,6 +210,7 @@ impl World {
         self.epochs.push(Epoch {
             root: plan.root,
             members: self.members.values().map(|member| member.id).collect(),
+            seed: self.seed,
         });
         plan.placed
             .iter()
@@ -205,6 +232,11 @@ impl World {
         planned
             .iter()
             .map(|edge| {
+                for key in [edge.child, edge.parent] {
+                    let name = (key.node, key.generation);
+                    let seed = *self.seeds.entry(name).or_insert(self.seed);
+                    assert_eq!(seed, self.seed, "{key:?} comes from two seeds");
+                }
                 self.published.add(edge.child, edge.parent);
                 Edge::new(*edge, [0; 40])
             })
@@ -234,8 +266,20 @@ impl World {
         Ok(())
     }
 
-    /// A member asks for its path, whatever it has missed, and must have the newest root then.
+    /// A member asks for its path, whatever it has missed, and must have the newest root then. Since a rollover it is
+    /// granted its leaf key first.
     fn catch_up(&mut self, leaf: u32) -> Result<(), String> {
+        let granted = self.tree.key(index::leaf(leaf));
+        if let Some(member) = self.members.get_mut(&leaf)
+            && member.held[0] != granted
+        {
+            member.held = vec![granted];
+            let granted = Granted {
+                leaf: granted,
+                epoch: self.epochs.len() - 1,
+            };
+            self.leaf_keys[member.id.0 as usize].insert(self.seed, granted);
+        }
         let path = match self.cache.path(&self.tree, leaf) {
             Ok(path) => path,
             Err(missing) => {
@@ -267,22 +311,30 @@ impl World {
             .try_for_each(|leaf| self.catch_up(leaf))?;
         for (at, epoch) in self.epochs.iter().enumerate() {
             let outside = |&id: &usize| !epoch.members.contains(&MemberId(id as u64));
-            let colluding: Vec<KeyRef> = (0..self.leaf_keys.len())
+            let leaves = (0..self.leaf_keys.len())
                 .filter(outside)
-                .map(|id| self.leaf_keys[id])
-                .collect();
+                .flat_map(|id| self.leaf_keys[id].values().map(|granted| granted.leaf));
+            let others = self.seeds.iter().filter(|(_, seed)| **seed != epoch.seed);
+            let others = others.map(|(&(node, generation), _)| KeyRef {
+                node,
+                generation,
+                step: 0,
+            });
+            let colluding: Vec<KeyRef> = leaves.chain(others).collect();
             if self.published.closure(&colluding).knows(epoch.root) {
                 return Err(format!("epoch {at}: {:?} is known outside", epoch.root));
             }
             // The adversary is no weaker than a member: from a leaf key alone it finds what a member finds.
             let member = epoch.members.iter().nth(at % epoch.members.len().max(1));
-            if let Some(member) = member {
-                let own = self.leaf_keys[member.0 as usize];
-                if !self.published.closure(&[own]).knows(epoch.root) {
-                    return Err(format!(
-                        "epoch {at}: member {member} cannot compute its root"
-                    ));
-                }
+            // One that stayed away was granted its key later, or never before the next rollover.
+            let own = member.and_then(|member| self.leaf_keys[member.0 as usize].get(&epoch.seed));
+            let own = own.filter(|granted| granted.epoch <= at);
+            if let (Some(member), Some(&Granted { leaf: own, .. })) = (member, own)
+                && !self.published.closure(&[own]).knows(epoch.root)
+            {
+                return Err(format!(
+                    "epoch {at}: member {member} cannot compute its root"
+                ));
             }
         }
         Ok(())

@@ -2,8 +2,9 @@
 //!
 //! Keys are names here and cryptography is perfect: an edge opens for whoever knows its child's key, a ratchet turns
 //! forward and never back. The production planner, tree and edge cache run histories of joins, leaves, rotations,
-//! missed deliveries, late outputs, restarts and paths asked for at any time. What they publish is all known to an
-//! adversary who also has the leaf keys of everyone who was not in the epoch under attack.
+//! rollovers, missed deliveries, late outputs, restarts and paths asked for at any time. What they publish is all known to
+//! an adversary who also has the leaf keys of everyone who was not in the epoch under attack, and every key there was
+//! before or after a rollover, as if the seeds of then were known.
 //!
 //! `WARDCAST_HISTORIES=1000000 cargo test --test adversary` runs longer than the 10,000 histories of a normal run.
 
@@ -24,14 +25,15 @@ fn step() -> impl Strategy<Value = Step> {
     let picks = || prop::collection::vec(any::<u16>(), 0..4);
     let rare = |one_in: u32| (0..one_in).prop_map(|roll| roll == 0);
     (
-        (joins, picks(), rare(4), rare(300)),
+        (joins, picks(), rare(4), rare(300), rare(12)),
         (any::<u64>(), picks(), rare(3), rare(8)),
     )
         .prop_map(
-            |((joins, leaves, rotate, storm), (online, asks, late, restart))| Step {
+            |((joins, leaves, rotate, storm, renew), (online, asks, late, restart))| Step {
                 joins,
                 leaves,
                 rotate,
+                renew,
                 storm,
                 online,
                 asks,

@@ -111,7 +111,7 @@ fn unknown_keys_are_refused_with_what_was_meant() {
         "policy.default.quorum_percnt",
         &[suggests, "policy.default.quorum_percent"],
     );
-    refuses("tokn.workers = 2", &[], "tokn.workers", &["token.workers"]);
+    refuses("tokn.master = 2", &[], "tokn.master", &["token.master"]);
     refuses(
         "",
         &[("WARDCAST_LISTN__DRAIN_S", "3")],
@@ -122,8 +122,18 @@ fn unknown_keys_are_refused_with_what_was_meant() {
 
 #[test]
 fn bad_values_are_refused_with_what_would_be_right() {
-    refuses("token.workers = 0", &[], "token.workers", &["1 to 64"]);
-    refuses("token.workers = \"two\"", &[], "token.workers", &["two"]);
+    refuses(
+        "token.pool.workers = 0",
+        &[],
+        "token.pool.workers",
+        &["1 to 64"],
+    );
+    refuses(
+        "token.pool.workers = \"two\"",
+        &[],
+        "token.pool.workers",
+        &["two"],
+    );
     refuses("log.level = \"loud\"", &[], "log.level", &["loud", "info"]);
     refuses("log.format = \"xml\"", &[], "log.format", &["text", "json"]);
     refuses(
@@ -140,8 +150,8 @@ fn bad_values_are_refused_with_what_would_be_right() {
     );
     refuses(
         "",
-        &[("WARDCAST_TOKEN__WORKERS", "many")],
-        "token.workers",
+        &[("WARDCAST_TOKEN__POOL__WORKERS", "many")],
+        "token.pool.workers",
         &["many"],
     );
 }

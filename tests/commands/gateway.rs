@@ -21,9 +21,15 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it and waits until it listens.
     pub(crate) fn start(place: &Place) -> Self {
+        Self::start_with(place, &[])
+    }
+
+    /// The same with environment variables.
+    pub(crate) fn start_with(place: &Place, variables: &[(&str, &str)]) -> Self {
         let log = File::create(place.path("log")).expect("a log file");
         let mut command = place.command(["serve", "--config", "wardcast.toml"]);
-        command.envs(ANY_PORTS).stdout(Stdio::piped()).stderr(log);
+        command.envs(ANY_PORTS).envs(variables.iter().copied());
+        command.stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("it starts");
         let mut line = String::new();
         let output = child.stdout.take().expect("it is piped");

@@ -9,3 +9,4 @@ mod place;
 mod readme;
 mod serve;
 mod token;
+mod token_host;

@@ -89,7 +89,7 @@ fn its_commands_work_as_they_stand() {
     };
     let change = change.replacen('\n', &format!("\n{}", installed(2)), 1);
     let script = format!(
-        "{export}\n{join} --json > joined &\n{}{change}\nset +e\nwait $!\necho \"the member exits with $?\"",
+        "{export}\n: > joined\n{join} --json > joined &\n{}{change}\nset +e\nwait $!\necho \"the member exits with $?\"",
         installed(1),
     );
     let changed = run("join and change", &script).exits(0);

@@ -1,9 +1,10 @@
-//! `wardcast serve` where it cannot start: each cause names the section, the file and what to do.
+//! `wardcast serve` where it cannot start, or not be ready: each cause names the file and what to do.
 
 use std::net::{TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
 
 use crate::gateway::Gateway;
-use crate::place::{ANY_PORTS, PIN, Place};
+use crate::place::{ANY_PORTS, PIN, Place, SOON};
 
 /// Serving this place fails for a cause that is told so.
 #[track_caller]
@@ -53,35 +54,51 @@ fn certificates_that_do_not_serve() {
     refuses(&place, &other, &["[tls]", "gateway.pem", remedy]);
 }
 
+/// Serving this place goes on without a token, and the operator is told why.
+#[track_caller]
+fn is_not_ready(place: &Place, variables: &[(&str, &str)], says: &[&str]) {
+    let gateway = Gateway::start_with(place, variables);
+    let began = Instant::now();
+    let shown = loop {
+        let shown = gateway.admin(place, "token show --json").exits(0);
+        if shown.json()["state"] == "unusable" {
+            break shown;
+        }
+        assert!(began.elapsed() < SOON, "still: {shown:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let why = shown.json()["error"].as_str().expect("why").to_owned();
+    let unsaid = says.iter().find(|part| !why.contains(**part));
+    assert_eq!(unsaid, None, "is not said: {why}");
+    shown.hides(PIN);
+    assert_eq!(gateway.stop(), Some(0));
+    let log = String::from_utf8(place.read("log")).expect("text");
+    let unsaid = says.iter().find(|part| !log.contains(**part));
+    assert_eq!(unsaid, None, "is not logged: {log}");
+    assert!(!log.contains(PIN), "{log}");
+}
+
 #[test]
 fn tokens_that_do_not_open() {
     let place = Place::furnished();
-    refuses(
-        &place,
-        &[],
-        &["[token]", "soft token token", "wardcast token provision"],
-    );
+    is_not_ready(&place, &[], &["token", "wardcast token provision"]);
     place.run("token provision --config wardcast.toml").exits(0);
     place.write("wrong", "wrong-Otter-Basalt");
     let wrong = [("WARDCAST_TOKEN__PIN_FILE", "wrong")];
-    refuses(
+    is_not_ready(
         &place,
         &wrong,
-        &["[token]", "refused the PIN", "correct the PIN and restart"],
+        &["refused the PIN", "correct the PIN and restart"],
     );
     let gone = [("WARDCAST_TOKEN__PIN_FILE", "gone")];
-    refuses(
+    is_not_ready(
         &place,
         &gone,
-        &["[token]", "PIN file gone", "No such file", "token.pin_file"],
+        &["PIN file gone", "No such file", "token.pin_file"],
     );
     place.write("damaged", "wardcast software token 1: not an HSM\n");
     let damaged = [("WARDCAST_TOKEN__PATH", "damaged")];
-    refuses(
-        &place,
-        &damaged,
-        &["[token]", "damaged", "restore it from a backup"],
-    );
+    is_not_ready(&place, &damaged, &["damaged", "restore it from a backup"]);
     let none = [
         ("WARDCAST_TOKEN__KIND", "pkcs11"),
         ("WARDCAST_TOKEN__MODULE", "none.so"),

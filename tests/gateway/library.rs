@@ -77,13 +77,13 @@ async fn only_the_pinned_token_is_believed() {
     let site = Site::start(Setup::default()).await;
     site.create(GROUP, json!({})).await;
     let mut options = site.options("anna");
-    options.issuer = Some(Fingerprint([0; 32]));
+    options.keys.issuers = vec![Fingerprint([0; 32])];
     let client = Client::new(options.clone()).expect("a client");
     let refused = client.join(GROUP, Role::Both).await;
     let Err(JoinError::Unusable(Unusable::OtherIssuer { found, .. })) = refused else {
         panic!("it was not refused: {refused:?}");
     };
-    options.issuer = Some(found);
+    options.keys.issuers = vec![found];
     let client = Client::new(options).expect("a client");
     assert_eq!(
         join(&client, Role::Both).await.ticket().fingerprint(),

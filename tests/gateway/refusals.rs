@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use quinn::{ConnectionError, VarInt};
 use serde_json::json;
-use wardcast::group::ids::{Epoch, MemberId};
+use wardcast::group::ids::{Epoch, MemberId, Suite};
 use wardcast::group::limits::MAX_REQUEST;
 use wardcast::group::wire::{
-    Acknowledge, CloseCode, Leave, Message, Pull, RefusalCode, Request, Response, Resume, Status,
+    Acknowledge, CloseCode, Leave, Message, Offer, Pull, RefusalCode, Request, Response, Resume,
+    Status,
 };
 use wardcast::member::JoinError;
 use wardcast::pki::Authority;
@@ -35,9 +36,9 @@ async fn every_join_that_is_refused_has_its_code() {
     let anna = connect("anna").await;
     raw::joined(&anna).await;
     let mut no_suite = raw::join(GROUP);
-    no_suite.suites = vec![2, 77];
+    no_suite.offer = Offer::of(Suite::Two, vec![6; 1_216]);
     let mut no_point = raw::join(GROUP);
-    no_point.public = [4; 65];
+    no_point.offer = Offer::of(Suite::One, vec![4; 65]);
 
     let (mallory, bert) = (connect("mallory").await, connect("bert").await);
     let cases = [
@@ -80,6 +81,7 @@ async fn what_is_anothers_is_as_unknown_as_what_never_was() {
             member,
             leaf,
             epoch: Epoch(0),
+            offer: None,
         })
     };
     let mut leaf = grant.leaf;
@@ -89,6 +91,8 @@ async fn what_is_anothers_is_as_unknown_as_what_never_was() {
         group: group(),
         member,
         epoch,
+        leaf: None,
+        offer: None,
     };
     let held = Acknowledge {
         group: group(),

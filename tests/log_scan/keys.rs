@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aes::Aes256;
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit};
 use wardcast::crypto::{self, AgreementKey, EpochSecret, Key};
-use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, NodeId};
+use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
 use wardcast::group::wire::{EpochHeader, Grant, Join, grant_transcript};
 use wardcast::member::{Observed, Ticket};
 
@@ -32,8 +32,8 @@ impl Keys {
         let group = ticket.group_id;
         let seed = database.windows(32).find_map(|window| {
             let nonce = GroupNonce(window.try_into().expect("windows of that size"));
-            let seed = crypto::seed(&master, &nonce);
-            let same = crypto::node_key(&seed, &group, &ticket.leaf) == ticket.leaf_key;
+            let seed = crypto::seed(Suite::One, &master, &nonce);
+            let same = crypto::node_key(Suite::One, &seed, &group, &ticket.leaf) == ticket.leaf_key;
             same.then_some(seed)
         });
         let seed = seed.expect("the nonce is in the database");
@@ -61,9 +61,9 @@ impl Keys {
             generation,
             step,
         };
-        let mut key = crypto::node_key(&self.seed, &self.group, &name(0));
+        let mut key = crypto::node_key(Suite::One, &self.seed, &self.group, &name(0));
         for step in 0..steps {
-            let next = crypto::ratchet(&key);
+            let next = crypto::ratchet(Suite::One, &key);
             self.nodes.insert(name(step), key);
             key = next;
         }
@@ -78,7 +78,7 @@ impl Keys {
 
     /// The secret of an epoch.
     pub(crate) fn epoch(&self, header: &EpochHeader) -> EpochSecret {
-        EpochSecret::of(self.get(&header.root), self.group, header.epoch)
+        EpochSecret::of(Suite::One, self.get(&header.root), self.group, header.epoch)
     }
 
     pub(crate) fn secrets(&self) -> Vec<Secret> {
@@ -117,18 +117,20 @@ fn derive(key: &Key, data: &[u8; 32]) -> Key {
 
 /// The key that a grant's leaf key was wrapped under, and what it was wrapped to.
 pub(crate) fn grant_secrets(token: &Opened, join: &Join, grant: &Grant) -> Vec<Secret> {
+    let point = join.offer.key(grant.suite).expect("a point");
     let transcript = grant_transcript(
         grant.suite,
         &grant.group,
         grant.member,
         &grant.leaf,
-        &join.public,
+        point,
         &grant.agreement,
     );
     let agreement = AgreementKey::from_scalar(&token.agreement).expect("a scalar");
-    let kek = agreement.kek(&join.public, &transcript).expect("a point");
+    let point = point[..].try_into().expect("65 bytes");
+    let kek = agreement.kek(point, &transcript).expect("a point");
     assert!(
-        crypto::unwrap(&kek, &grant.wrapped).is_some(),
+        crypto::key_unwrap(&kek, &grant.wrapped).is_some(),
         "it is that key"
     );
     vec![
@@ -145,7 +147,7 @@ pub(crate) fn grant_secrets(token: &Opened, join: &Join, grant: &Grant) -> Vec<S
 pub(crate) fn wrapped_secrets(keys: &Keys, observed: &[Observed]) -> Vec<Secret> {
     let edges = observed.iter().flat_map(|observed| &observed.edges);
     let wrapped = edges.map(|edge| {
-        let parent = crypto::unwrap(keys.get(&edge.child), &edge.wrapped);
+        let parent = crypto::unwrap(Suite::One, keys.get(&edge.child), &edge.wrapped);
         assert_eq!(parent.as_ref(), Some(keys.get(&edge.parent)));
         Secret {
             what: format!("{:?}, wrapped", edge.parent),

@@ -8,7 +8,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use crate::forms::Secret;
 use crate::support::PIN;
 
-const MAGIC: &[u8] = b"wardcast software token 1: not an HSM\n";
+const MAGIC: &[u8] = b"wardcast software token 2: not an HSM\n";
 const TAG: usize = 16;
 const DIGEST: usize = 32;
 
@@ -17,6 +17,8 @@ pub(crate) struct Opened {
     pub(crate) master: [u8; 32],
     pub(crate) agreement: [u8; 32],
     signing: [u8; 32],
+    /// The same three of suite 2.
+    suite_2: [[u8; 32]; 3],
     /// What the PIN is stretched to.
     sealing: [u8; 32],
 }
@@ -50,16 +52,22 @@ impl Opened {
         Self {
             agreement: array(&plain[..32]),
             signing: array(&plain[32..64]),
-            master: array(&plain[68..100]),
+            // The number of masters, and the first one's id and key.
+            master: array(&plain[72..104]),
+            suite_2: [104, 136, 176].map(|at| array(&plain[at..at + 32])),
             sealing,
         }
     }
 
     pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let [agreement_2, signing_2, master_2] = self.suite_2;
         let named = [
             ("the master key", self.master),
             ("the token's agreement key", self.agreement),
             ("the token's signing key", self.signing),
+            ("the token's agreement key of suite 2", agreement_2),
+            ("the token's signing key of suite 2", signing_2),
+            ("the master key of suite 2", master_2),
             ("the key that seals the token", self.sealing),
         ];
         let keys = named.map(|(what, bytes)| Secret {

@@ -26,6 +26,10 @@ class NeedsPath(Exception):
     """The root cannot be computed from what is held."""
 
 
+class NeedsGrant(Exception):
+    """There was a rollover: the leaf key is another one now."""
+
+
 class BadHeader(Exception):
     """The header is malformed, or its signature or tag is wrong."""
 
@@ -91,6 +95,7 @@ class Header:
     activation_delay: float
     retirement_delay: float
     sender_space: int
+    rollover: int
     prefix: bytes
     tag: bytes
 
@@ -117,6 +122,7 @@ def parse_header(data: bytes, signing: bytes) -> Header:
             activation_delay=delays[0],
             retirement_delay=delays[1],
             sender_space=wire.field(body, 6, int),
+            rollover=wire.field(body, 8, int) if 8 in body else 0,
             prefix=cbor2.dumps(["Signature1", protected, HEADER_AAD, payload])[:-16],
             tag=tag,
         )
@@ -140,6 +146,10 @@ class Registration:
     group: bytes
     signing: bytes
     leaf: KeyRef
+    agreement: bytes = b""
+    member: int = 0
+    # How many rollovers there were when the leaf key was granted; unknown until its path is delivered.
+    rollover: int | None = None
     newest: int = 0
     nodes: dict[Node, tuple[KeyRef, bytes]] = field(default_factory=dict)
     roots: dict[int, bytes] = field(default_factory=dict)
@@ -152,9 +162,18 @@ class Registration:
         agreement = wire.field(body, 7, bytes)
         bound = transcript(group, member, leaf, public_point(private), agreement)
         key = open_grant(private, agreement, bound, wire.field(body, 5, bytes))
-        registration = cls(group=group, signing=wire.field(body, 6, bytes), leaf=leaf)
+        signing = wire.field(body, 6, bytes)
+        registration = cls(group=group, signing=signing, leaf=leaf, agreement=agreement, member=member)
         registration.nodes[leaf.node] = (leaf, key)
         return registration
+
+    def renewed(self, body: dict, private: ec.EllipticCurvePrivateKey) -> None:
+        """Takes the leaf key of a granted that answers a pull or resume; its path is still to be delivered."""
+        granted = Registration.granted(body, private)
+        for name in ("group", "member", "signing", "agreement"):
+            if getattr(granted, name) != getattr(self, name):
+                raise Malformed(f"a leaf key of another {name}")
+        self.leaf, self.nodes, self.rollover = granted.leaf, granted.nodes, None
 
     def deliver(self, header_bytes: bytes, edges: list[Edge]) -> Header | None:
         """Opens a delivery. None when it is of no newer epoch than the newest held; nothing changes when it fails."""
@@ -163,6 +182,8 @@ class Registration:
             raise BadHeader("of another group or suite")
         if header.epoch <= self.newest:
             return None
+        if self.rollover not in (None, header.rollover):
+            raise NeedsGrant(header)
         nodes = dict(self.nodes)
         for edge in edges:
             open_edge(nodes, edge)
@@ -171,7 +192,7 @@ class Registration:
             raise NeedsPath(f"no key for {header.root}")
         if not hmac.compare_digest(confirmation_tag(root, header.prefix), header.tag):
             raise BadHeader("the confirmation tag is wrong")
-        self.nodes, self.newest = nodes, header.epoch
+        self.nodes, self.newest, self.rollover = nodes, header.epoch, header.rollover
         self.roots[header.epoch] = root
         return header
 

@@ -11,6 +11,7 @@ Prints a line of JSON for everything that happens, exported keys among it: it is
 import argparse
 import asyncio
 import json
+import random
 import ssl
 import sys
 
@@ -20,7 +21,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated, StreamDataReceived, StreamReset
 from cryptography.hazmat.primitives.asymmetric import ec
 from epochs import Epochs
-from keys import BadHeader, NeedsPath, Registration, public_point
+from keys import BadHeader, NeedsGrant, NeedsPath, Registration, public_point
 
 KEEP_ALIVE_S = 1
 PING_S = 3
@@ -56,8 +57,8 @@ class Connection(QuicConnectionProtocol):
         self.lost = asyncio.get_running_loop().create_future()
         self.on_push = None
 
-    async def request(self, kind, body, expected):
-        """The body of the answer; a Refused when it is one."""
+    async def request(self, kind, body, *expected):
+        """The kind of the answer and its body; a Refused when it is one."""
         stream = self._quic.get_next_available_stream_id()
         answer = self.answers[stream] = asyncio.get_running_loop().create_future()
         self._quic.send_stream_data(stream, wire.encode(kind, body), end_stream=True)
@@ -65,9 +66,9 @@ class Connection(QuicConnectionProtocol):
         kind, body = wire.decode(await asyncio.wait_for(answer, ANSWER_S))
         if kind == wire.REFUSED:
             raise Refused(body)
-        if kind != expected:
+        if kind not in expected:
             raise wire.Malformed(f"answer {kind} where {expected} belongs")
-        return body
+        return kind, body
 
     async def test(self):
         """A gateway that was killed says nothing, and its successor does not know the connection: no answer is a loss."""
@@ -126,6 +127,7 @@ class Member:
         self.epochs = Epochs(tell, self.drop)
         self.connection = None
         self.pulling = None
+        self.hurry = asyncio.Event()
         self.over = asyncio.get_running_loop().create_future()
 
     # ---- what the gateway pushes ------------------------------------------------------------------
@@ -155,6 +157,12 @@ class Member:
             return self.ack()
         except NeedsPath:
             code = wire.NEED_PATH
+        except NeedsGrant as renewed:
+            # Everybody asks: each at a time of its own, during the first half of the delay.
+            header = renewed.args[0]
+            tell("rolled over", epoch=header.epoch, rollover=header.rollover)
+            self.pull(random.uniform(0, header.activation_delay / 2))
+            return wire.encode(wire.NACK, {0: wire.NEED_GRANT, 1: self.newest()})
         except BadHeader as error:
             tell("bad header", why=str(error))
             code = wire.BAD_HEADER
@@ -163,6 +171,7 @@ class Member:
 
     def activate(self, epoch):
         if epoch > self.newest():
+            self.hurry.set()
             self.pull()
             return wire.encode(wire.NACK, {0: wire.NEED_PATH, 1: self.newest()})
         self.epochs.activate(epoch)
@@ -200,33 +209,48 @@ class Member:
         self.epochs.activate(active)
         await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
 
-    def pull(self):
-        """Asks for the path, unless that is under way."""
+    def pull(self, delay=0):
+        """Asks for the path, or for the leaf key that is the registration's now, unless that is under way."""
         if self.pulling is None or self.pulling.done():
-            self.pulling = asyncio.ensure_future(self.repair(self.connection))
+            self.hurry.clear()
+            self.pulling = asyncio.ensure_future(self.repair(self.connection, delay))
 
-    async def repair(self, connection):
+    async def repair(self, connection, delay):
         pause = 1
+        waits = asyncio.ensure_future(self.hurry.wait())
+        await asyncio.wait([waits], timeout=delay)
+        waits.cancel()
         while not self.over.done() and connection is self.connection:
             try:
-                body = await self.ask(wire.PULL, {1: self.member, 2: self.newest()}, wire.KEY_SET)
+                private = ec.generate_private_key(ec.SECP256R1())
+                leaf = self.registration.leaf.item()
+                body = {1: self.member, 2: self.newest(), 3: {1: public_point(private)}, 4: leaf}
+                kind, body = await self.ask(wire.PULL, body, wire.KEY_SET, wire.GRANTED)
+                if kind == wire.GRANTED:
+                    return await self.renewed(body, private, "pull")
                 tell("key set", epochs=[[state[0], state[1], state[5]] for state in wire.field(body, 0, list)])
                 return await self.path(wire.field(body, 1, dict), "pull")
-            except (Refused, BadHeader, NeedsPath, ConnectionError, TimeoutError) as error:
+            except (Refused, BadHeader, NeedsGrant, NeedsPath, ConnectionError, TimeoutError) as error:
                 tell("not repaired", why=str(error))
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_PAUSE_S)
+
+    async def renewed(self, body, private, by):
+        """Takes the leaf key that the registration has since a rollover."""
+        self.registration.renewed(body, private)
+        tell("renewed", leaf=self.registration.leaf.item(), by=by)
+        await self.path(wire.field(body, 8, dict), "renewal")
 
     def drop(self, epoch):
         self.registration.drop(epoch)
 
     # ---- requests ---------------------------------------------------------------------------------
 
-    async def ask(self, kind, body, expected):
-        """Asks, and again while the refusal is one that passes."""
+    async def ask(self, kind, body, *expected):
+        """Asks, and again while the refusal is one that passes; the kind of the answer and its body."""
         while True:
             try:
-                return await self.connection.request(kind, {0: self.name, **body}, expected)
+                return await self.connection.request(kind, {0: self.name, **body}, *expected)
             except Refused as refused:
                 if not refused.passes():
                     raise
@@ -236,7 +260,7 @@ class Member:
     async def join(self):
         private = ec.generate_private_key(ec.SECP256R1())
         role = wire.ROLES[self.options.role]
-        body = await self.ask(
+        _, body = await self.ask(
             wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE]}, wire.GRANTED
         )
         self.registration = Registration.granted(body, private)
@@ -245,10 +269,15 @@ class Member:
         await self.path(wire.field(body, 8, dict), "grant")
 
     async def resume(self):
-        body = {1: self.member, 2: self.registration.leaf.item(), 3: self.newest()}
-        path = await self.ask(wire.RESUME, body, wire.PATH)
+        private = ec.generate_private_key(ec.SECP256R1())
+        leaf = self.registration.leaf.item()
+        body = {1: self.member, 2: leaf, 3: self.newest(), 4: {1: public_point(private)}}
+        kind, body = await self.ask(wire.RESUME, body, wire.PATH, wire.GRANTED)
         tell("resumed", member=self.member)
-        await self.path(path, "resume")
+        if kind == wire.GRANTED:
+            await self.renewed(body, private, "resume")
+        else:
+            await self.path(body, "resume")
 
     async def leave(self):
         await self.ask(wire.LEAVE, {1: self.member}, wire.LEFT)

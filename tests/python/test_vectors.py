@@ -112,6 +112,12 @@ class Wire(unittest.TestCase):
         again = keys.transcript(group, member, wire.KeyRef.of(leaf), public, agreement)
         self.assertEqual(again, bound)
 
+    def test_the_transcript_of_suite_2_ends_before_the_ciphertext(self):
+        name = "grant transcript in suite 2, before the ciphertext"
+        ciphertext = bytes(range(256)) * 4 + bytes(64)
+        whole = cbor2.loads(bytes.fromhex(self.golden["names"][name]) + ciphertext)
+        self.assertEqual((whole[1], len(whole[5]), len(whole[6]), whole[7]), (2, 1216, 32, ciphertext))
+
 
 class Cddl(unittest.TestCase):
     """The CDDL of the rustdoc describes every golden message."""
@@ -141,6 +147,14 @@ class Cddl(unittest.TestCase):
         protected, _, payload, _ = cbor2.loads(data).value
         self.validates("protected-map", protected)
         self.validates("epoch-body", payload)
+
+    def test_header_of_suite_2(self):
+        data = bytes.fromhex(self.golden["epoch header in suite 2"]["header"]["hex"])
+        self.validates("header", data)
+        protected, _, payload, _ = cbor2.loads(data).value
+        self.validates("protected-map", protected)
+        self.validates("epoch-body", payload)
+        self.assertEqual(cbor2.loads(payload)[8], 2)
 
     def test_what_is_no_message_does_not_validate(self):
         with self.assertRaises(pycddl.ValidationError):

@@ -1,33 +1,57 @@
-//! Invariant 4: whoever was not in an epoch cannot compute its root, alone or together with all others who were not.
+//! Invariant 4: whoever was not in an epoch cannot compute its root, alone or together with all others who were not, and
+//! not with every key from before or after a rollover either.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use wardcast::group::ids::{Epoch, KeyRef, MemberId, NodeId};
 
+use crate::symbolic::{Origin, SymbolicToken};
+
 /// Everything that happened to a group, as far as it matters for who knows what.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// The root of every epoch and who was in it.
-    pub(crate) epochs: BTreeMap<Epoch, (KeyRef, BTreeSet<MemberId>)>,
-    /// The leaf key of every registration there ever was.
-    pub(crate) leaves: BTreeMap<MemberId, KeyRef>,
+    pub(crate) epochs: BTreeMap<Epoch, Past>,
+    /// The leaf keys of every registration there ever was: one more with every rollover.
+    pub(crate) leaves: BTreeMap<MemberId, BTreeSet<KeyRef>>,
+}
+
+/// An epoch as it is on record.
+#[derive(Debug)]
+pub(crate) struct Past {
+    pub(crate) root: KeyRef,
+    pub(crate) members: BTreeSet<MemberId>,
+    /// What its keys come from.
+    pub(crate) origin: Origin,
 }
 
 impl History {
-    /// Lets all who were not in an epoch pool their leaf keys and every edge ever published, and close that set under
-    /// unwrapping and ratcheting; returns an epoch whose root they find.
-    pub(crate) fn broken_by(&self, published: &BTreeSet<(KeyRef, KeyRef)>) -> Option<Epoch> {
+    /// Lets all who were not in an epoch pool their leaf keys, every key there ever was of another seed than the epoch's
+    /// (as if its master were broken), and every edge ever published, and close that set under unwrapping and ratcheting;
+    /// returns an epoch whose root they find.
+    pub(crate) fn broken_by(&self, token: &SymbolicToken) -> Option<Epoch> {
         let mut edges: BTreeMap<(NodeId, u32), Vec<(u16, KeyRef)>> = BTreeMap::new();
-        for &(child, parent) in published {
+        for &(child, parent) in &token.published {
             let from = edges.entry((child.node, child.generation)).or_default();
             from.push((child.step, parent));
         }
-        let breaks = |(_, (root, members)): &(&Epoch, &(KeyRef, BTreeSet<MemberId>))| {
+        let breaks = |(_, past): &(&Epoch, &Past)| {
+            let Past {
+                root,
+                members,
+                origin,
+            } = past;
             let outside = self
                 .leaves
                 .iter()
                 .filter(|(member, _)| !members.contains(member));
-            let known = close(outside.map(|(_, &leaf)| leaf), &edges);
+            let leaves = outside.flat_map(|(_, leaves)| leaves.iter().copied());
+            let others = token.origins.iter().filter(|(_, other)| *other != origin);
+            let others = others.map(|(&(node, generation), _)| KeyRef {
+                node,
+                generation,
+                step: 0,
+            });
+            let known = close(leaves.chain(others), &edges);
             let step = known.get(&(root.node, root.generation));
             step.is_some_and(|&step| step <= root.step)
         };

@@ -10,17 +10,17 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use wardcast::group::edges::Edge;
 use wardcast::group::ids::{
-    Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, Revision, Role, Time,
+    Epoch, GroupNonce, Identity, KeyRef, MasterId, MemberId, Revision, Role, Suite, Time,
 };
-use wardcast::group::machine::{Effect, GroupMachine, Input, Rekey, Ticket};
+use wardcast::group::machine::{Claim, Effect, GroupMachine, Input, Rekey, Rollover, Ticket};
 use wardcast::group::policy::GroupPolicy;
 use wardcast::group::session::{
     MemberSession, Membership, SessionEffect, SessionError, SessionInput,
 };
-use wardcast::group::wire::{EpochHeader, ParsedHeader, PathDelivery};
+use wardcast::group::wire::{EpochHeader, Grant, Offer, ParsedHeader, PathDelivery};
 
 use crate::ledger::Ledger;
-use crate::symbolic::{ISSUER, Symbolic, SymbolicToken};
+use crate::symbolic::{Symbolic, SymbolicToken, created, issuers};
 
 /// What happens in one epoch.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ struct Step {
     /// Who leaves, by place among the members.
     leaves: Vec<u8>,
     rotate: bool,
+    /// Whether the keys come from another seed from then on, and in which suite.
+    rolls: Option<Suite>,
     /// Who does not receive the delivery, by place among the members: bit by bit.
     deaf: u64,
     /// Who of those pulls its path after it.
@@ -44,16 +46,20 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         any::<u64>(),
         any::<u64>(),
         0..8_u8,
+        0..12_u8,
     );
-    let step = step.prop_map(|(joins, leaves, rotate, deaf, pulls, restarts)| Step {
-        joins,
-        leaves,
-        rotate,
-        // Most receive most.
-        deaf: deaf & deaf.rotate_left(17),
-        pulls,
-        restarts: restarts == 0,
-    });
+    let step = step.prop_map(
+        |(joins, leaves, rotate, deaf, pulls, restarts, rolls)| Step {
+            joins,
+            leaves,
+            rotate,
+            rolls: Suite::ALL.get(usize::from(rolls)).copied(),
+            // Most receive most.
+            deaf: deaf & deaf.rotate_left(17),
+            pulls,
+            restarts: restarts == 0,
+        },
+    );
     // A large first group now and then, so that trees have several levels.
     let first = prop_oneof![4 => 0..4_u8, 1 => 4..40_u8];
     (first, vec(step, 1..10)).prop_map(|(first, mut steps)| {
@@ -74,6 +80,8 @@ struct Group {
     /// The newest delivery, and the paths and grants that were asked for.
     delivery: Option<std::sync::Arc<Rekey>>,
     paths: Vec<(MemberId, PathDelivery)>,
+    /// Leaf keys that members were granted anew.
+    renewals: Vec<(MemberId, Box<Grant>)>,
     /// The header that was read last: it is the same for everyone.
     header: Option<(Bytes, ParsedHeader)>,
 }
@@ -88,8 +96,7 @@ impl Group {
             registrations_per_identity: u32::MAX,
             ..GroupPolicy::default()
         };
-        let (group, nonce) = (GroupId([1; 16]), GroupNonce([2; 32]));
-        let machine = GroupMachine::create(group, "g".into(), nonce, MasterId(1), policy, ISSUER);
+        let machine = GroupMachine::create(created(policy), Some(issuers()));
         let mut group = Group {
             machine,
             records: Vec::new(),
@@ -100,6 +107,7 @@ impl Group {
             tickets: 0,
             delivery: None,
             paths: Vec::new(),
+            renewals: Vec::new(),
             header: None,
         };
         group.handle(Input::Tick);
@@ -121,6 +129,9 @@ impl Group {
                     self.handle(Input::TokenDone { job, outputs });
                 }
                 Effect::Deliver(rekey) => self.delivery = Some(rekey),
+                Effect::Granted { member, grant, .. } if self.sessions.contains_key(&member) => {
+                    self.renewals.push((member, grant));
+                }
                 Effect::Granted { member, grant, .. } => {
                     let membership = Membership {
                         group: grant.group,
@@ -138,6 +149,7 @@ impl Group {
                     self.sessions.remove(&member);
                 }
                 Effect::Refused { refusal, .. } => panic!("{refusal}"),
+                Effect::RolloverRefused(why) => panic!("{why}"),
                 Effect::Activate { .. } | Effect::Destroyed => {}
             }
         }
@@ -151,7 +163,8 @@ impl Group {
     fn step(&mut self, step: &Step) {
         if step.restarts {
             let records = self.records.iter().map(Vec::as_slice);
-            self.machine = GroupMachine::restore(None, records, ISSUER).expect("the log is whole");
+            let restored = GroupMachine::restore(None, records, Some(issuers()));
+            self.machine = restored.expect("the log is whole");
             self.handle(Input::Tick);
         }
         let members: Vec<MemberId> = self.sessions.keys().copied().collect();
@@ -177,11 +190,19 @@ impl Group {
                 } else {
                     Role::Receiver
                 },
-                public: [1; 65],
+                offer: offer(),
             });
         }
+        if let Some(suite) = step.rolls {
+            let number = self.machine.state().rollovers() as u8 + 1;
+            self.handle(Input::Rollover(Rollover {
+                master: MasterId(2),
+                nonce: GroupNonce([number; 32]),
+                suite,
+            }));
+        }
         // The batch closes, and what was delivered before becomes active.
-        self.now += 200;
+        self.now += 1_000;
         self.handle(Input::Tick);
         self.deliver(step);
     }
@@ -207,13 +228,38 @@ impl Group {
         }
         let pulling = places.keys().filter(|member| among(step.pulls, member));
         for &member in pulling {
-            let ticket = self.ticket();
-            self.handle(Input::CatchUp { ticket, member });
+            self.catch_up(member);
         }
         self.take_paths();
     }
 
+    fn catch_up(&mut self, member: MemberId) {
+        let ticket = self.ticket();
+        let session = self.sessions.get(&member);
+        let claim = session.map(|session| Claim {
+            leaf: Some(session.membership().leaf),
+            offer: Some(offer()),
+        });
+        self.handle(Input::CatchUp {
+            ticket,
+            member,
+            claim,
+        });
+    }
+
     fn take_paths(&mut self) {
+        for (member, grant) in std::mem::take(&mut self.renewals) {
+            let header = self.parse(&grant.path.header);
+            let leaf = Symbolic::open_grant(&offer().key(grant.suite).expect("a key")[..], &grant);
+            let leaf = leaf.expect("it is wrapped for what was offered");
+            let Some(session) = self.sessions.get_mut(&member) else {
+                continue;
+            };
+            let path = input_of(header, grant.path);
+            let taken = session.regranted(Time(self.now), Symbolic, (leaf, leaf), path);
+            assert_eq!(taken, Ok(()), "a new leaf key opens its path");
+            self.settle(member);
+        }
         for (member, path) in std::mem::take(&mut self.paths) {
             self.take_path(member, path);
         }
@@ -241,10 +287,13 @@ impl Group {
         let outcome = session.handle(Time(self.now), SessionInput::Rekey { header, edges });
         match outcome {
             Ok(()) | Err(SessionError::OldEpoch { .. }) => {}
+            Err(SessionError::Renewed(_)) => {
+                // No edge helps: it is granted its new leaf key.
+                self.catch_up(member);
+            }
             Err(SessionError::CannotOpen(_)) if held < rekey.previous => {
                 // It missed something before: only its path helps.
-                let ticket = self.ticket();
-                self.handle(Input::CatchUp { ticket, member });
+                self.catch_up(member);
             }
             Err(error) => panic!("member {member}, which held {held}: {error}"),
         }
@@ -256,16 +305,7 @@ impl Group {
         let Some(session) = self.sessions.get_mut(&member) else {
             return;
         };
-        let taken = session.handle(
-            Time(self.now),
-            SessionInput::Path {
-                header,
-                edges: path.edges,
-                active: path.active,
-                sender_ids: path.sender_ids,
-                sender_space: path.sender_space,
-            },
-        );
+        let taken = session.handle(Time(self.now), input_of(header, path));
         assert_eq!(taken, Ok(()), "a path opens, whatever was missed");
         assert_eq!(session.newest(), self.machine.state().epoch());
         self.settle(member);
@@ -294,8 +334,7 @@ impl Group {
     /// Whoever pulls at the end agrees, and nobody from outside an epoch ever computed its root.
     fn finish(mut self) -> Result<(), TestCaseError> {
         for member in self.sessions.keys().copied().collect::<Vec<_>>() {
-            let ticket = self.ticket();
-            self.handle(Input::CatchUp { ticket, member });
+            self.catch_up(member);
         }
         self.take_paths();
         let newest = self.machine.state().epoch();
@@ -306,9 +345,23 @@ impl Group {
         let status = self.machine.status();
         prop_assert_eq!(status.assurance.members as usize, self.sessions.len());
         prop_assert_eq!(status.assurance.acknowledged, status.assurance.members);
-        let broken = self.ledger.history.broken_by(&self.token.published);
+        let broken = self.ledger.history.broken_by(&self.token);
         prop_assert_eq!(broken, None::<Epoch>);
         Ok(())
+    }
+}
+
+fn offer() -> Offer {
+    Offer::of(Suite::One, vec![1; 65]).with(Suite::Two, vec![2; 1_216])
+}
+
+fn input_of(header: ParsedHeader, path: PathDelivery) -> SessionInput {
+    SessionInput::Path {
+        header,
+        edges: path.edges,
+        active: path.active,
+        sender_ids: path.sender_ids,
+        sender_space: path.sender_space,
     }
 }
 

@@ -2,12 +2,11 @@
 
 use minicbor::Decoder;
 use wardcast::group::edges::Edge;
-use wardcast::group::ids::{Epoch, Identity, KeyRef, MemberId, Role, Time};
-use wardcast::group::operations::PublicKey;
+use wardcast::group::ids::{Epoch, Identity, KeyRef, MemberId, Role, Suite, Time};
 use wardcast::group::session::{
     MemberSession, Membership, SessionEffect, SessionError, SessionInput,
 };
-use wardcast::group::wire::{EpochHeader, Grant, ParsedHeader, PathDelivery, RefusalCode};
+use wardcast::group::wire::{EpochHeader, Grant, Offer, ParsedHeader, PathDelivery, RefusalCode};
 
 use crate::gateway::{Push, Request};
 use crate::symbolic::{BAD_PUBLIC_KEY, Symbolic};
@@ -42,10 +41,19 @@ pub(crate) struct Client {
     attached: bool,
     /// When it asks (again), if it has reason to.
     ask_at: u64,
-    keys_made: u32,
-    public: PublicKey,
+    keys: Keys,
+    /// Of its leaf key.
+    suite: Suite,
     /// Registrations that ended on this connection: a removal can overtake the grant.
     removed: Vec<MemberId>,
+}
+
+/// The public keys that a client makes.
+#[derive(Default)]
+struct Keys {
+    made: u32,
+    /// Those of what it asked last: an answer to anything before opens nothing.
+    offered: Option<Offer>,
 }
 
 /// What a client did that the world checks.
@@ -66,8 +74,8 @@ impl Client {
             session: None,
             attached: false,
             ask_at: 0,
-            keys_made: 0,
-            public: [0; 65],
+            keys: Keys::default(),
+            suite: Suite::One,
             removed: Vec::new(),
         }
     }
@@ -118,23 +126,40 @@ impl Client {
     }
 
     fn next_request(&mut self) -> Request {
-        match self.member() {
-            Some(member) if self.mood.wants => Request::Resume { member },
-            Some(member) => Request::Leave { member },
-            None => {
-                self.keys_made += 1;
-                self.public = [0; 65];
-                self.public[1..3].copy_from_slice(&self.number.to_be_bytes());
-                self.public[3..7].copy_from_slice(&self.keys_made.to_be_bytes());
-                if self.mood.malicious {
-                    self.public[0] = BAD_PUBLIC_KEY;
-                }
-                Request::Join {
-                    role: self.role,
-                    public: self.public,
-                }
-            }
+        match self.session.as_ref().map(MemberSession::membership) {
+            Some(&Membership { member, .. }) if !self.mood.wants => Request::Leave { member },
+            Some(&Membership { member, leaf, .. }) => self.catch_up(member, leaf),
+            None => Request::Join {
+                role: self.role,
+                offer: self.offer(self.mood.malicious),
+            },
         }
+    }
+
+    fn catch_up(&mut self, member: MemberId, leaf: KeyRef) -> Request {
+        let offer = self.offer(false);
+        Request::CatchUp {
+            member,
+            leaf,
+            offer,
+        }
+    }
+
+    /// Fresh public keys of both suites.
+    fn offer(&mut self, malicious: bool) -> Offer {
+        self.keys.made += 1;
+        let key = |suite: Suite| {
+            let mut public = vec![0; suite.sizes().member];
+            public[1..3].copy_from_slice(&self.number.to_be_bytes());
+            public[3..7].copy_from_slice(&self.keys.made.to_be_bytes());
+            if malicious {
+                public[0] = BAD_PUBLIC_KEY;
+            }
+            public
+        };
+        let offer = Offer::of(Suite::One, key(Suite::One)).with(Suite::Two, key(Suite::Two));
+        self.keys.offered = Some(offer.clone());
+        offer
     }
 
     /// Something came from the gateway.
@@ -159,7 +184,14 @@ impl Client {
             }
             Push::Rekey { header, edges } => {
                 let (header, edges) = (parse(&header), read_edges(&edges));
-                self.input(now, SessionInput::Rekey { header, edges })
+                // Of another suite it could not be verified.
+                let input = match header.header.suite == self.suite {
+                    true => SessionInput::Rekey { header, edges },
+                    false => SessionInput::OtherSuite {
+                        activation_delay_ms: header.header.activation_delay_ms,
+                    },
+                };
+                self.input(now, input)
             }
             Push::Activate(epoch) => self.input(now, SessionInput::Activate { epoch }),
             Push::Removed(member) if self.member() == Some(member) => {
@@ -175,13 +207,21 @@ impl Client {
 
     /// A grant for a key that was given up meanwhile, or a repetition, opens nothing new.
     fn granted(&mut self, now: u64, grant: Grant) -> Vec<Did> {
-        let opened = Symbolic::open_grant(&self.public, &grant.wrapped);
-        let Some(leaf) = opened.filter(|_| self.session.is_none()) else {
+        let public = self
+            .keys
+            .offered
+            .as_ref()
+            .and_then(|offer| offer.key(grant.suite));
+        let opened = public.and_then(|public| Symbolic::open_grant(public, &grant));
+        let Some(leaf) = opened else {
             return Vec::new();
         };
         assert_eq!(leaf, grant.leaf);
         // An ephemeral key opens one grant, whatever is repeated.
-        self.public = [0; 65];
+        self.keys.offered = None;
+        if self.session.is_some() {
+            return self.renewed(now, grant);
+        }
         if self.removed.contains(&grant.member) {
             self.ask_at = now + RETRY;
             return Vec::new();
@@ -191,33 +231,50 @@ impl Client {
             member: grant.member,
             role: grant.role,
             leaf,
-            seed: u64::from(self.number) << 32 | u64::from(self.keys_made),
+            seed: u64::from(self.number) << 32 | u64::from(self.keys.made),
         };
+        self.suite = grant.suite;
         self.session = Some(MemberSession::joined(Symbolic, membership, leaf));
         self.attached = true;
         self.path(now, grant.path)
     }
 
+    /// The leaf key of a registration that it has.
+    fn renewed(&mut self, now: u64, grant: Grant) -> Vec<Did> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        if session.membership().member != grant.member {
+            return Vec::new();
+        }
+        self.attached = true;
+        self.suite = grant.suite;
+        let leaf = (grant.leaf, grant.leaf);
+        let taken = session.regranted(Time(now), Symbolic, leaf, path_input(grant.path));
+        self.after(now, taken)
+    }
+
     fn path(&mut self, now: u64, path: PathDelivery) -> Vec<Did> {
-        self.input(
-            now,
-            SessionInput::Path {
-                header: parse(&path.header),
-                edges: path.edges,
-                active: path.active,
-                sender_ids: path.sender_ids,
-                sender_space: path.sender_space,
-            },
-        )
+        self.input(now, path_input(path))
     }
 
     fn input(&mut self, now: u64, input: SessionInput) -> Vec<Did> {
         let Some(session) = &mut self.session else {
             return Vec::new();
         };
-        let member = session.membership().member;
+        let taken = session.handle(Time(now), input);
+        self.after(now, taken)
+    }
+
+    /// Does what the session asks for.
+    fn after(&mut self, now: u64, taken: Result<(), SessionError>) -> Vec<Did> {
+        let Some(session) = &mut self.session else {
+            return Vec::new();
+        };
+        let Membership { member, leaf, .. } = *session.membership();
         let mut did = Vec::new();
-        match session.handle(Time(now), input) {
+        let mut needs_path = false;
+        match taken {
             Err(SessionError::OldEpoch { held, .. }) => {
                 did.push(Did::Ask(Request::Ack {
                     member,
@@ -240,7 +297,7 @@ impl Client {
                 SessionEffect::Acknowledge { epoch } => {
                     did.push(Did::Ask(Request::Ack { member, epoch }));
                 }
-                SessionEffect::NeedPath { .. } => did.push(Did::Ask(Request::Pull { member })),
+                SessionEffect::NeedPath { .. } => needs_path = true,
                 SessionEffect::Retired { epoch } => assert!(session.root(epoch).is_none()),
                 SessionEffect::Ended => {}
             }
@@ -254,10 +311,16 @@ impl Client {
             timeout.is_none_or(|at| at > Time(now)),
             "{timeout:?} at {now}: {session:?}"
         );
+        if needs_path {
+            let pull = self.catch_up(member, leaf);
+            did.push(Did::Ask(pull));
+        }
         did
     }
 
     fn end(&mut self, now: u64) {
+        // Nothing that was asked for this registration begins another one.
+        self.keys.offered = None;
         self.input(now, SessionInput::Evicted);
         if let Some(session) = self.session.take() {
             assert_eq!(session.held().count(), 0, "an ended session holds nothing");
@@ -272,6 +335,16 @@ impl Client {
         let session = self.session.as_ref()?;
         let newest = session.newest();
         Some((newest, *session.root(newest)?))
+    }
+}
+
+fn path_input(path: PathDelivery) -> SessionInput {
+    SessionInput::Path {
+        header: parse(&path.header),
+        edges: path.edges,
+        active: path.active,
+        sender_ids: path.sender_ids,
+        sender_space: path.sender_space,
     }
 }
 

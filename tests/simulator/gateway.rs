@@ -3,21 +3,32 @@
 
 use std::collections::BTreeMap;
 
-use wardcast::group::ids::{Epoch, Identity, MemberId, Role, Time};
-use wardcast::group::machine::{Effect, GroupMachine, Input, Ticket};
-use wardcast::group::operations::PublicKey;
-use wardcast::group::wire::{Grant, PathDelivery, RefusalCode};
+use wardcast::group::ids::{Epoch, Identity, KeyRef, MemberId, Role, Time};
+use wardcast::group::machine::{Claim, Effect, GroupMachine, Input, Ticket};
+use wardcast::group::wire::{Grant, Offer, PathDelivery, RefusalCode};
 
 use bytes::Bytes;
 
 /// What a client asks.
 #[derive(Clone, Debug)]
 pub(crate) enum Request {
-    Join { role: Role, public: PublicKey },
-    Resume { member: MemberId },
-    Pull { member: MemberId },
-    Leave { member: MemberId },
-    Ack { member: MemberId, epoch: Epoch },
+    Join {
+        role: Role,
+        offer: Offer,
+    },
+    /// Resume or pull: a leaf key that is held, and keys for another.
+    CatchUp {
+        member: MemberId,
+        leaf: KeyRef,
+        offer: Offer,
+    },
+    Leave {
+        member: MemberId,
+    },
+    Ack {
+        member: MemberId,
+        epoch: Epoch,
+    },
 }
 
 /// What a gateway answers or pushes.
@@ -113,10 +124,13 @@ impl Gateway {
             } => {
                 let connection = self.answered(ticket);
                 match connection {
-                    Some((to, _)) => {
-                        self.attached.insert(member, to);
+                    Some((to, about)) => {
+                        if about.is_none() {
+                            self.attached.insert(member, to);
+                        }
                         wants.push(Want::Send(to, Push::Granted(grant)));
                     }
+                    None if self.attached.contains_key(&member) => {}
                     None => gone.push(member),
                 }
             }
@@ -162,7 +176,7 @@ impl Gateway {
         request: Request,
     ) -> Vec<Want> {
         match request {
-            Request::Join { role, public } => {
+            Request::Join { role, offer } => {
                 let ticket = self.ticket(from, None);
                 let identity = identity.clone();
                 self.handle(
@@ -171,24 +185,35 @@ impl Gateway {
                         ticket,
                         identity,
                         role,
-                        public,
+                        offer,
                     },
                 )
             }
-            Request::Resume { member } | Request::Pull { member }
-                if !self.owns(identity, member) =>
-            {
+            Request::CatchUp { member, .. } if !self.owns(identity, member) => {
                 vec![Want::Send(
                     from,
                     Push::Refused(RefusalCode::UnknownMember, Some(member)),
                 )]
             }
-            // Either way the member is on this connection from now on.
-            Request::Resume { member } | Request::Pull { member } => {
+            // The member is on this connection from now on.
+            Request::CatchUp {
+                member,
+                leaf,
+                offer,
+            } => {
                 self.attached.insert(member, from);
                 let mut wants = self.handle(now, Input::Present { member });
                 let ticket = self.ticket(from, Some(member));
-                wants.extend(self.handle(now, Input::CatchUp { ticket, member }));
+                let claim = Some(Claim {
+                    leaf: Some(leaf),
+                    offer: Some(offer),
+                });
+                let input = Input::CatchUp {
+                    ticket,
+                    member,
+                    claim,
+                };
+                wants.extend(self.handle(now, input));
                 wants
             }
             Request::Leave { member } if self.owns(identity, member) => {

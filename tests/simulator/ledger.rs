@@ -6,13 +6,15 @@ use wardcast::group::ids::{Epoch, KeyRef, MemberId, Revision, SenderId};
 use wardcast::group::record::Record;
 use wardcast::group::state::State;
 
-use crate::adversary::History;
+use crate::adversary::{History, Past};
 
 /// An independent reader of the group's log.
 #[derive(Default)]
 pub(crate) struct Ledger {
     state: Option<State>,
     pub(crate) history: History,
+    /// Every member's leaf key since each rollover.
+    leaves: BTreeMap<(MemberId, u64), KeyRef>,
     /// Who was given a sender identifier in each space: for good.
     senders: BTreeMap<(u32, SenderId), MemberId>,
 }
@@ -33,8 +35,10 @@ impl Ledger {
         let members: BTreeSet<MemberId> = state.roster().iter().map(|(id, _)| id).collect();
         for (id, member) in state.roster().iter() {
             if let Some(leaf) = state.leaf_key(id) {
-                let earlier = *self.history.leaves.entry(id).or_insert(leaf);
-                assert_eq!(earlier, leaf, "a member's leaf key never changes");
+                let registration = (id, state.rollovers());
+                let earlier = *self.leaves.entry(registration).or_insert(leaf);
+                assert_eq!(earlier, leaf, "a leaf key changes by a rollover alone");
+                self.history.leaves.entry(id).or_default().insert(leaf);
             }
             let Some(sender) = member.sender else {
                 continue;
@@ -48,7 +52,12 @@ impl Ledger {
         let root = state.tree().root();
         if state.epoch() > Epoch(0) {
             let epoch = self.history.epochs.entry(state.epoch());
-            epoch.or_insert((root, members));
+            let origin = (state.master(), state.nonce().0, state.suite());
+            epoch.or_insert(Past {
+                root,
+                members,
+                origin,
+            });
         }
     }
 
@@ -58,13 +67,18 @@ impl Ledger {
 
     /// The newest durable epoch and its root.
     pub(crate) fn newest(&self) -> Option<(Epoch, KeyRef)> {
-        let (&epoch, &(root, _)) = self.history.epochs.last_key_value()?;
-        Some((epoch, root))
+        let (&epoch, past) = self.history.epochs.last_key_value()?;
+        Some((epoch, past.root))
     }
 
     /// A member says that it holds an epoch: it must be on record, with that root and that member.
     pub(crate) fn check_installed(&self, member: MemberId, epoch: Epoch, root: Option<KeyRef>) {
-        let Some((on_record, members)) = self.history.epochs.get(&epoch) else {
+        let Some(Past {
+            root: on_record,
+            members,
+            ..
+        }) = self.history.epochs.get(&epoch)
+        else {
             panic!("member {member} holds epoch {epoch}, which is not on record");
         };
         assert_eq!(

@@ -70,9 +70,11 @@ fn storms_lose_nothing_and_end_well() {
     let sum = |of: fn(&Outcome) -> u64| outcomes.iter().map(of).sum::<u64>();
     let (epochs, crashes) = (sum(|o| o.epochs), sum(|o| o.crashes));
     let (events, installed) = (sum(|o| o.events), sum(|o| o.installed));
+    let rollovers = sum(|o| o.rollovers);
     println!(
-        "{seeds} seeds: {epochs} epochs, {installed} times opened, {crashes} crashes, {events} events"
+        "{seeds} seeds: {epochs} epochs, {installed} times opened, {crashes} crashes, {rollovers} rollovers, {events} events"
     );
     // Storms that do nothing would pass everything.
     assert!(epochs > 10 * seeds && crashes > seeds / 4 && installed > 20 * seeds);
+    assert!(rollovers > seeds / 4);
 }

@@ -1,21 +1,47 @@
 //! Symbolic keys: a key is its name, a ciphertext says what it is, and only arithmetic on names opens it.
 
-use std::collections::BTreeSet;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use wardcast::group::ids::{KeyRef, NodeId};
-use wardcast::group::operations::{Batch, Issuer, Operation, Output, PublicKey, WrappedKey};
+use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
+use wardcast::group::operations::{Batch, Issuer, Issuers, Operation, Output, WrappedKey};
+use wardcast::group::policy::GroupPolicy;
+use wardcast::group::record::Created;
 use wardcast::group::session::KeyOperations;
-use wardcast::group::wire::ParsedHeader;
+use wardcast::group::wire::{Grant, ParsedHeader};
 
 /// What the first byte of a member's public key makes of it for the symbolic token.
 pub(crate) const BAD_PUBLIC_KEY: u8 = 0xff;
 
 /// The token's public keys.
-pub(crate) const ISSUER: Issuer = Issuer {
-    signing: [4; 65],
-    agreement: [5; 65],
-};
+pub(crate) fn issuers() -> Arc<Issuers> {
+    let one = Issuer {
+        signing: Bytes::from_static(&[4; 65]),
+        agreement: Bytes::from_static(&[5; 65]),
+    };
+    let two = Issuer {
+        signing: Bytes::from_static(&[6; 1_952]),
+        agreement: Bytes::from_static(&[7; 32]),
+    };
+    Arc::new(Issuers {
+        one,
+        two: Some(two),
+    })
+}
+
+/// The group that is simulated.
+pub(crate) fn created(policy: GroupPolicy) -> Created {
+    Created {
+        group: GroupId([9; 16]),
+        name: "simulated".into(),
+        nonce: GroupNonce([8; 32]),
+        master: MasterId(1),
+        suite: Suite::One,
+        policy,
+    }
+}
 
 const LENGTH: usize = 11;
 
@@ -87,8 +113,8 @@ impl KeyOperations for Symbolic {
 
 impl Symbolic {
     /// A joiner opens its grant.
-    pub(crate) fn open_grant(public: &PublicKey, wrapped: &WrappedKey) -> Option<KeyRef> {
-        open(public, wrapped)
+    pub(crate) fn open_grant(public: &[u8], grant: &Grant) -> Option<KeyRef> {
+        open(public, &grant.wrapped)
     }
 }
 
@@ -97,9 +123,14 @@ impl Symbolic {
 pub(crate) struct SymbolicToken {
     /// Child and parent of every up-edge.
     pub(crate) published: BTreeSet<(KeyRef, KeyRef)>,
+    /// What every key that it ever derived comes from: a name stands for one key only.
+    pub(crate) origins: BTreeMap<(NodeId, u32), Origin>,
     /// How many operations were executed.
     pub(crate) operations: usize,
 }
+
+/// What a key comes from.
+pub(crate) type Origin = (MasterId, [u8; 32], Suite);
 
 impl SymbolicToken {
     pub(crate) fn execute(&mut self, batch: &Batch) -> Vec<Output> {
@@ -107,11 +138,19 @@ impl SymbolicToken {
         batch
             .operations
             .iter()
-            .map(|operation| self.one(operation))
+            .map(|operation| self.one(batch, operation))
             .collect()
     }
 
-    fn one(&mut self, operation: &Operation) -> Output {
+    fn derive(&mut self, batch: &Batch, key: &KeyRef) {
+        let origin = (batch.master, batch.nonce.0, batch.suite);
+        let name = (key.node, key.generation);
+        let before = *self.origins.entry(name).or_insert(origin);
+        assert_eq!(before, origin, "{key:?} is derived from two seeds");
+    }
+
+    fn one(&mut self, batch: &Batch, operation: &Operation) -> Output {
+        let sizes = batch.suite.sizes();
         match operation {
             Operation::Wrap { child, parent } => {
                 assert!(
@@ -123,19 +162,28 @@ impl SymbolicToken {
                     child.node.index / 4,
                     "an edge goes up by one"
                 );
+                self.derive(batch, child);
+                self.derive(batch, parent);
                 self.published.insert((*child, *parent));
                 Output::Wrapped(sealed_under(&write(*child), *parent))
             }
             Operation::Grant { member, .. } if member[0] == BAD_PUBLIC_KEY => Output::BadPublicKey,
             Operation::Grant { leaf, member, .. } => {
                 assert_eq!(leaf.node.level, 0, "leaf keys are granted, no others");
-                Output::Wrapped(sealed_under(member, *leaf))
+                assert_eq!(member.len(), sizes.member, "a key of another suite");
+                self.derive(batch, leaf);
+                Output::Granted {
+                    wrapped: sealed_under(member, *leaf),
+                    encapsulated: vec![9; sizes.encapsulated].into(),
+                }
             }
+            Operation::PushKey { .. } => unreachable!("the core asks for none"),
             Operation::Seal { root, prefix } => {
+                self.derive(batch, root);
                 let tag = tag(*root, prefix);
                 Output::Sealed {
                     tag,
-                    signature: [7; 64],
+                    signature: vec![7; sizes.signature].into(),
                 }
             }
         }

@@ -9,7 +9,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use wardcast::group::ids::{GroupId, GroupNonce, Identity, MasterId, MemberId, Revision, Role};
+use wardcast::group::ids::{Identity, MemberId, Revision, Role};
 use wardcast::group::machine::{GroupMachine, Input, JobId};
 use wardcast::group::operations::Batch;
 
@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::gateway::{Connection, Gateway, Push, Request, Want};
 use crate::ledger::Ledger;
 use crate::random::Random;
-use crate::symbolic::{ISSUER, SymbolicToken};
+use crate::symbolic::{SymbolicToken, created, issuers};
 use storm::policy;
 
 /// How long it is calm at the end, in milliseconds: longer than every delay of the policies below together.
@@ -50,6 +50,8 @@ enum Event {
         batch: Batch,
         fails: bool,
     },
+    /// The token's first session opens, in this life.
+    TokenFound(u64),
     Crash,
     Restart,
     Whim,
@@ -73,6 +75,7 @@ pub(crate) struct Outcome {
     pub(crate) crashes: u64,
     pub(crate) events: u64,
     pub(crate) installed: u64,
+    pub(crate) rollovers: u64,
 }
 
 /// What is to happen, in the order of time.
@@ -132,14 +135,8 @@ impl World {
             Client::new(number as u16, identity, role)
         });
         let clients = clients.collect();
-        let machine = GroupMachine::create(
-            GroupId([9; 16]),
-            "simulated".into(),
-            GroupNonce([8; 32]),
-            MasterId(1),
-            policy,
-            ISSUER,
-        );
+        // The token's keys come later, as they do at a start.
+        let machine = GroupMachine::create(created(policy), None);
         World {
             random,
             agenda: Agenda::default(),
@@ -162,6 +159,7 @@ impl World {
     /// Runs to the end and checks everything on the way.
     pub(crate) fn run(mut self) -> Outcome {
         self.gateway_gets(Input::Tick);
+        self.find_the_token();
         for client in 0..self.clients.len() {
             self.clients[client].mood.wants = true;
             let at = self.random.within(1, 2_000);
@@ -282,18 +280,36 @@ impl World {
             } if life == self.life.number => {
                 // It may have done the work and failed only then.
                 let outputs = self.token.execute(&batch);
+                let retry_ms = self.random.permille(300).then_some(2_000);
                 self.gateway_gets(if fails {
-                    Input::TokenFailed { job }
+                    Input::TokenFailed { job, retry_ms }
                 } else {
                     Input::TokenDone { job, outputs }
                 });
             }
+            Event::TokenFound(life) if life == self.life.number => {
+                self.gateway_gets(Input::TokenKnown(issuers()));
+            }
             // The answers to an earlier life.
-            Event::Lost(..) | Event::WriteAnswered { .. } | Event::TokenAnswered { .. } => {}
+            Event::Lost(..)
+            | Event::WriteAnswered { .. }
+            | Event::TokenAnswered { .. }
+            | Event::TokenFound(_) => {}
             Event::Crash => self.crash(),
             Event::Restart => self.restart(),
             Event::Whim => self.whim(),
         }
+    }
+
+    /// A gateway starts without its token, and finds it sooner or later.
+    fn find_the_token(&mut self) {
+        let most = if self.random.permille(100) {
+            40_000
+        } else {
+            500
+        };
+        let after = self.random.within(0, most);
+        self.later(after, Event::TokenFound(self.life.number));
     }
 
     fn gateway_gets(&mut self, input: Input) {

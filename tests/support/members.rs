@@ -109,17 +109,38 @@ impl Member {
 
     /// Comes back as another process would, with what it kept.
     pub(crate) async fn resume(self, site: &Site, ledger: &Ledger) -> Self {
+        self.go_away().await.come_back(site, ledger).await
+    }
+
+    /// Ends as a process would that keeps its ticket.
+    pub(crate) async fn go_away(self) -> Away {
         let Self {
             name, ticket, task, ..
         } = self;
         task.abort();
         // Its connection goes with its task.
         let _ = task.await;
+        Away { name, ticket }
+    }
+}
+
+/// A member that nothing is left of but its ticket.
+pub(crate) struct Away {
+    name: String,
+    ticket: Ticket,
+}
+
+impl Away {
+    /// Comes back.
+    pub(crate) async fn come_back(self, site: &Site, ledger: &Ledger) -> Member {
+        let Self { name, ticket } = self;
         let membership = site.client(&name).resume(ticket).await;
         let membership = membership.unwrap_or_else(|error| panic!("{name} is unknown: {error}"));
-        Self::follow(membership, &name, ledger.clone())
+        Member::follow(membership, &name, ledger.clone())
     }
+}
 
+impl Member {
     fn follow(membership: Membership, name: &str, ledger: Ledger) -> Self {
         let (publish, record) = watch::channel(Record::default());
         let (leave, leaving) = oneshot::channel();

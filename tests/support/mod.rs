@@ -6,6 +6,7 @@
 pub(crate) mod members;
 pub(crate) mod raw;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
@@ -21,9 +22,12 @@ use wardcast::group::ids::MemberId;
 use wardcast::member::{Client, Options};
 use wardcast::pki::{Authority, Issued, Request};
 use wardcast::tls::{self, Credentials, Trust};
+use wardcast_shim::{Peer, Shim};
 
 /// Opens the soft token. Long and odd enough to be found wherever it does not belong.
 pub(crate) const PIN: &str = "k9-Zebra-Quartz-Plum";
+/// Opens the tokens of PKCS#11 modules.
+const PEER_PIN: &str = "123456";
 /// The group of most tests.
 pub(crate) const GROUP: &str = "studio";
 /// Nothing that a test waits for takes longer.
@@ -37,8 +41,26 @@ pub(crate) struct Setup<'a> {
     pub(crate) more: &'a str,
     /// Log directives; `info` if empty.
     pub(crate) log: &'a str,
+    /// The token; soft by default.
+    pub(crate) token: Token,
+    /// The value of `token.replicas`, if there are some: all of them get the same keys by ceremony.
+    pub(crate) replicas: &'a str,
     /// Common names of members whose certificates are on the revocation list.
     pub(crate) revoked: &'a [&'a str],
+}
+
+/// Where a test's keys are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Token {
+    /// In a sealed file.
+    #[default]
+    Soft,
+    /// In a SoftHSM token.
+    SoftHsm,
+    /// In a SoftHSM token behind the shim, which the test commands.
+    Shim,
+    /// In a kryoptic token, which has suite 2 as well.
+    Kryoptic,
 }
 
 /// A folder with all that a gateway needs, and the gateway.
@@ -47,6 +69,7 @@ pub(crate) struct Site {
     authority: Authority,
     revoked: Vec<(String, Issued)>,
     child: Option<Child>,
+    environment: Vec<(&'static str, OsString)>,
     /// Where members connect.
     pub(crate) quic: SocketAddr,
     admin: SocketAddr,
@@ -70,18 +93,44 @@ impl Site {
             authority,
             revoked,
             child: None,
+            environment: Vec::new(),
             quic: nowhere,
             admin: nowhere,
         };
-        site.write(&setup);
-        let mut provision = site.command(&["token", "provision"]);
+        let token = site.token(setup.token);
+        site.write(&setup, &token);
+        let how = match setup.replicas {
+            "" => "provision",
+            _ => "ceremony",
+        };
+        let mut provision = site.command(&["token", how]);
         let provisioned = provision.stdout(Stdio::null()).status();
         assert!(provisioned.expect("it runs").success(), "token provision");
         site.restart().await;
         site
     }
 
-    fn write(&self, setup: &Setup<'_>) {
+    /// Makes the token; returns its part of the configuration.
+    fn token(&mut self, kind: Token) -> String {
+        let folder = self.folder.path();
+        let peer = match kind {
+            Token::Soft => return "path = \"token\"".to_owned(),
+            Token::SoftHsm => Peer::softhsm(folder),
+            Token::Kryoptic => Peer::kryoptic(folder),
+            Token::Shim => self.shim().before(Peer::softhsm(folder)),
+        };
+        assert_eq!(peer.pin, PEER_PIN);
+        self.environment = peer.environment;
+        let (module, label) = (peer.module, peer.label);
+        format!("kind = \"pkcs11\"\nmodule = {module:?}\ntoken_label = {label:?}")
+    }
+
+    /// Commands the shim in front of this site's token.
+    pub(crate) fn shim(&self) -> Shim {
+        Shim::new(&self.folder.path().join("shim"))
+    }
+
+    fn write(&self, setup: &Setup<'_>, token: &str) {
         let path = |name: &str| self.folder.path().join(name);
         let gateway = self
             .authority
@@ -102,12 +151,20 @@ impl Site {
             .create_new(true)
             .mode(0o600)
             .open(path("pin"));
-        pin.and_then(|mut file| file.write_all(PIN.as_bytes()))
+        let text = match setup.token {
+            Token::Soft => PIN,
+            _ => PEER_PIN,
+        };
+        pin.and_then(|mut file| file.write_all(text.as_bytes()))
             .expect("written");
         let log = if setup.log.is_empty() {
             "info"
         } else {
             setup.log
+        };
+        let replicas = match setup.replicas {
+            "" => String::new(),
+            replicas => format!("replicas = {replicas}"),
         };
         let config = format!(
             r#"
@@ -120,8 +177,11 @@ impl Site {
             client_ca = "ca.pem"
             crl = ["crl.pem"]
             [token]
-            path = "token"
+            {token}
             pin_file = "pin"
+            {replicas}
+            [token.host]
+            writable = ["."]
             [store]
             path = "state.db"
             [admin]
@@ -140,6 +200,8 @@ impl Site {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wardcast"));
         let config = self.folder.path().join("wardcast.toml");
         command.args(words).arg("--config").arg(config);
+        let environment = self.environment.iter();
+        command.envs(environment.map(|(name, value)| (*name, value)));
         command
     }
 
@@ -173,6 +235,11 @@ impl Site {
         let mut child = self.child.take().expect("it runs");
         child.kill().expect("it can be killed");
         child.wait().expect("it is over");
+    }
+
+    /// The gateway's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// SIGTERM, and waits for its end.
@@ -261,7 +328,18 @@ impl Site {
         path: &str,
         body: Option<Value>,
     ) -> reqwest::Result<(StatusCode, Value)> {
-        let url = format!("https://localhost:{}/v1/groups{path}", self.admin.port());
+        self.try_root(method, &format!("v1/groups{path}"), body)
+            .await
+    }
+
+    /// The same anywhere on the admin interface.
+    pub(crate) async fn try_root(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
+        let url = format!("https://localhost:{}/{path}", self.admin.port());
         let mut request = self.http.request(method, url);
         if let Some(body) = body {
             request = request.json(&body);
@@ -270,6 +348,24 @@ impl Site {
         let status = answer.status();
         let body = answer.bytes().await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    }
+
+    /// What one of the gateway's counters is at, all its labels together.
+    pub(crate) async fn counter(&self, name: &str) -> u64 {
+        let url = format!("https://localhost:{}/metrics", self.admin.port());
+        let answer = self
+            .http
+            .get(url)
+            .send()
+            .await
+            .expect("the gateway answers");
+        let text = answer.text().await.expect("metrics are text");
+        let own = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with(' ') || rest.starts_with('{')
+        });
+        let values = own.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        values.sum()
     }
 
     /// One request that must be done.
@@ -293,6 +389,21 @@ impl Site {
         keys.extend(policy.as_object().expect("an object").clone());
         let body = json!({ "name": name, "policy": whole });
         self.admin(Method::POST, "", Some(body)).await;
+    }
+
+    /// Waits until the gateway says that it is ready, or that it is not; returns its words.
+    pub(crate) async fn ready(&self, wanted: bool) -> Value {
+        let began = Instant::now();
+        loop {
+            let asked = self.try_root(Method::GET, "readyz", None).await;
+            let (status, answer) = asked.expect("the gateway answers");
+            assert_eq!(answer["ready"] == true, status == StatusCode::OK);
+            if answer["ready"] == wanted {
+                return answer;
+            }
+            assert!(began.elapsed() < SOON, "still: {answer}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// How a group is.

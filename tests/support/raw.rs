@@ -6,9 +6,9 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use tokio::time::timeout;
 use wardcast::crypto::EphemeralKey;
-use wardcast::group::ids::Role;
+use wardcast::group::ids::{Role, Suite};
 use wardcast::group::limits::MAX_MESSAGE;
-use wardcast::group::wire::{ALPN, Grant, Join, Message, Push, Refusal, Request, Response};
+use wardcast::group::wire::{ALPN, Grant, Join, Message, Offer, Push, Refusal, Request, Response};
 use wardcast::tls;
 
 use super::{GROUP, SOON, Site};
@@ -29,8 +29,7 @@ pub(crate) fn join(group: &str) -> Join {
     Join {
         group: group.to_owned(),
         role: Role::Both,
-        public: EphemeralKey::generate().public(),
-        suites: vec![1],
+        offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     }
 }
 

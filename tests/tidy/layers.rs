@@ -3,23 +3,26 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
     ("tls", &["group"]),
     ("pki", &[]),
+    ("udp", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
     ("policy", &["crypto", "group"]),
-    ("member", &["tls", "crypto", "group"]),
+    ("member", &["tls", "udp", "crypto", "group"]),
     ("engine", &BELOW_ENGINE),
     ("quic", &BELOW_FRONTS),
     ("admin", &BELOW_FRONTS),
     ("app", &BELOW_APP),
 ];
 const BELOW_ENGINE: [&str; 5] = ["hsm", "store", "policy", "crypto", "group"];
-const BELOW_FRONTS: [&str; 7] = ["engine", "tls", "hsm", "store", "policy", "crypto", "group"];
+const BELOW_FRONTS: [&str; 8] = [
+    "engine", "tls", "udp", "hsm", "store", "policy", "crypto", "group",
+];
 const BELOW_APP: [&str; 10] = [
     "config", "quic", "admin", "engine", "tls", "hsm", "store", "policy", "crypto", "group",
 ];

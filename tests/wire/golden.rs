@@ -40,6 +40,14 @@ fn names() -> Value {
         &public,
         &agreement,
     );
+    let transcript_two = grant_transcript(
+        Suite::Two,
+        &GROUP,
+        MemberId(70_001),
+        &leaf,
+        &[0x06; 1_216],
+        &[0x07; 32],
+    );
     let indices = [
         (0, 1),
         (0, 255),
@@ -56,6 +64,7 @@ fn names() -> Value {
     });
     json!({
         "grant transcript": vector("grant transcript", &transcript),
+        "grant transcript in suite 2, before the ciphertext": hex(&transcript_two),
         "spi": indices,
         "key id": { "signing": hex(&public), "key id": hex(&key_id(&public)) },
     })
@@ -63,13 +72,23 @@ fn names() -> Value {
 
 fn header() -> Value {
     let header = samples::header();
-    let bytes = header.assemble(KEY_ID, TAG, SIGNATURE);
+    let bytes = header.assemble(KEY_ID, TAG, &SIGNATURE);
     json!({
         "header": vector("header", &bytes),
         "prefix": hex(&header.prefix(KEY_ID)),
         "tag": hex(&TAG),
         "signature": hex(&SIGNATURE),
         "key id": hex(&KEY_ID),
+    })
+}
+
+/// Of suite 2: another algorithm, and a signature of 3309 bytes.
+fn header_two() -> Value {
+    let header = samples::header_two();
+    let bytes = header.assemble(KEY_ID, TAG, &samples::SIGNATURE_TWO);
+    json!({
+        "header": vector("header", &bytes),
+        "prefix": hex(&header.prefix(KEY_ID)),
     })
 }
 
@@ -98,6 +117,7 @@ fn expected() -> Value {
         "pushes": messages(&samples::pushes()),
         "push replies": messages(&samples::push_replies()),
         "epoch header": header(),
+        "epoch header in suite 2": header_two(),
         "names": names(),
         "numbers": numbers(),
     })

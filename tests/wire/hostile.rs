@@ -315,7 +315,7 @@ fn forged(protected: &[u8], unprotected: &[u8], payload: &[u8], signature: &[u8]
 #[test]
 fn a_header_has_one_form_only() {
     let header = samples::header();
-    let bytes = header.assemble(samples::KEY_ID, samples::TAG, samples::SIGNATURE);
+    let bytes = header.assemble(samples::KEY_ID, samples::TAG, &samples::SIGNATURE);
     let parts: (u8, &[u8]) = (bytes[0], &bytes[2..]);
     assert_eq!(parts.0, 0xd2);
     let mut d = minicbor::Decoder::new(parts.1);
@@ -384,14 +384,14 @@ fn a_header_has_one_form_only() {
 #[test]
 fn a_header_entry_of_a_later_version_is_signed_and_passed_over() {
     let header = samples::header();
-    let plain = header.assemble(samples::KEY_ID, samples::TAG, samples::SIGNATURE);
+    let plain = header.assemble(samples::KEY_ID, samples::TAG, &samples::SIGNATURE);
     let parsed = EpochHeader::parse(&plain).unwrap();
     let mut d = minicbor::Decoder::new(&plain[2..]);
     let protected = d.bytes().unwrap();
     d.map().unwrap();
     let payload = d.bytes().unwrap();
     let (entries, tag) = payload.split_at(payload.len() - 18);
-    let mut extended = [entries, &[0x08, 0x19, 0x12, 0x34], tag].concat();
+    let mut extended = [entries, &[0x09, 0x19, 0x12, 0x34], tag].concat();
     extended[0] += 1;
     let mut e = Encoder::new(vec![0xd2, 0x84]);
     e.bytes(protected).unwrap().map(0).unwrap();

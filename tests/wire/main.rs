@@ -7,3 +7,4 @@ mod hostile;
 mod member;
 mod random;
 mod samples;
+mod suites;

@@ -45,7 +45,11 @@ struct Gateway {
 impl Gateway {
     fn new(signatures: HashMap<Vec<u8>, [u8; 64]>) -> Self {
         Gateway {
-            seed: crypto::seed(&Key::from_bytes([0x66; 32]), &GroupNonce([0x77; 32])),
+            seed: crypto::seed(
+                Suite::One,
+                &Key::from_bytes([0x66; 32]),
+                &GroupNonce([0x77; 32]),
+            ),
             signing: SigningKey::from_scalar(&SIGNING_SCALAR).unwrap(),
             agreement: AgreementKey::from_scalar(&ISSUER_SCALAR).unwrap(),
             tree: Tree::new(),
@@ -57,11 +61,15 @@ impl Gateway {
     }
 
     fn key(&self, name: &KeyRef) -> Key {
-        crypto::node_key(&self.seed, &GROUP, name)
+        crypto::node_key(Suite::One, &self.seed, &GROUP, name)
     }
 
     fn wrap(&self, planned: &PlannedEdge) -> Edge {
-        let wrapped = crypto::wrap(&self.key(&planned.child), &self.key(&planned.parent));
+        let wrapped = crypto::wrap(
+            Suite::One,
+            &self.key(&planned.child),
+            &self.key(&planned.parent),
+        );
         Edge::new(*planned, wrapped)
     }
 
@@ -71,6 +79,7 @@ impl Gateway {
             joins: joins.iter().copied().map(MemberId).collect(),
             leaves: leaves.to_vec(),
             rotate: joins.is_empty() && leaves.is_empty(),
+            renew: false,
         };
         let plan = plan(&self.tree, &change).unwrap();
         self.tree.apply(&plan.diff).unwrap();
@@ -100,19 +109,21 @@ impl Gateway {
             retirement_delay_ms: 5000,
             sender_space: 0,
             members: u64::from(self.tree.members()),
+            rollover: 0,
         };
         let key_id = key_id(&self.signing.public());
         let mut signed = header.prefix(key_id);
-        let tag = crypto::confirmation_tag(&self.key(&header.root), &signed);
+        let tag = crypto::confirmation_tag(Suite::One, &self.key(&header.root), &signed);
         signed.extend(tag);
         let known = self.signatures.get(&signed);
         let signature = known.copied().unwrap_or_else(|| self.signing.sign(&signed));
         assert!(crypto::verify_signature(
+            Suite::One,
             &self.signing.public(),
             &signed,
             &signature
         ));
-        header.assemble(key_id, tag, signature)
+        header.assemble(key_id, tag, &signature)
     }
 
     fn path(&mut self, leaf: u32) -> PathDelivery {
@@ -143,10 +154,11 @@ impl Gateway {
             member: MEMBER,
             role: Role::Both,
             leaf,
-            wrapped: crypto::wrap(&kek, &self.key(&leaf)),
-            signing: self.signing.public(),
-            agreement,
+            wrapped: crypto::key_wrap(&kek, &self.key(&leaf)),
+            signing: Bytes::copy_from_slice(&self.signing.public()),
+            agreement: Bytes::copy_from_slice(&agreement),
             path: self.path(leaf.node.index),
+            encapsulated: Bytes::new(),
         }))
     }
 
@@ -155,7 +167,7 @@ impl Gateway {
         let mut step = json!({ "what": what, "message": hex(&message.to_bytes()) });
         if opens {
             let root = self.key(&self.tree.root());
-            let secret = EpochSecret::of(&root, GROUP, Epoch(self.epoch));
+            let secret = EpochSecret::of(Suite::One, &root, GROUP, Epoch(self.epoch));
             step["epoch"] = json!(self.epoch);
             step["exported"] = json!(hex(&secret.export("test", b"context", 32).unwrap()));
         } else {
@@ -243,7 +255,7 @@ fn a_members_deliveries_are_what_is_written() {
             .into_iter()
             .map(|bytes| delivery(&bytes).0);
         headers
-            .map(|header| (header.signed, header.signature))
+            .map(|header| (header.signed, header.signature[..].try_into().unwrap()))
             .collect()
     };
     let expected = scenario(signatures(&stored()));
@@ -259,15 +271,15 @@ impl KeyOperations for RealKeys {
     type Key = Key;
 
     fn ratchet(&self, key: &Key) -> Key {
-        crypto::ratchet(key)
+        crypto::ratchet(Suite::One, key)
     }
 
     fn unwrap(&self, child: &Key, wrapped: &WrappedKey) -> Option<Key> {
-        crypto::unwrap(child, wrapped)
+        crypto::unwrap(Suite::One, child, wrapped)
     }
 
     fn confirms(&self, root: &Key, header: &ParsedHeader) -> bool {
-        crypto::confirmation_tag(root, header.prefix()) == header.tag
+        crypto::confirmation_tag(Suite::One, root, header.prefix()) == header.tag
     }
 }
 
@@ -288,8 +300,10 @@ fn a_member_follows_its_deliveries() {
         &public,
         &grant.agreement,
     );
-    let kek = own.kek(&grant.agreement, &transcript).unwrap();
-    let leaf_key = crypto::unwrap(&kek, &grant.wrapped).unwrap();
+    let kek = own
+        .kek(grant.agreement[..].try_into().unwrap(), &transcript)
+        .unwrap();
+    let leaf_key = crypto::key_unwrap(&kek, &grant.wrapped).unwrap();
     let membership = Membership {
         group: grant.group,
         member: grant.member,
@@ -302,6 +316,7 @@ fn a_member_follows_its_deliveries() {
         let (header, edges) = delivery(message);
         let epoch = header.header.epoch;
         assert!(crypto::verify_signature(
+            Suite::One,
             &grant.signing,
             &header.signed,
             &header.signature
@@ -311,7 +326,7 @@ fn a_member_follows_its_deliveries() {
             Some(exported) => {
                 assert_eq!(taken, Ok(()), "{step}");
                 let root = session.root(epoch).unwrap();
-                let secret = EpochSecret::of(root, GROUP, epoch);
+                let secret = EpochSecret::of(Suite::One, root, GROUP, epoch);
                 assert_eq!(
                     hex(&secret.export("test", b"context", 32).unwrap()),
                     exported

@@ -27,8 +27,24 @@ fn role() -> impl Strategy<Value = Role> {
     prop::sample::select(&[Role::Receiver, Role::Sender, Role::Both][..])
 }
 
-fn point() -> impl Strategy<Value = [u8; 65]> {
-    any::<[u8; 65]>()
+fn suite() -> impl Strategy<Value = Suite> {
+    prop::sample::select(&Suite::ALL[..])
+}
+
+/// So many bytes.
+fn octets(length: usize) -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), length).prop_map(Bytes::from)
+}
+
+/// Of one suite or both.
+fn offer() -> impl Strategy<Value = Offer> {
+    let key = |suite: Suite| octets(suite.sizes().member);
+    let keys = (key(Suite::One), key(Suite::Two), 0..3);
+    keys.prop_map(|(one, two, which)| match which {
+        0 => Offer::of(Suite::One, one),
+        1 => Offer::of(Suite::Two, two),
+        _ => Offer::of(Suite::Two, two).with(Suite::One, one),
+    })
 }
 
 fn key() -> impl Strategy<Value = KeyRef> {
@@ -62,16 +78,20 @@ fn edge() -> impl Strategy<Value = Edge> {
 
 fn header() -> impl Strategy<Value = EpochHeader> {
     let delays = any::<[u32; 3]>();
-    (group_id(), epoch(), key(), delays, any::<u64>()).prop_map(
-        |(group, epoch, root, [activation, retirement, space], members)| EpochHeader {
-            suite: Suite::One,
-            group,
-            epoch,
-            root,
-            activation_delay_ms: activation,
-            retirement_delay_ms: retirement,
-            sender_space: space,
-            members,
+    let counts = any::<[u64; 2]>();
+    (suite(), group_id(), epoch(), key(), delays, counts).prop_map(
+        |(suite, group, epoch, root, [activation, retirement, space], [members, rollover])| {
+            EpochHeader {
+                suite,
+                group,
+                epoch,
+                root,
+                activation_delay_ms: activation,
+                retirement_delay_ms: retirement,
+                sender_space: space,
+                members,
+                rollover,
+            }
         },
     )
 }
@@ -91,29 +111,25 @@ fn path() -> impl Strategy<Value = PathDelivery> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let join = (group_name(), role(), point(), vec(any::<u32>(), 0..8)).prop_map(
-        |(group, role, public, suites)| {
-            Request::Join(Join {
-                group,
-                role,
-                public,
-                suites,
-            })
-        },
-    );
-    let others = (group_name(), member(), key(), epoch(), 0..5).prop_map(
-        |(group, member, leaf, epoch, kind)| match kind {
+    let join = (group_name(), role(), offer())
+        .prop_map(|(group, role, offer)| Request::Join(Join { group, role, offer }));
+    let offer = prop::option::of(offer());
+    let others = (group_name(), member(), key(), epoch(), offer, 0..5).prop_map(
+        |(group, member, leaf, epoch, offer, kind)| match kind {
             0 => Request::Resume(Resume {
                 group,
                 member,
                 leaf,
                 epoch,
+                offer,
             }),
             1 => Request::Leave(Leave { group, member }),
             2 => Request::Pull(Pull {
                 group,
                 member,
                 epoch,
+                leaf: offer.is_some().then_some(leaf),
+                offer,
             }),
             3 => Request::Status(Status { group }),
             _ => Request::Acknowledge(Acknowledge {
@@ -127,31 +143,29 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn grant() -> impl Strategy<Value = Response> {
-    let points = [point(), point()];
-    (
-        group_id(),
-        member(),
-        role(),
-        key(),
-        any::<[u8; 40]>(),
-        points,
-        path(),
+    let publics = suite().prop_flat_map(|suite| {
+        let sizes = suite.sizes();
+        let publics = [sizes.signing, sizes.agreement, sizes.encapsulated];
+        (Just(suite), publics.map(octets))
+    });
+    let names = (group_id(), member(), role(), key());
+    (names, any::<[u8; 40]>(), publics, path()).prop_map(
+        |((group, member, role, leaf), wrapped, (suite, publics), path)| {
+            let [signing, agreement, encapsulated] = publics;
+            Response::Granted(Box::new(Grant {
+                group,
+                suite,
+                member,
+                role,
+                leaf,
+                wrapped,
+                signing,
+                agreement,
+                path,
+                encapsulated,
+            }))
+        },
     )
-        .prop_map(
-            |(group, member, role, leaf, wrapped, [signing, agreement], path)| {
-                Response::Granted(Box::new(Grant {
-                    group,
-                    suite: Suite::One,
-                    member,
-                    role,
-                    leaf,
-                    wrapped,
-                    signing,
-                    agreement,
-                    path,
-                }))
-            },
-        )
 }
 
 fn key_set() -> impl Strategy<Value = Response> {
@@ -287,14 +301,15 @@ proptest! {
         header in header(),
         key_id in any::<[u8; 8]>(),
         tag in any::<[u8; 16]>(),
-        signature in any::<[u8; 64]>(),
+        fill in any::<u8>(),
         (at, flip) in damage(),
     ) {
-        let bytes = header.assemble(key_id, tag, signature);
+        let signature = vec![fill; header.suite.sizes().signature];
+        let bytes = header.assemble(key_id, tag, &signature);
         let parsed = EpochHeader::parse(&bytes).unwrap();
         prop_assert_eq!(parsed.header, header);
         prop_assert_eq!(parsed.prefix(), header.prefix(key_id));
-        prop_assert_eq!((parsed.tag, parsed.signature, parsed.key_id), (tag, signature, key_id));
+        prop_assert_eq!((parsed.tag, &parsed.signature[..], parsed.key_id), (tag, &signature[..], key_id));
         let mut damaged = bytes.to_vec();
         damaged[at.index(bytes.len())] ^= flip;
         if let Ok(other) = EpochHeader::parse(&damaged) {

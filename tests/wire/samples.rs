@@ -27,6 +27,16 @@ fn point(fill: u8) -> [u8; 65] {
     point
 }
 
+/// What a member offers that has suite 1.
+pub(crate) fn one() -> Offer {
+    Offer::of(Suite::One, point(0xe0).to_vec())
+}
+
+/// What a member offers that has both suites.
+fn both() -> Offer {
+    one().with(Suite::Two, vec![0xe3; 1_216])
+}
+
 pub(crate) fn header() -> EpochHeader {
     EpochHeader {
         suite: Suite::One,
@@ -37,11 +47,23 @@ pub(crate) fn header() -> EpochHeader {
         retirement_delay_ms: 5000,
         sender_space: 1,
         members: 41,
+        rollover: 0,
     }
 }
 
+/// Of suite 2, after two rollovers.
+pub(crate) fn header_two() -> EpochHeader {
+    EpochHeader {
+        suite: Suite::Two,
+        rollover: 2,
+        ..header()
+    }
+}
+
+pub(crate) const SIGNATURE_TWO: [u8; 3_309] = [0xc1; 3_309];
+
 fn sealed() -> Bytes {
-    header().assemble(KEY_ID, TAG, SIGNATURE)
+    header().assemble(KEY_ID, TAG, &SIGNATURE)
 }
 
 pub(crate) fn edges() -> Vec<Edge> {
@@ -70,50 +92,59 @@ fn path() -> PathDelivery {
 pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     let group = || "studio/éa".to_owned();
     let member = MemberId(70_001);
+    let leave = Leave {
+        group: group(),
+        member,
+    };
+    let acknowledge = Acknowledge {
+        group: group(),
+        member,
+        epoch: Epoch(300),
+    };
+    let open = OpenChannel {
+        group: group(),
+        member,
+    };
     vec![
-        (
-            "join",
-            Request::Join(Join {
-                group: group(),
-                role: Role::Both,
-                public: point(0xe0),
-                suites: vec![1, 2, 900],
-            }),
-        ),
-        (
-            "resume",
-            Request::Resume(Resume {
-                group: group(),
-                member,
-                leaf: key(0, 27, 1, 0),
-                epoch: Epoch(298),
-            }),
-        ),
-        (
-            "leave",
-            Request::Leave(Leave {
-                group: group(),
-                member,
-            }),
-        ),
-        (
-            "pull",
-            Request::Pull(Pull {
-                group: group(),
-                member,
-                epoch: Epoch(0),
-            }),
-        ),
+        ("join", join(Role::Both, one())),
+        ("join with both suites", join(Role::Receiver, both())),
+        ("resume", resume(None)),
+        ("resume with an offer", resume(Some(both()))),
+        ("leave", Request::Leave(leave)),
+        ("pull", pull(Epoch(0), None)),
+        ("pull with an offer", pull(Epoch(299), Some(one()))),
         ("status", Request::Status(Status { group: group() })),
-        (
-            "acknowledge",
-            Request::Acknowledge(Acknowledge {
-                group: group(),
-                member,
-                epoch: Epoch(300),
-            }),
-        ),
+        ("acknowledge", Request::Acknowledge(acknowledge)),
+        ("open channel", Request::OpenChannel(open)),
     ]
+}
+
+fn join(role: Role, offer: Offer) -> Request {
+    Request::Join(Join {
+        group: "studio/éa".to_owned(),
+        role,
+        offer,
+    })
+}
+
+fn resume(offer: Option<Offer>) -> Request {
+    Request::Resume(Resume {
+        group: "studio/éa".to_owned(),
+        member: MemberId(70_001),
+        leaf: key(0, 27, 1, 0),
+        epoch: Epoch(298),
+        offer,
+    })
+}
+
+fn pull(epoch: Epoch, offer: Option<Offer>) -> Request {
+    Request::Pull(Pull {
+        group: "studio/éa".to_owned(),
+        member: MemberId(70_001),
+        epoch,
+        leaf: offer.is_some().then_some(key(0, 27, 1, 0)),
+        offer,
+    })
 }
 
 fn key_set() -> KeySet {
@@ -139,9 +170,22 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         role: Role::Both,
         leaf: key(0, 27, 1, 0),
         wrapped: [0xf0; 40],
-        signing: point(0xe1),
-        agreement: point(0xe2),
+        signing: Bytes::copy_from_slice(&point(0xe1)),
+        agreement: Bytes::copy_from_slice(&point(0xe2)),
         path: path(),
+        encapsulated: Bytes::new(),
+    };
+    let grant_two = Grant {
+        suite: Suite::Two,
+        leaf: key(0, 27, 2, 0),
+        signing: Bytes::from(vec![0xe4; 1_952]),
+        agreement: Bytes::from(vec![0xe5; 32]),
+        path: PathDelivery {
+            header: header_two().assemble(KEY_ID, TAG, &SIGNATURE_TWO),
+            ..path()
+        },
+        encapsulated: Bytes::from(vec![0xe6; 1_088]),
+        ..grant.clone()
     };
     let report = StatusReport {
         epoch: Epoch(300),
@@ -151,6 +195,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
     };
     vec![
         ("granted", Response::Granted(Box::new(grant))),
+        ("granted in suite 2", Response::Granted(Box::new(grant_two))),
         ("path", Response::Path(path())),
         (
             "left",
@@ -171,6 +216,10 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         (
             "acknowledged",
             Response::Acknowledged(Ack { epoch: Epoch(300) }),
+        ),
+        (
+            "channel opened",
+            Response::ChannelOpened(ChannelOpened { channel: 70_001 }),
         ),
     ]
 }
@@ -214,6 +263,10 @@ pub(crate) fn push_replies() -> Vec<(&'static str, PushReply)> {
     vec![
         ("ack", PushReply::ack(Epoch(300))),
         ("nack", PushReply::nack(NackCode::NeedPath, Epoch(298))),
+        (
+            "nack after a rollover",
+            PushReply::nack(NackCode::NeedGrant, Epoch(298)),
+        ),
     ]
 }
 

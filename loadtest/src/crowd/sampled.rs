@@ -8,9 +8,9 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use tokio::time::sleep;
 use wardcast::crypto::EphemeralKey;
-use wardcast::group::ids::{Epoch, MemberId};
+use wardcast::group::ids::{Epoch, MemberId, Suite};
 use wardcast::group::wire::{
-    ALPN, Acknowledge, EpochHeader, Grant, Join, Message, Push, PushReply, Request, Response,
+    ALPN, Acknowledge, EpochHeader, Grant, Join, Message, Offer, Push, PushReply, Request, Response,
 };
 use wardcast::member::Options;
 use wardcast::tls;
@@ -64,8 +64,7 @@ async fn register(connection: &Connection) -> Result<Box<Grant>, Failure> {
     let join = Request::Join(Join {
         group: GROUP.to_owned(),
         role: ROLE,
-        public: EphemeralKey::generate().public(),
-        suites: vec![1],
+        offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     });
     loop {
         match ask(connection, &join).await? {

@@ -1,13 +1,17 @@
 //! What a fan-out run reports.
 
+mod summary;
+
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub(super) use self::summary::Summary;
 use super::Reading;
 use crate::Failure;
 use crate::bare::Bare;
 use crate::distribution::Quantiles;
+use crate::live::Round;
 use crate::report::{self, Report};
 use crate::token::TokenKind;
 
@@ -31,30 +35,33 @@ impl Cause {
     }
 }
 
-/// What one round took.
-pub(super) struct Round {
-    /// Until the gateway had everybody's acknowledgement.
-    pub(super) all: Duration,
-    /// Until each member held the epoch.
-    pub(super) each: Vec<Duration>,
-}
-
 /// The result of a run.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fanout {
     pub(super) scenario: &'static str,
     pub(super) ok: bool,
     pub(super) token: TokenKind,
-    pub(super) members: usize,
-    /// Members that computed and confirmed every key.
-    pub(super) real: usize,
-    /// Members that only acknowledged.
-    pub(super) sampled: usize,
+    #[serde(flatten)]
+    pub(super) size: Size,
+    /// How long a rotation waits for other changes, which is part of its time.
+    pub(super) batch_interval_ms: u32,
+    #[serde(flatten)]
+    pub(super) summary: Summary,
     pub(super) joins: Joins,
     pub(super) causes: Vec<CauseReport>,
     pub(super) trouble: Trouble,
     pub(super) bare: Bare,
     pub(super) ratios: Ratios,
+}
+
+/// Who took part.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Size {
+    pub(super) members: usize,
+    /// Members that computed and confirmed every key.
+    pub(super) real: usize,
+    /// Members that only acknowledged.
+    pub(super) sampled: usize,
 }
 
 /// What joining took.
@@ -82,12 +89,28 @@ pub(crate) struct CauseReport {
     member_holds: Quantiles,
     /// Acknowledged epochs.
     deliveries: usize,
-    /// Gateway CPU for a delivery: rekey, acknowledgement, activation and its acknowledgement.
+    /// Gateway CPU for a delivery: rekey, acknowledgement and activation.
     cpu_us_per_delivery: f64,
     kernel_share: Option<f64>,
-    /// Streams that the gateway opened and had answered.
+    /// Rekeys and activations, by datagram or by stream.
     pushes: u64,
     cpu_us_per_push: f64,
+    #[serde(flatten)]
+    packets: PacketsEach,
+    #[serde(flatten)]
+    wraps: Wraps,
+}
+
+/// Datagrams of the push channel for a delivery, as the gateway counts them; the packets of QUIC streams are not among them.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct PacketsEach {
+    pub(super) packets_out_per_delivery: f64,
+    pub(super) packets_in_per_delivery: f64,
+}
+
+/// What the token had to wrap.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Wraps {
     rekeys: u64,
     wraps_per_rekey: f64,
 }
@@ -166,31 +189,49 @@ impl CauseReport {
         let each: Vec<Duration> = each.collect();
         let spent = after.usage.since(&before.usage);
         let counted = |name| after.counters.since(&before.counters, name);
-        let (pushes, rekeys) = (
-            counted("wardcast_pushes_total"),
-            counted("wardcast_rekeys_total"),
-        );
+        // Streams that were answered, and datagrams, those that were sent again apart.
+        let pushed = counted("wardcast_datagrams_sent_total")
+            + counted("wardcast_datagrams_activations_total");
+        let pushes = counted("wardcast_pushes_total") + pushed;
+        let rekeys = counted("wardcast_rekeys_total");
         let wraps = counted("wardcast_token_wraps_total");
+        let deliveries = each.len();
+        let sent = pushed + counted("wardcast_datagrams_resent_total");
+        let each_of = |count: u64| count as f64 / deliveries.max(1) as f64;
         let per = |count: u64| spent.cpu.as_secs_f64() * 1e6 / count.max(1) as f64;
         Ok(CauseReport {
             cause,
             rounds: rounds.len(),
             all_acknowledged: Quantiles::of(&all).ok_or("no round was run")?,
             member_holds: Quantiles::of(&each).ok_or("no member came to hold an epoch")?,
-            deliveries: each.len(),
-            cpu_us_per_delivery: per(each.len() as u64),
+            deliveries,
+            cpu_us_per_delivery: per(deliveries as u64),
             kernel_share: spent.kernel_share,
             pushes,
             cpu_us_per_push: per(pushes),
-            rekeys,
-            wraps_per_rekey: wraps as f64 / rekeys.max(1) as f64,
+            packets: PacketsEach {
+                packets_out_per_delivery: each_of(sent),
+                packets_in_per_delivery: each_of(counted("wardcast_datagrams_acknowledged_total")),
+            },
+            wraps: Wraps {
+                rekeys,
+                wraps_per_rekey: wraps as f64 / rekeys.max(1) as f64,
+            },
         })
     }
 
-    fn rows(&self) -> [(String, String); 5] {
+    fn rows(&self) -> [(String, String); 6] {
         let row = |what: &str, value: String| (format!("{}: {what}", self.cause.name()), value);
         let delivery = report::cpu(self.cpu_us_per_delivery, self.kernel_share);
-        let wraps = format!("{:.1} ({} rekeys)", self.wraps_per_rekey, self.rekeys);
+        let Wraps {
+            rekeys,
+            wraps_per_rekey,
+        } = self.wraps;
+        let wraps = format!("{wraps_per_rekey:.1} ({rekeys} rekeys)");
+        let packets = format!(
+            "{:.2} out, {:.2} in",
+            self.packets.packets_out_per_delivery, self.packets.packets_in_per_delivery
+        );
         [
             row(
                 "until all acknowledged",
@@ -205,6 +246,7 @@ impl CauseReport {
                 "gateway CPU per push and answer",
                 format!("{:.1} us", self.cpu_us_per_push),
             ),
+            row("push channel's datagrams per delivery", packets),
             row("wraps per rekey", wraps),
         ]
     }
@@ -268,8 +310,8 @@ impl Ratios {
 
 impl Report for Fanout {
     fn rows(&self) -> Vec<(String, String)> {
-        let share = self.real as f64 * 100.0 / self.members.max(1) as f64;
-        let members = format!("{}, {share:.0} % of them real", self.members);
+        let share = self.size.real as f64 * 100.0 / self.size.members.max(1) as f64;
+        let members = format!("{}, {share:.0} % of them real", self.size.members);
         let mut rows = vec![
             ("members".to_owned(), members),
             (

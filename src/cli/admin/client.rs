@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::group::ids::MemberId;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
-use crate::admin::api::{CreateGroup, Evict, Failure, GroupView, MemberView};
+use crate::admin::api::{
+    CreateGroup, Evict, Failure, GroupView, MemberView, RollOver, RotateMaster, TokenView,
+};
 
 /// No answer of the admin interface takes longer, whatever the group's size.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,6 +31,9 @@ pub(crate) enum ClientError {
         "no answer from {server}: {why}; is the gateway running, and is its certificate of --ca?"
     )]
     Unreachable { server: String, why: String },
+    /// What was begun did not come to its end.
+    #[error("the rotation is not finished: {why}; begin it again to go on where it was")]
+    Unfinished { why: String },
     /// The gateway answered that it will not.
     #[error("{message}")]
     Refused { status: StatusCode, message: String },
@@ -39,7 +44,7 @@ impl ClientError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Tls(_) | Self::Policy { .. } => 2,
-            Self::Unreachable { .. } => 1,
+            Self::Unreachable { .. } | Self::Unfinished { .. } => 1,
             Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND => 5,
             Self::Refused { status, .. } if status.is_server_error() => 1,
             Self::Refused { .. } => 4,
@@ -118,6 +123,32 @@ impl Client {
     /// Gives a group a new key.
     pub(crate) async fn rotate(&self, name: &str) -> Result<(), ClientError> {
         self.ask(Method::POST, &["groups", name, "rotate"], None)
+            .await
+    }
+
+    /// Replaces every key of a group.
+    pub(crate) async fn roll_over(
+        &self,
+        name: &str,
+        suite: Option<u32>,
+    ) -> Result<GroupView, ClientError> {
+        let body = json!(RollOver { suite });
+        self.ask(Method::POST, &["groups", name, "rollover"], Some(body))
+            .await
+    }
+
+    /// The tokens.
+    pub(crate) async fn token(&self) -> Result<TokenView, ClientError> {
+        self.ask(Method::GET, &["token"], None).await
+    }
+
+    /// Begins to roll every group onto the newest master.
+    pub(crate) async fn rotate_master(
+        &self,
+        members_per_second: Option<u32>,
+    ) -> Result<TokenView, ClientError> {
+        let body = json!(RotateMaster { members_per_second });
+        self.ask(Method::POST, &["token", "rotate-master"], Some(body))
             .await
     }
 

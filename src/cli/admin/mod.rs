@@ -1,7 +1,8 @@
-//! `wardcast admin`: creates, shows, rotates and destroys groups, lists and evicts members.
+//! `wardcast admin`: creates, shows, rotates and destroys groups, lists and evicts members, looks after the tokens.
 
 mod client;
 mod table;
+mod token;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ enum Subject {
     /// The members of a group.
     #[command(subcommand)]
     Member(MemberCommand),
+    /// The tokens that hold the master key.
+    #[command(subcommand)]
+    Token(token::TokenCommand),
 }
 
 #[derive(Subcommand, Debug)]
@@ -103,6 +107,14 @@ enum GroupCommand {
     Rotate {
         /// The group's name.
         name: String,
+    },
+    /// Replaces every key of the group under the newest master; members are granted theirs anew.
+    Rollover {
+        /// The group's name.
+        name: String,
+        /// To another suite, by number: where the token has it and all members offer it.
+        #[arg(long)]
+        suite: Option<u32>,
     },
     /// Ends the group and the membership of all its members.
     Destroy {
@@ -177,6 +189,10 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
             client.rotate(name).await?;
             Answer::Done("a new epoch is on its way")
         }
+        Subject::Group(GroupCommand::Rollover { name, suite }) => {
+            Answer::Group(client.roll_over(name, *suite).await?.into())
+        }
+        Subject::Token(command) => token::answer(&client, command, args.json).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {
             client.destroy(name).await?;
             Answer::Done("the group is no more")

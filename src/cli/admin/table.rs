@@ -6,7 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 
-use crate::admin::api::{GroupView, MemberView};
+use crate::admin::api::{GroupView, MemberView, TokenView};
 
 /// What a command has to say.
 pub(super) enum Answer {
@@ -16,6 +16,8 @@ pub(super) enum Answer {
     Groups(Vec<GroupView>),
     /// Members, a row each.
     Members(Vec<MemberView>),
+    /// The tokens in full.
+    Token(Box<TokenView>),
     /// That it is done.
     Done(&'static str),
 }
@@ -27,6 +29,7 @@ impl Answer {
             Self::Group(group) => json!(group),
             Self::Groups(groups) => json!(groups),
             Self::Members(members) => json!(members),
+            Self::Token(token) => json!(token),
             Self::Done(_) => json!({ "ok": true }),
         };
         value.to_string()
@@ -40,6 +43,11 @@ impl fmt::Display for Answer {
             Self::Group(group) => {
                 let mut table = empty(&["", ""]);
                 fill(&mut table, "", &json!(group));
+                table.fmt(f)
+            }
+            Self::Token(token) => {
+                let mut table = empty(&["", ""]);
+                fill(&mut table, "", &json!(token));
                 table.fmt(f)
             }
             Self::Groups(groups) => {

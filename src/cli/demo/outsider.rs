@@ -3,12 +3,12 @@
 use crate::group::ids::{Epoch, Time};
 use crate::group::session::{MemberSession, SessionInput};
 use crate::group::wire::EpochHeader;
-use crate::member::{Observed, SuiteOne, Ticket};
+use crate::member::{Observed, SuiteKeys, Ticket};
 
 /// A member's own session machine that ignores that it was removed. It looks at the edges on its path only: no others are
 /// wrapped under a key that it ever held.
 pub(super) struct Outsider {
-    session: MemberSession<SuiteOne>,
+    session: MemberSession<SuiteKeys>,
     tried: usize,
     last_tried: Epoch,
 }
@@ -16,7 +16,8 @@ pub(super) struct Outsider {
 impl Outsider {
     /// From what the member would resume with: its leaf key.
     pub(super) fn new(ticket: &Ticket) -> Self {
-        let session = MemberSession::joined(SuiteOne, ticket.membership(), ticket.leaf_key.clone());
+        let session =
+            MemberSession::joined(ticket.keys, ticket.membership(), ticket.leaf_key.clone());
         Self {
             session,
             tried: 0,

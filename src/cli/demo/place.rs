@@ -164,6 +164,7 @@ impl Place {
             "[listen]\naddress = \"127.0.0.1:{port}\"\n\n\
              [tls]\ncertificate = \"gateway.pem\"\nkey = \"gateway.key\"\nclient_ca = \"ca.pem\"\n\n\
              [token]\n{token}pin_file = \"pin\"\n\n\
+             [token.host]\nwritable = [\".\"]\n\n\
              [store]\npath = \"groups.db\"\n\n\
              [admin]\naddress = \"127.0.0.1:{admin_port}\"\noperators = [\"{OPERATOR}\"]\n\n\
              [policy.default]\nactivation_delay_ms = 500\nretirement_delay_ms = 1000\n\

@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Departures, Served, Waiter};
+use super::{Departures, Listener, Served, Waiter};
 use crate::crypto;
+use crate::engine::channel::{Newcomer, Opening};
 use crate::engine::count;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
-use crate::group::machine::Input;
+use crate::group::machine::{Claim, Input};
+use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, KeyState, PathDelivery, Refusal, RefusalCode, Resume, StatusReport, spi,
+    Grant, Join, KeyState, Offer, PathDelivery, Pull, Refusal, RefusalCode, Response, Resume,
+    StatusReport, spi,
 };
 use crate::policy::{self, Decision};
 
@@ -29,22 +32,22 @@ impl Served {
                     let _ = reply.send(Err(refusal));
                     return;
                 }
-                self.departures.push(Departures {
+                self.asked.departures.push(Departures {
                     members: HashSet::from([member]),
                     reply,
                 });
                 self.handle(now, Input::Leave { member });
             }
-            Ask::Pull(pull, reply) => match self.owned(identity, pull.member) {
-                Ok(()) => self.catch_up(now, pull.member, Waiter::Pull(reply)),
-                Err(refusal) => drop(reply.send(Err(refusal))),
-            },
+            Ask::Pull(pull, reply) => self.pull(now, identity, pull, reply),
             Ask::Acknowledge(member, epoch, reply) => {
                 let owned = self.owned(identity, member);
                 if owned.is_ok() {
                     self.acknowledged(now, member, epoch);
                 }
                 let _ = reply.send(owned);
+            }
+            Ask::OpenChannel(open, outbox, opening, reply) => {
+                let _ = reply.send(self.open_channel(identity, open.member, &outbox, opening));
             }
             Ask::Status(reply) => {
                 let _ = reply.send(self.report(identity));
@@ -54,11 +57,24 @@ impl Served {
 
     /// A member holds an epoch.
     pub(in crate::engine) fn acknowledged(&mut self, now: Time, member: MemberId, epoch: Epoch) {
-        if let Some(outbox) = self.listeners.get(&member) {
-            outbox.held((self.id(), member), epoch);
+        match self.listeners.get(&member) {
+            Some(Listener {
+                channel: Some(channel),
+                ..
+            }) => drop(channel.learn(epoch)),
+            Some(Listener { outbox, .. }) => outbox.held((self.id(), member), epoch),
+            None => {}
         }
-        count::acknowledged();
+        count::acknowledged(1);
         self.handle(now, Input::Ack { member, epoch });
+    }
+
+    /// Members hold epochs, as their channels know already.
+    pub(in crate::engine) fn all_acknowledged(&mut self, now: Time, all: Vec<(MemberId, Epoch)>) {
+        count::acknowledged(all.len() as u64);
+        for (member, epoch) in all {
+            self.handle(now, Input::Ack { member, epoch });
+        }
     }
 
     /// The delivery of this registration needs a path.
@@ -68,12 +84,42 @@ impl Served {
         member: MemberId,
         reply: Reply<PathDelivery>,
     ) {
-        self.catch_up(now, member, Waiter::Path(reply));
+        self.catch_up(now, member, None, Waiter::Path(reply));
     }
 
-    fn catch_up(&mut self, now: Time, member: MemberId, waiter: Waiter) {
+    fn catch_up(&mut self, now: Time, member: MemberId, claim: Option<Claim>, waiter: Waiter) {
         let ticket = self.ticket(waiter);
-        self.handle(now, Input::CatchUp { ticket, member });
+        let input = Input::CatchUp {
+            ticket,
+            member,
+            claim,
+        };
+        self.handle(now, input);
+    }
+
+    fn pull(&mut self, now: Time, identity: &Identity, pull: Pull, reply: Reply<Response>) {
+        let known = self.owned(identity, pull.member);
+        match known.and_then(|()| self.check_offer(pull.offer.as_ref())) {
+            Ok(()) => {
+                let claim = Claim {
+                    leaf: pull.leaf,
+                    offer: pull.offer,
+                };
+                self.catch_up(now, pull.member, Some(claim), Waiter::Pull(reply));
+            }
+            Err(refusal) => drop(reply.send(Err(refusal))),
+        }
+    }
+
+    /// Refuses keys that are none, before anything is planned for them: what the token finds out has cost an epoch by
+    /// then.
+    fn check_offer(&self, offer: Option<&Offer>) -> Result<(), Refusal> {
+        let keys = |suite| offer.and_then(|offer| offer.key(suite));
+        let good = |&suite: &Suite| keys(suite).is_none_or(|key| crypto::is_member_key(suite, key));
+        match Suite::ALL.iter().all(good) {
+            true => Ok(()),
+            false => Err(Refusal::new(RefusalCode::BadPublicKey)),
+        }
     }
 
     fn join(
@@ -84,7 +130,7 @@ impl Served {
         outbox: Arc<Outbox>,
         reply: Reply<Grant>,
     ) {
-        if !join.supports(Suite::One) {
+        if join.offer.key(self.machine.coming_suite()).is_none() {
             let _ = reply.send(Err(Refusal::new(RefusalCode::UnsupportedSuite)));
             return;
         }
@@ -97,9 +143,8 @@ impl Served {
             let _ = reply.send(Err(Refusal::new(RefusalCode::AlreadyMember)));
             return;
         }
-        // Before anything is planned for it: what the token finds out has cost an epoch by then.
-        if !crypto::is_point(&join.public) {
-            let _ = reply.send(Err(Refusal::new(RefusalCode::BadPublicKey)));
+        if let Err(refusal) = self.check_offer(Some(&join.offer)) {
+            let _ = reply.send(Err(refusal));
             return;
         }
         if let Decision::Refused { why } =
@@ -114,7 +159,7 @@ impl Served {
             ticket,
             identity: identity.clone(),
             role: join.role,
-            public: join.public,
+            offer: join.offer.clone(),
         };
         self.handle(now, input);
     }
@@ -125,25 +170,32 @@ impl Served {
         identity: &Identity,
         resume: &Resume,
         outbox: &Arc<Outbox>,
-        reply: Reply<PathDelivery>,
+        reply: Reply<Response>,
     ) {
         let member = resume.member;
-        let known = self.owned(identity, member).and_then(|()| {
-            let held = self.machine.leaf_key(member) == Some(resume.leaf);
-            held.then_some(())
-                .ok_or(Refusal::new(RefusalCode::UnknownMember))
-        });
-        if let Err(refusal) = known {
-            let _ = reply.send(Err(refusal));
-            return;
-        }
+        let known = self.owned(identity, member);
+        let known = known.and_then(|()| self.check_offer(resume.offer.as_ref()));
+        let held = self.machine.leaf_key(member).filter(|_| known.is_ok());
+        let helped = held.filter(|held| *held == resume.leaf || resume.offer.is_some());
+        let known = known.and(helped.ok_or(Refusal::new(RefusalCode::UnknownMember)));
+        let leaf = match known {
+            Ok(leaf) => leaf.node.index,
+            Err(refusal) => {
+                let _ = reply.send(Err(refusal));
+                return;
+            }
+        };
         // What it says that it holds is not taken for acknowledged: it is sent a path, and acknowledges that.
-        self.listen(member, resume.leaf.node.index, Epoch(0), outbox);
+        self.listen(member, leaf, Epoch(0), outbox);
         self.handle(now, Input::Present { member });
         if outbox.is_closed() {
             self.detached(now, member, outbox);
         }
-        self.catch_up(now, member, Waiter::Path(reply));
+        let claim = Claim {
+            leaf: Some(resume.leaf),
+            offer: resume.offer.clone(),
+        };
+        self.catch_up(now, member, Some(claim), Waiter::Resume(reply));
     }
 
     /// Whether the registration is this identity's. Whose else it is, is not told.
@@ -152,6 +204,37 @@ impl Served {
             Some(registration) if *registration.identity == *identity => Ok(()),
             _ => Err(Refusal::new(RefusalCode::UnknownMember)),
         }
+    }
+
+    /// Opens a channel for a registration that this connection serves.
+    fn open_channel(
+        &mut self,
+        identity: &Identity,
+        member: MemberId,
+        outbox: &Arc<Outbox>,
+        opening: Opening,
+    ) -> Result<ChannelId, Refusal> {
+        self.owned(identity, member)?;
+        let unknown = || Refusal::new(RefusalCode::UnknownMember);
+        let registration = self.machine.member(member).ok_or_else(unknown)?;
+        let (leaf, held) = (registration.leaf, registration.acknowledged);
+        let registration = (self.id(), member);
+        let listener = self.listeners.get_mut(&member);
+        let listener = listener.filter(|listener| Arc::ptr_eq(&listener.outbox, outbox));
+        let listener = listener.ok_or_else(unknown)?;
+        if let Some(before) = listener.channel.take() {
+            self.fan.close(&before);
+        }
+        let newcomer = Newcomer {
+            registration,
+            leaf,
+            outbox: outbox.clone(),
+            held,
+        };
+        listener.channel = self.fan.open(newcomer, opening);
+        let channel = listener.channel.as_ref();
+        let channel = channel.ok_or_else(|| Refusal::new(RefusalCode::NoChannel))?;
+        Ok(channel.number())
     }
 
     fn report(&self, identity: &Identity) -> Result<StatusReport, Refusal> {
@@ -172,10 +255,10 @@ impl Served {
         let status = self.machine.status();
         let epochs = status.epochs;
         let until = |time: Time| time.0.saturating_sub(now.0);
-        let state = |epoch: Epoch| KeyState {
+        let state = |epoch: Epoch, suite: Suite| KeyState {
             epoch,
             spi: spi(&status.group, epoch),
-            suite: Suite::One,
+            suite,
             activates_in_ms: match epoch == epochs.active {
                 true => 0,
                 false => epochs.activates.map_or(0, until),
@@ -183,9 +266,9 @@ impl Served {
             lifetime_s: epochs.rotates.map(|time| until(time) / 1_000),
             active: epoch == epochs.active,
         };
-        let mut states = vec![state(epochs.active)];
+        let mut states = vec![state(epochs.active, epochs.active_suite)];
         if epochs.delivered != epochs.active {
-            states.push(state(epochs.delivered));
+            states.push(state(epochs.delivered, epochs.delivered_suite));
         }
         states
     }

@@ -1,8 +1,10 @@
 //! What operators ask of a group.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{Departures, Served};
+use crate::engine::channel::Channels;
 use crate::engine::event::{GroupView, Operate, Reply};
 use crate::group::ids::{MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};
@@ -10,9 +12,13 @@ use crate::group::wire::{Refusal, RefusalCode};
 
 impl Served {
     /// A new group; the answer goes out once its first record is durable.
-    pub(in crate::engine) fn create(machine: GroupMachine, reply: Reply<GroupView>) -> Self {
-        let mut served = Self::new(machine);
-        served.creating = Some(reply);
+    pub(in crate::engine) fn create(
+        machine: GroupMachine,
+        reply: Reply<GroupView>,
+        channels: &Arc<Channels>,
+    ) -> Self {
+        let mut served = Self::new(machine, channels);
+        served.asked.creating = Some(reply);
         served
     }
 
@@ -28,18 +34,23 @@ impl Served {
                 drop(reply.send(Ok(self.members(after, limit))))
             }
             Operate::SetPolicy(policy, reply) => {
-                self.changing.push((policy.clone(), reply));
+                self.asked.changing.push((policy.clone(), reply));
                 self.handle(now, Input::SetPolicy(policy));
             }
             Operate::Rotate(reply) => {
                 self.handle(now, Input::Rotate);
                 let _ = reply.send(Ok(()));
             }
+            Operate::RollOver(rollover, reply) => {
+                let before = self.machine.state().rollovers();
+                self.asked.rolling.push((before, reply));
+                self.handle(now, Input::Rollover(rollover));
+            }
             Operate::Evict(members, urgent, reason, reply) => {
                 self.evict(now, members, urgent, reason, reply)
             }
             Operate::Destroy(reply) => {
-                self.destroying.push(reply);
+                self.asked.destroying.push(reply);
                 self.handle(now, Input::Destroy);
             }
         }
@@ -60,7 +71,7 @@ impl Served {
             let _ = reply.send(Err(Refusal::because(RefusalCode::UnknownMember, why)));
             return;
         }
-        self.departures.push(Departures {
+        self.asked.departures.push(Departures {
             members: HashSet::from_iter(members.iter().copied()),
             reply,
         });

@@ -94,6 +94,11 @@ impl EdgeCache {
         }
     }
 
+    /// Forgets every edge: all keys were renewed.
+    pub fn clear(&mut self) {
+        self.edges.clear();
+    }
+
     /// Keeps an edge, unless the tree has moved on since it was asked for. When there is no room, one of
     /// the lowest level makes some: those are the least shared, a leaf's edge serves a single member.
     pub fn insert(&mut self, tree: &Tree, edge: &Edge) {

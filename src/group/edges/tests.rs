@@ -29,6 +29,7 @@ fn change(tree: &mut Tree, joins: std::ops::Range<u64>, leaves: &[u32]) -> Plan 
         joins: joins.map(MemberId).collect(),
         leaves: leaves.to_vec(),
         rotate: false,
+        renew: false,
     };
     let plan = plan(tree, &change).unwrap();
     tree.apply(&plan.diff).unwrap();

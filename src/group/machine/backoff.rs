@@ -13,9 +13,17 @@ pub(super) struct Backoff {
 impl Backoff {
     /// Notes a failure; returns the pause in milliseconds.
     pub(super) fn fail(&mut self, now: Time) -> u64 {
-        let pause = (BACKOFF_FIRST_MS << self.failures.min(16)).min(BACKOFF_MOST_MS);
+        self.fail_for(now, 0)
+    }
+
+    /// The same where whoever failed asked for a pause: it is no shorter than that, within the bound. Several failures
+    /// during one pause do not shorten it.
+    pub(super) fn fail_for(&mut self, now: Time, least_ms: u64) -> u64 {
+        let pause = (BACKOFF_FIRST_MS << self.failures.min(16))
+            .max(least_ms)
+            .min(BACKOFF_MOST_MS);
         self.failures = self.failures.saturating_add(1);
-        self.until = now.after(pause);
+        self.until = self.until.max(now.after(pause));
         pause
     }
 
@@ -50,5 +58,14 @@ mod tests {
         assert!(backoff.is_over(Time(10_100)));
         backoff.succeed();
         assert!(backoff.is_over(Time(0)));
+    }
+
+    #[test]
+    fn a_pause_that_was_asked_for_is_made_within_the_bound() {
+        let mut backoff = Backoff::default();
+        assert_eq!(backoff.fail_for(Time(0), 3_000), 3_000);
+        assert_eq!(backoff.fail_for(Time(10), 0), 500);
+        assert_eq!(backoff.until(), Time(3_000), "not shortened");
+        assert_eq!(backoff.fail_for(Time(3_000), u64::MAX), BACKOFF_MOST_MS);
     }
 }

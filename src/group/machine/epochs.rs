@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 
-use crate::group::ids::{Epoch, Time};
+use crate::group::ids::{Epoch, Suite, Time};
 use crate::group::limits::MAX_RETIRING;
 
 /// The clocks of a group's epochs.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Epochs {
     delivered: Epoch,
     active: Epoch,
+    /// The suites of these two.
+    delivered_suite: Suite,
+    active_suite: Suite,
     pending: Option<Pending>,
     retiring: VecDeque<(Epoch, Time)>,
     /// When the root last got an independent key, as far as this life knows.
@@ -26,13 +29,24 @@ struct Pending {
 
 impl Epochs {
     /// A life begins: whatever was in flight is over, and the newest epoch counts as active.
-    pub(super) fn begin(&mut self, newest: Epoch, now: Time) {
-        *self = Epochs {
+    pub(super) fn begin(newest: Epoch, suite: Suite, now: Time) -> Self {
+        Epochs {
             delivered: newest,
             active: newest,
+            delivered_suite: suite,
+            active_suite: suite,
+            pending: None,
+            retiring: VecDeque::new(),
             independent: now,
-            ..Epochs::default()
-        };
+        }
+    }
+
+    pub(super) fn delivered_suite(&self) -> Suite {
+        self.delivered_suite
+    }
+
+    pub(super) fn active_suite(&self) -> Suite {
+        self.active_suite
     }
 
     pub(super) fn delivered(&self) -> Epoch {
@@ -59,10 +73,11 @@ impl Epochs {
     /// An epoch was delivered: it waits for its activation, together with any before it. Epochs that follow each
     /// other fast cannot put it off for long: an eviction must take effect though more of them keep coming. So it is
     /// activated one delay after its delivery, and at most two after that of the first that waits.
-    pub(super) fn deliver(&mut self, epoch: Epoch, now: Time, delay_ms: u64) {
+    pub(super) fn deliver(&mut self, epoch: Epoch, suite: Suite, now: Time, delay_ms: u64) {
         let first = self.pending.map_or(now, |pending| pending.first);
         let deadline = now.after(delay_ms).min(first.after(2 * delay_ms));
         self.delivered = epoch;
+        self.delivered_suite = suite;
         self.pending = Some(Pending { first, deadline });
     }
 
@@ -71,6 +86,7 @@ impl Epochs {
         let old = self.active;
         self.pending = None;
         self.active = self.delivered;
+        self.active_suite = self.delivered_suite;
         if old != Epoch(0) && old != self.active {
             self.retiring.push_back((old, now.after(retirement_ms)));
         }
@@ -108,10 +124,9 @@ mod tests {
 
     #[test]
     fn epochs_that_keep_coming_do_not_put_activation_off() {
-        let mut epochs = Epochs::default();
-        epochs.begin(Epoch(1), Time(0));
+        let mut epochs = Epochs::begin(Epoch(1), Suite::One, Time(0));
         for at in 0..20 {
-            epochs.deliver(Epoch(2 + at), Time(at * 100), 1_000);
+            epochs.deliver(Epoch(2 + at), Suite::One, Time(at * 100), 1_000);
         }
         assert_eq!(epochs.deadline(), Some(Time(2_000)));
         assert_eq!(epochs.activate(Time(2_000), 5_000), Epoch(21));
@@ -125,9 +140,9 @@ mod tests {
 
     #[test]
     fn retiring_epochs_are_bounded() {
-        let mut epochs = Epochs::default();
+        let mut epochs = Epochs::begin(Epoch(0), Suite::One, Time(0));
         for epoch in 1..100 {
-            epochs.deliver(Epoch(epoch), Time(0), 0);
+            epochs.deliver(Epoch(epoch), Suite::One, Time(0), 0);
             epochs.activate(Time(0), 1_000);
         }
         assert_eq!(epochs.retiring().count(), MAX_RETIRING);

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::rollover::{Rollover, RolloverError};
 use crate::group::edges::Chunk;
-use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role, Time};
-use crate::group::operations::{Batch, Output, Priority, PublicKey};
+use crate::group::ids::{
+    Epoch, GroupId, Identity, KeyRef, MasterId, MemberId, Revision, Role, Suite, Time,
+};
+use crate::group::operations::{Batch, Issuers, Output, Priority};
 use crate::group::policy::GroupPolicy;
-use crate::group::wire::{Grant, PathDelivery, Refusal, RemovalReason};
+use crate::group::wire::{Grant, Offer, PathDelivery, Refusal, RemovalReason};
 
 /// The driver's name for whoever waits for an answer: every ticket is answered by exactly one
 /// [`Effect::Granted`], [`Effect::Path`] or [`Effect::Refused`].
@@ -18,6 +21,15 @@ pub struct Ticket(pub u64);
 /// A batch that the token was asked for; unique within one life of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(pub u64);
+
+/// What a member that resumes or pulls says that it holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Its leaf key.
+    pub leaf: Option<KeyRef>,
+    /// The ephemeral keys that another leaf key may be wrapped for.
+    pub offer: Option<Offer>,
+}
 
 /// What happened: handed to [`GroupMachine::handle`](super::GroupMachine::handle).
 #[derive(Clone, Debug)]
@@ -31,15 +43,19 @@ pub enum Input {
         identity: Identity,
         /// What it wants to do with the keys.
         role: Role,
-        /// The ephemeral key that the leaf key is wrapped for.
-        public: PublicKey,
+        /// The ephemeral keys that the leaf key may be wrapped for; that they are keys was checked, as far as that goes.
+        offer: Offer,
     },
-    /// A member resumes or pulls: answered with its path to the newest epoch.
+    /// A member resumes or pulls, or needs a delivery: answered with its path to the newest epoch, or with a grant when
+    /// it claims a leaf key that is not its own any more and offers to be granted the one that is.
     CatchUp {
         /// Who waits.
         ticket: Ticket,
         /// The registration; that it belongs to the asking identity was checked before.
         member: MemberId,
+        /// What the member said. None when it did not ask by itself: then a member that lacks its leaf key gets a path
+        /// without edges, whose header tells it so.
+        claim: Option<Claim>,
     },
     /// A member asks to leave. Done when [`Effect::Removed`] names it.
     Leave {
@@ -57,6 +73,9 @@ pub enum Input {
     },
     /// The root gets an independent key though nobody leaves.
     Rotate,
+    /// The group's keys come from another seed, with the next change that is not urgent. Done when
+    /// [`State::rollovers`](crate::group::state::State::rollovers) says so; else [`Effect::RolloverRefused`].
+    Rollover(Rollover),
     /// The policy changes; it was validated before.
     SetPolicy(GroupPolicy),
     /// The group ends.
@@ -96,7 +115,11 @@ pub enum Input {
     TokenFailed {
         /// Which job.
         job: JobId,
+        /// How long it wants to be left alone, if it said so: no shorter pause is made, within the bound of pauses.
+        retry_ms: Option<u64>,
     },
+    /// The token's public keys became known. They are the same for as long as the process lives: later news is ignored.
+    TokenKnown(Arc<Issuers>),
     /// The time that [`next_timeout`](super::GroupMachine::next_timeout) named has come.
     Tick,
 }
@@ -128,11 +151,11 @@ pub enum Effect {
         /// Which epoch.
         epoch: Epoch,
     },
-    /// Answer a join.
+    /// Answer a join; or a catch-up, whose member's leaf key is another one since a rollover.
     Granted {
         /// Who waits.
         ticket: Ticket,
-        /// The new registration; it counts as present from here on.
+        /// The registration; a new one counts as present from here on.
         member: MemberId,
         /// The whole answer.
         grant: Box<Grant>,
@@ -153,6 +176,8 @@ pub enum Effect {
         /// Why, and when to ask again.
         refusal: Refusal,
     },
+    /// The group is not rolled over.
+    RolloverRefused(RolloverError),
     /// A registration is over and that is on record: tell the member and detach it.
     Removed {
         /// Which registration.
@@ -164,6 +189,9 @@ pub enum Effect {
     Destroyed,
 }
 
+/// The encoded edges of a member that only ratchets: an empty CBOR array.
+pub const NO_EDGES: &[u8] = &[0x80];
+
 /// A new epoch, ready to be pushed: one header for all, and for every subtree the edges that its members need.
 #[derive(Clone, Debug)]
 pub struct Rekey {
@@ -171,7 +199,7 @@ pub struct Rekey {
     pub group: GroupId,
     /// The epoch.
     pub epoch: Epoch,
-    /// The epoch delivered before: whoever holds its keys can open this one.
+    /// The epoch delivered before: whoever holds its keys can open this one, unless the header tells of a rollover since.
     pub previous: Epoch,
     /// The signed header.
     pub header: Bytes,
@@ -184,7 +212,7 @@ pub struct Rekey {
 impl Rekey {
     /// The encoded edges for the member at a leaf: a CBOR array, empty when the member only ratchets.
     pub fn chunk_for(&self, leaf: u32) -> &Bytes {
-        static NONE: Bytes = Bytes::from_static(&[0x80]);
+        static NONE: Bytes = Bytes::from_static(NO_EDGES);
         let at = self.chunks.partition_point(|chunk| chunk.last_leaf < leaf);
         match self.chunks.get(at) {
             Some(chunk) if chunk.first_leaf <= leaf => &chunk.edges,
@@ -206,12 +234,31 @@ pub struct GroupStatus {
     pub destroyed: bool,
     /// Which sender space is in use.
     pub sender_space: u32,
+    /// What its keys come from.
+    pub keys: KeyStatus,
     /// Its epochs.
     pub epochs: EpochStatus,
     /// Who holds the newest delivered epoch.
     pub assurance: Assurance,
     /// What waits.
     pub queues: QueueStatus,
+}
+
+/// What a group's keys come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyStatus {
+    /// The suite of its keys.
+    pub suite: Suite,
+    /// The master key of its seed.
+    pub master: MasterId,
+    /// How many rollovers there were.
+    pub rollovers: u64,
+    /// Whether another one waits.
+    pub rolling_over: bool,
+    /// Members that do not hold their leaf key, as far as this life knows: since a rollover, or for being away.
+    pub without_leaf: u32,
+    /// Members that do not offer suite 2: none may be left when the group is moved to it.
+    pub without_suite_two: u32,
 }
 
 /// The epochs of a group that are in use.
@@ -223,6 +270,10 @@ pub struct EpochStatus {
     pub delivered: Epoch,
     /// The one that senders send with.
     pub active: Epoch,
+    /// The suite of its keys: until a rollover is active, the one of before.
+    pub active_suite: Suite,
+    /// The suite of the newest that was delivered.
+    pub delivered_suite: Suite,
     /// When the delivered one becomes active at the latest, while it is not.
     pub activates: Option<Time>,
     /// Epochs that receivers still hold for what is under way, and until when.

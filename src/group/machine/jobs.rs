@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::GroupMachine;
+use super::asked::Waiter;
 use super::backoff::Backoff;
 use super::io::{Effect, JobId};
-use super::keys::Waiter;
 use crate::group::edges::Edge;
 use crate::group::ids::Epoch;
 use crate::group::operations::{Batch, Operation, Output, Priority};
@@ -28,7 +28,7 @@ pub(super) enum Work {
         edges: Vec<PlannedEdge>,
         seal: bool,
     },
-    /// Grants, in the order of those waiters that lack theirs, then missing up-edges.
+    /// Grants, in the order of those waiters that ask for one, then missing up-edges.
     Keys {
         waiters: Vec<Waiter>,
         edges: Vec<PlannedEdge>,
@@ -59,6 +59,7 @@ impl GroupMachine {
         self.token.next += 1;
         self.token.jobs.insert(job, work);
         let batch = Batch {
+            suite: self.state.suite(),
             group: self.state.group(),
             master: self.state.master(),
             nonce: self.state.nonce(),
@@ -79,8 +80,8 @@ impl GroupMachine {
         match work {
             Work::Rekey { epoch, edges, seal } => {
                 let (sealed, rest) = match outputs.split_last() {
-                    Some((&Output::Sealed { tag, signature }, rest)) if seal => {
-                        (Some((tag, signature)), rest)
+                    Some((Output::Sealed { tag, signature }, rest)) if seal => {
+                        (Some((*tag, signature.clone())), rest)
                     }
                     _ => (None, outputs.as_slice()),
                 };
@@ -89,35 +90,36 @@ impl GroupMachine {
                         self.token.backoff.succeed();
                         self.rekey_done(epoch, wrapped, sealed);
                     }
-                    _ => self.work_failed(Work::Rekey { epoch, edges, seal }),
+                    _ => self.work_failed(Work::Rekey { epoch, edges, seal }, 0),
                 }
             }
             Work::Keys { waiters, edges } => {
-                let lacking = waiters.iter().filter(|waiter| waiter.lacks_grant()).count();
-                let Some((grants, rest)) = outputs.split_at_checked(lacking) else {
-                    return self.work_failed(Work::Keys { waiters, edges });
+                let asking = waiters.iter().filter(|w| w.asking.is_some()).count();
+                let Some((grants, rest)) = outputs.split_at_checked(asking) else {
+                    return self.work_failed(Work::Keys { waiters, edges }, 0);
                 };
-                let is_grant = |o: &Output| !matches!(o, Output::Sealed { .. });
+                let is_grant =
+                    |o: &Output| matches!(o, Output::Granted { .. } | Output::BadPublicKey);
                 match made(&edges, rest) {
                     Some(wrapped) if grants.iter().all(is_grant) => {
                         self.token.backoff.succeed();
                         self.keys_done(waiters, grants, &wrapped);
                     }
-                    _ => self.work_failed(Work::Keys { waiters, edges }),
+                    _ => self.work_failed(Work::Keys { waiters, edges }, 0),
                 }
             }
         }
     }
 
     /// The token did not answer: what was asked for is asked for again after a pause.
-    pub(super) fn token_failed(&mut self, job: JobId) {
+    pub(super) fn token_failed(&mut self, job: JobId, retry_ms: Option<u64>) {
         if let Some(work) = self.token.jobs.remove(&job) {
-            self.work_failed(work);
+            self.work_failed(work, retry_ms.unwrap_or(0));
         }
     }
 
-    fn work_failed(&mut self, work: Work) {
-        let pause = self.token.backoff.fail(self.now);
+    fn work_failed(&mut self, work: Work, least_ms: u64) {
+        let pause = self.token.backoff.fail_for(self.now, least_ms);
         match work {
             Work::Rekey { epoch, edges, seal } => self.rekey_failed(epoch, edges, seal),
             Work::Keys { waiters, .. } => self.keys.put_back(waiters),

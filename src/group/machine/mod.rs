@@ -8,7 +8,7 @@
 //!
 //! # What happens to a change
 //! ```text
-//!  join, leave, evict, rotate
+//!  join, leave, evict, rotate, roll over
 //!        | batch: policy's interval from the first change; an urgent eviction closes it at once
 //!        v
 //!    [ staged ] --Persist--> store --PersistFailed--> joins refused, departures and rotations kept, tried again
@@ -30,12 +30,19 @@
 //! [`GroupMachine::restore`] takes what was persisted. Nothing is in flight then: the newest epoch counts as active,
 //! nobody is present, no edge is cached and no header sealed. Members that resume get their path, for which the
 //! token seals the same header again.
+//!
+//! # Before the token is known
+//! A group lives before its token does: nothing in its state needs the token's public keys. Until [`Input::TokenKnown`]
+//! brings them nothing is asked of the token, departures and rotations are put on record all the same, and whoever joins
+//! or resumes waits as for a token that fails: [`PATIENCE_MS`](super::limits::PATIENCE_MS), then it is refused.
 
+mod asked;
 mod backoff;
 mod epochs;
 mod io;
 mod jobs;
 mod keys;
+mod rollover;
 mod sealing;
 mod staging;
 mod status;
@@ -44,22 +51,24 @@ mod tests;
 mod waiting;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::ids::{Epoch, GroupId, GroupNonce, KeyRef, MasterId, MemberId, Revision, Suite, Time};
-use super::operations::Issuer;
-use super::policy::GroupPolicy;
+use super::ids::{Epoch, KeyRef, MemberId, Revision, Time};
+use super::operations::{Issuer, Issuers};
 use super::record::{Created, Record, RecordError};
 use super::roster::{Member, Presence};
 use super::state::{ReplayError, State, StateError};
 use super::wire::{Refusal, RefusalCode, RemovalReason};
 use epochs::Epochs;
 pub use io::{
-    Assurance, Effect, EpochStatus, GroupStatus, Input, JobId, QueueStatus, Rekey, Ticket,
+    Assurance, Claim, Effect, EpochStatus, GroupStatus, Input, JobId, KeyStatus, NO_EDGES,
+    QueueStatus, Rekey, Ticket,
 };
 use jobs::Token;
 use keys::Keys;
+pub use rollover::{Rollover, RolloverError};
 use sealing::Sealing;
 use staging::Log;
 use waiting::Waiting;
@@ -68,7 +77,8 @@ use waiting::Waiting;
 #[derive(Debug)]
 pub struct GroupMachine {
     state: State,
-    issuer: Issuer,
+    /// The token's public keys, once they are known.
+    issuers: Option<Arc<Issuers>>,
     now: Time,
     /// Whether this life had its first input.
     begun: bool,
@@ -102,23 +112,8 @@ pub enum RestoreError {
 
 impl GroupMachine {
     /// A new group. Its first effect is to persist that it was created.
-    pub fn create(
-        id: GroupId,
-        name: String,
-        nonce: GroupNonce,
-        master: MasterId,
-        policy: GroupPolicy,
-        issuer: Issuer,
-    ) -> Self {
-        let created = Created {
-            group: id,
-            name,
-            nonce,
-            master,
-            suite: Suite::One,
-            policy,
-        };
-        let mut machine = Self::begin(State::begin(created), issuer);
+    pub fn create(created: Created, issuers: Option<Arc<Issuers>>) -> Self {
+        let mut machine = Self::begin(State::begin(created), issuers);
         machine.persist_creation();
         machine
     }
@@ -130,7 +125,7 @@ impl GroupMachine {
     pub fn restore<'a>(
         snapshot: Option<&[u8]>,
         records: impl Iterator<Item = &'a [u8]>,
-        issuer: Issuer,
+        issuers: Option<Arc<Issuers>>,
     ) -> Result<Self, RestoreError> {
         let mut state = snapshot.map(State::from_bytes).transpose()?;
         for bytes in records {
@@ -147,19 +142,20 @@ impl GroupMachine {
             state.apply(next).map_err(record)?;
         }
         let state = state.ok_or(RestoreError::Empty)?;
-        Ok(Self::begin(state, issuer))
+        Ok(Self::begin(state, issuers))
     }
 
-    fn begin(state: State, issuer: Issuer) -> Self {
+    fn begin(state: State, issuers: Option<Arc<Issuers>>) -> Self {
+        let epochs = Epochs::begin(Epoch(0), state.suite(), Time(0));
         GroupMachine {
             state,
-            issuer,
+            issuers,
             now: Time(0),
             begun: false,
             effects: VecDeque::new(),
             waiting: Waiting::default(),
             log: Log::default(),
-            epochs: Epochs::default(),
+            epochs,
             sealing: Sealing::default(),
             keys: Keys::default(),
             token: Token::default(),
@@ -171,7 +167,8 @@ impl GroupMachine {
         self.now = self.now.max(now);
         if !self.begun {
             self.begun = true;
-            self.epochs.begin(self.state.epoch(), self.now);
+            let (newest, suite) = (self.state.epoch(), self.state.suite());
+            self.epochs = Epochs::begin(newest, suite, self.now);
             self.state.roster_mut().begin(self.now);
         }
         if self.state.destroyed() {
@@ -182,9 +179,13 @@ impl GroupMachine {
                 ticket,
                 identity,
                 role,
-                public,
-            } => self.join(ticket, identity, role, public),
-            Input::CatchUp { ticket, member } => self.catch_up(ticket, member),
+                offer,
+            } => self.join(ticket, identity, role, offer),
+            Input::CatchUp {
+                ticket,
+                member,
+                claim,
+            } => self.catch_up(ticket, member, claim),
             Input::Leave { member } => self.depart(member, RemovalReason::Left, None),
             Input::Evict {
                 members,
@@ -192,6 +193,7 @@ impl GroupMachine {
                 reason,
             } => self.evict(&members, urgent, &reason),
             Input::Rotate => self.rotate(),
+            Input::Rollover(rollover) => self.roll_over(rollover),
             Input::SetPolicy(policy) => self.waiting.policy = Some(policy),
             Input::Destroy => self.waiting.destroy = true,
             Input::Ack { member, epoch } => self.acknowledge(member, epoch),
@@ -206,7 +208,10 @@ impl GroupMachine {
             Input::Persisted { revision } => self.persisted(revision),
             Input::PersistFailed => self.persist_failed(),
             Input::TokenDone { job, outputs } => self.token_done(job, outputs),
-            Input::TokenFailed { job } => self.token_failed(job),
+            Input::TokenFailed { job, retry_ms } => self.token_failed(job, retry_ms),
+            Input::TokenKnown(issuers) => {
+                self.issuers.get_or_insert(issuers);
+            }
             Input::Tick => {}
         }
         self.advance();
@@ -223,6 +228,7 @@ impl GroupMachine {
             return;
         }
         self.expire_members();
+        self.give_up_waiting_for_the_token();
         self.activate_when_due();
         self.epochs.retire(self.now);
         let period = self.state.policy().rekey_period_s;
@@ -238,13 +244,19 @@ impl GroupMachine {
         self.stage();
         self.issue_sealing();
         self.issue_keys();
-        // Whoever was looked at just now may need a header that is to be sealed again.
+        // Whoever was looked at just now may need a header that is to be sealed again, or may be on its way out: a joiner
+        // whose key is of the suite that the group had before a rollover.
         self.issue_sealing();
+        self.stage();
     }
 
     fn refuse_all(&mut self, input: Input) {
-        if let Input::Join { ticket, .. } | Input::CatchUp { ticket, .. } = input {
-            self.refuse(ticket, Refusal::new(RefusalCode::Destroyed));
+        match input {
+            Input::Join { ticket, .. } | Input::CatchUp { ticket, .. } => {
+                self.refuse(ticket, Refusal::new(RefusalCode::Destroyed));
+            }
+            Input::Rollover(_) => self.refuse_rollover(RolloverError::Destroyed),
+            _ => {}
         }
     }
 
@@ -338,6 +350,12 @@ impl GroupMachine {
     /// Every registration, the oldest first.
     pub fn members(&self) -> impl Iterator<Item = (MemberId, &Member)> {
         self.state.roster().iter()
+    }
+
+    /// The token's public keys of the group's suite. While they are not known, or the token has no such suite, it is
+    /// asked for nothing.
+    fn issuer(&self) -> Option<&Issuer> {
+        self.issuers.as_ref()?.of(self.state.suite())
     }
 
     /// The key of a member's leaf: whoever resumes must name it.

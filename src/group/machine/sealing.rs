@@ -9,7 +9,7 @@ use super::GroupMachine;
 use super::io::{Effect, Rekey};
 use super::jobs::Work;
 use crate::group::edges::{Edge, chunks};
-use crate::group::ids::{Epoch, NodeId};
+use crate::group::ids::{Epoch, NodeId, Time};
 use crate::group::index;
 use crate::group::limits::WRAPS_PER_JOB;
 use crate::group::operations::{Operation, Priority};
@@ -17,7 +17,7 @@ use crate::group::planner::PlannedEdge;
 use crate::group::wire::{key_id, rekey_head};
 
 /// A confirmation tag and a signature.
-type Seal = ([u8; 16], [u8; 64]);
+type Seal = ([u8; 16], Bytes);
 
 /// The newest epoch's header and whom it was delivered to.
 #[derive(Debug, Default)]
@@ -29,6 +29,8 @@ pub(super) struct Sealing {
     /// Children whose up-edges members wait for since the last delivery. A change that overtakes one that was not
     /// delivered takes these along: members that hold the delivered epoch can always open the next.
     owed: BTreeSet<NodeId>,
+    /// Until when members may take their time to ask for the leaf keys that they have since a rollover.
+    granting_until: Time,
 }
 
 /// An epoch whose wraps and header are in the making.
@@ -38,6 +40,8 @@ struct Making {
     priority: Priority,
     /// Not when a header is only sealed again after a restart: nobody lacks it.
     deliver: bool,
+    /// Whether members are granted their leaf keys anew, since this epoch or one that it overtook.
+    renewed: bool,
     /// Wraps that the token has not been asked for.
     wraps: Vec<PlannedEdge>,
     /// Whether the token has not been asked for the seal.
@@ -79,10 +83,16 @@ impl Sealing {
 
 impl GroupMachine {
     /// A change is on record: its wraps and header are to be made, and delivered.
-    pub(super) fn make_epoch(&mut self, rekey: &[PlannedEdge], priority: Priority) {
+    pub(super) fn make_epoch(&mut self, rekey: &[PlannedEdge], priority: Priority, renews: bool) {
         let priority = self.at_least_as_urgent(priority);
+        let overtaken = self.sealing.making.as_ref();
+        let renewed = renews || overtaken.is_some_and(|making| making.renewed);
         let tree = self.state.tree();
         let owed = &mut self.sealing.owed;
+        if renews {
+            // Nobody holds a key that opens what was owed: members are granted their leaf keys instead.
+            owed.clear();
+        }
         owed.extend(rekey.iter().map(|edge| edge.child.node));
         // A child that nobody is below any more may be one whose key a member that left still holds.
         owed.retain(|&child| tree.population(child) > 0);
@@ -94,6 +104,7 @@ impl GroupMachine {
             epoch: self.state.epoch(),
             priority,
             deliver: true,
+            renewed,
             wraps: wraps.collect(),
             unsealed: true,
             tried: false,
@@ -129,6 +140,7 @@ impl GroupMachine {
             epoch: self.state.epoch(),
             priority: Priority::Grant,
             deliver: false,
+            renewed: false,
             wraps: Vec::new(),
             unsealed: true,
             tried: false,
@@ -146,8 +158,11 @@ impl GroupMachine {
         if !self.token.backoff.is_over(self.now) && !self.sealing.is_untried_urgency() {
             return;
         }
+        let Some(issuer) = self.issuer() else {
+            return;
+        };
         let header = self.state.header();
-        let prefix = header.prefix(key_id(&self.issuer.signing));
+        let prefix = header.prefix(key_id(&issuer.signing));
         let Some(making) = &mut self.sealing.making else {
             return;
         };
@@ -190,7 +205,7 @@ impl GroupMachine {
         };
         making.in_flight -= 1;
         making.made.extend(edges);
-        making.seal = making.seal.or(seal);
+        making.seal = making.seal.take().or(seal);
         if making.in_flight == 0 && making.wraps.is_empty() {
             self.finish_epoch();
         }
@@ -206,6 +221,9 @@ impl GroupMachine {
     }
 
     fn finish_epoch(&mut self) {
+        let Some(kid) = self.issuer().map(|issuer| key_id(&issuer.signing)) else {
+            return;
+        };
         let sealed = |m: &mut Making| m.seal.is_some();
         let Some(making) = self.sealing.making.take_if(sealed) else {
             return;
@@ -214,7 +232,7 @@ impl GroupMachine {
             return;
         };
         let content = self.state.header();
-        let header = content.assemble(key_id(&self.issuer.signing), tag, signature);
+        let header = content.assemble(kid, tag, &signature);
         self.sealing.sealed = Some((making.epoch, header.clone()));
         if making.deliver {
             self.sealing.owed.clear();
@@ -227,11 +245,15 @@ impl GroupMachine {
                 chunks: chunks(self.state.tree(), &making.made),
             })));
             let delay = u64::from(content.activation_delay_ms);
-            self.epochs.deliver(making.epoch, self.now, delay);
-            let silence = self.silence_ms();
+            self.epochs
+                .deliver(making.epoch, content.suite, self.now, delay);
+            if making.renewed {
+                self.sealing.granting_until = self.now.after(delay);
+            }
+            let (silence, from) = (self.silence_ms(), self.sealing.granting_until.max(self.now));
             self.state
                 .roster_mut()
-                .delivered(making.epoch, self.now, silence);
+                .delivered(making.epoch, from, silence);
             self.activate_when_due();
         }
         self.answer_ready();

@@ -3,14 +3,15 @@
 use super::GroupMachine;
 use super::backoff::Backoff;
 use super::io::{Effect, Ticket};
+use super::rollover::{Rollover, RolloverError};
 use super::waiting::WaitingJoin;
 use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role};
 use crate::group::limits::{BUSY_RETRY_MS, MAX_JOINS_PER_CHANGE, MAX_WAITING_JOINS};
-use crate::group::operations::{Priority, PublicKey};
+use crate::group::operations::Priority;
 use crate::group::planner::{Change, Plan, PlanError, plan};
 use crate::group::record::{Changed, Departed, Record};
 use crate::group::roster::Presence;
-use crate::group::wire::{Refusal, RefusalCode, RemovalReason};
+use crate::group::wire::{Offer, Refusal, RefusalCode, RemovalReason};
 
 /// The way to the group's log.
 #[derive(Debug, Default)]
@@ -34,6 +35,7 @@ struct StagedChange {
     joins: Vec<WaitingJoin>,
     left: Vec<Departed>,
     rotate: bool,
+    rollover: Option<Rollover>,
     urgent: bool,
 }
 
@@ -51,15 +53,12 @@ impl Staged {
 
 impl GroupMachine {
     /// Somebody asks to be registered.
-    pub(super) fn join(
-        &mut self,
-        ticket: Ticket,
-        identity: Identity,
-        role: Role,
-        public: PublicKey,
-    ) {
+    pub(super) fn join(&mut self, ticket: Ticket, identity: Identity, role: Role, offer: Offer) {
         if self.state.destroyed() || self.waiting.destroy {
             return self.refuse(ticket, Refusal::new(RefusalCode::Destroyed));
+        }
+        if offer.key(self.coming_suite()).is_none() {
+            return self.refuse(ticket, Refusal::new(RefusalCode::UnsupportedSuite));
         }
         let staged = self.log.staged.as_ref().map_or(0, Staged::joins);
         let waiting = self.waiting.joins() + staged;
@@ -77,7 +76,7 @@ impl GroupMachine {
             ticket,
             identity,
             role,
-            public,
+            offer,
             since: self.now,
         };
         self.waiting.join(join, self.now);
@@ -150,7 +149,14 @@ impl GroupMachine {
     /// waits for it, so that members never have to keep more than a few.
     fn may_change(&self) -> bool {
         let interval = u64::from(self.state.policy().batch_interval_ms);
-        self.waiting.is_due(self.now, interval) && (self.waiting.urgent || !self.is_in_flight())
+        self.waiting.is_due(self.now, interval)
+            && (self.waiting.urgent || !self.is_in_flight())
+            && self.has_reason()
+    }
+
+    /// Whether what waits can be put on record: joins only once the token is known that is to grant them.
+    pub(super) fn has_reason(&self) -> bool {
+        self.issuer().is_some() || self.waiting.is_more_than_joins()
     }
 
     /// Whether an epoch is on its way to being active.
@@ -171,21 +177,48 @@ impl GroupMachine {
     }
 
     fn stage_change(&mut self) {
-        let joins = self.waiting.take_joins(MAX_JOINS_PER_CHANGE);
+        let most = match self.issuer() {
+            Some(_) => MAX_JOINS_PER_CHANGE,
+            None => 0,
+        };
+        let joins = self.waiting.take_joins(most);
         let left = self.waiting.departed(self.state.roster());
-        let (joins, rollover) = self.fit_senders(joins, &left);
-        let rotate = self.waiting.rotate || rollover;
-        match self.plan_change(&joins, &left, rotate) {
-            Ok(plan) => self.stage_plan(plan, joins, left, rollover),
+        let rollover = self.take_rollover();
+        let joins = self.fit_suite(joins, rollover.as_ref());
+        let (joins, renumber) = self.fit_senders(joins, &left);
+        let rotate = self.waiting.rotate || renumber;
+        match self.plan_change(&joins, &left, rotate, rollover.is_some()) {
+            Ok(plan) => {
+                let change = StagedChange {
+                    plan,
+                    joins,
+                    left,
+                    rotate: self.waiting.rotate,
+                    rollover,
+                    urgent: self.waiting.urgent,
+                };
+                self.stage_plan(change, renumber);
+            }
             Err(PlanError::Nothing) => {
                 self.waiting.urgent = false;
                 self.close_batch();
+            }
+            Err(PlanError::Exhausted { node }) if rollover.is_some() => {
+                // Nothing else is wrong: what waits is staged again, without the rollover.
+                for join in joins {
+                    let refusal = Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS);
+                    self.refuse(join.ticket, refusal);
+                }
+                self.refuse_rollover(RolloverError::Exhausted(node));
+                self.waiting.settle();
             }
             Err(_) => {
                 // The tree has no room or no generation left. Departures are kept: they may fit without the joins.
                 for join in joins {
                     self.refuse(join.ticket, Refusal::new(RefusalCode::Full));
                 }
+                // A rollover is tried again with them.
+                self.waiting.rollover = self.waiting.rollover.take().or(rollover);
                 self.waiting.settle();
                 self.log.backoff.fail(self.now);
             }
@@ -197,6 +230,7 @@ impl GroupMachine {
         joins: &[WaitingJoin],
         left: &[Departed],
         rotate: bool,
+        renew: bool,
     ) -> Result<Plan, PlanError> {
         let roster = self.state.roster();
         let leaf = |departed: &Departed| roster.get(departed.member).map(|member| member.leaf);
@@ -205,32 +239,23 @@ impl GroupMachine {
             joins: (next..).take(joins.len()).map(MemberId).collect(),
             leaves: left.iter().filter_map(leaf).collect(),
             rotate,
+            renew,
         };
         plan(self.state.tree(), &change)
     }
 
-    fn stage_plan(
-        &mut self,
-        plan: Plan,
-        joins: Vec<WaitingJoin>,
-        left: Vec<Departed>,
-        rollover: bool,
-    ) {
-        let who = joins.iter().map(|join| (join.identity.clone(), join.role));
-        let (joined, sender_space) = self.state.register(who, &left, rollover);
+    fn stage_plan(&mut self, change: StagedChange, renumber: bool) {
+        let joins = change.joins.iter();
+        let who = joins.map(|join| (join.identity.clone(), join.role, join.offer.suites()));
+        let (joined, sender_space) = self.state.register(who, &change.left, renumber);
+        let renewal = change.rollover.as_ref();
         let changed = Changed {
             epoch: Epoch(self.state.epoch().0 + 1),
-            diff: plan.diff.clone(),
+            diff: change.plan.diff.clone(),
             joined,
-            left: left.clone(),
+            left: change.left.clone(),
             sender_space,
-        };
-        let change = StagedChange {
-            plan,
-            joins,
-            left,
-            rotate: self.waiting.rotate,
-            urgent: self.waiting.urgent,
+            renewal: renewal.map(|rollover| self.renewal(rollover, change.joins.len())),
         };
         self.waiting.rotate = false;
         self.waiting.urgent = false;
@@ -240,7 +265,7 @@ impl GroupMachine {
 
     /// The batch is closed; what did not fit begins the next one.
     fn close_batch(&mut self) {
-        let more = self.waiting.joins() > 0;
+        let more = self.waiting.joins() > 0 || self.waiting.rollover.is_some();
         self.waiting.since = more.then_some(self.now);
     }
 
@@ -254,8 +279,8 @@ impl GroupMachine {
         let staying = self.state.staying_senders(left);
         let wanted = joins.iter().filter(|join| join.role.sends()).count() as u32;
         let used = self.state.senders_used();
-        let rollover = used + wanted > space && staying <= space && staying < used;
-        let taken = if rollover { staying } else { used };
+        let renumber = used + wanted > space && staying <= space && staying < used;
+        let taken = if renumber { staying } else { used };
         let mut room = space.saturating_sub(taken);
         let mut fitting = Vec::with_capacity(joins.len());
         for join in joins {
@@ -269,7 +294,7 @@ impl GroupMachine {
             }
         }
         let departs_or_joins = !fitting.is_empty() || !left.is_empty() || self.waiting.rotate;
-        (fitting, rollover && departs_or_joins)
+        (fitting, renumber && departs_or_joins)
     }
 
     /// The staged record is durable: it is true from now on.
@@ -307,10 +332,14 @@ impl GroupMachine {
             plan,
             joins,
             left,
+            rollover,
             urgent,
             ..
         } = change;
         self.keys.cache.forget(&plan);
+        if rollover.is_some() {
+            self.keys.cache.clear();
+        }
         if renews {
             self.epochs.renewed(self.now);
         }
@@ -328,9 +357,10 @@ impl GroupMachine {
             (false, false) => Priority::Grant,
             (false, true) => Priority::Scheduled,
         };
-        self.make_epoch(&plan.rekey, priority);
+        self.make_epoch(&plan.rekey, priority, rollover.is_some());
+        let suite = self.state.suite();
         for (join, (member, _)) in joins.into_iter().zip(plan.placed) {
-            self.await_grant(join.ticket, member, join.public);
+            self.await_grant(join.ticket, member, join.offer.key(suite).cloned());
         }
     }
 
@@ -358,6 +388,8 @@ impl GroupMachine {
         let refusal = Refusal::retry(RefusalCode::StoreTrouble, pause);
         if let Some(change) = change {
             self.waiting.rotate |= change.rotate;
+            // Unless a newer one was asked for meanwhile.
+            self.waiting.rollover = self.waiting.rollover.take().or(change.rollover);
             self.waiting.urgent |= change.urgent;
             for join in change.joins {
                 self.refuse(join.ticket, refusal.clone());
@@ -366,7 +398,7 @@ impl GroupMachine {
         for join in self.waiting.take_joins(usize::MAX) {
             self.refuse(join.ticket, refusal.clone());
         }
-        if self.waiting.departures() > 0 || self.waiting.rotate {
+        if self.waiting.is_more_than_joins() {
             self.waiting.open(self.now);
         }
         self.waiting.settle();

@@ -1,9 +1,9 @@
 //! What a group's machine tells about itself, and when it wants to be called.
 
 use super::GroupMachine;
-use super::io::{Assurance, EpochStatus, GroupStatus, QueueStatus};
+use super::io::{Assurance, EpochStatus, GroupStatus, KeyStatus, QueueStatus};
 use super::staging::Staged;
-use crate::group::ids::{Revision, Time};
+use crate::group::ids::{Revision, Suite, Time};
 
 impl GroupMachine {
     /// How the group is.
@@ -15,10 +15,20 @@ impl GroupMachine {
             revision: state.revision(),
             destroyed: state.destroyed(),
             sender_space: state.sender_space(),
+            keys: KeyStatus {
+                suite: state.suite(),
+                master: state.master(),
+                rollovers: state.rollovers(),
+                rolling_over: self.waiting.rollover.is_some(),
+                without_leaf: state.roster().without_leaf(),
+                without_suite_two: state.roster().lacking(Suite::Two),
+            },
             epochs: EpochStatus {
                 newest: state.epoch(),
                 delivered: self.epochs.delivered(),
                 active: self.epochs.active(),
+                active_suite: self.epochs.active_suite(),
+                delivered_suite: self.epochs.delivered_suite(),
                 activates: self.epochs.deadline(),
                 retiring: self.epochs.retiring().collect(),
                 rotates: self.epochs.rotates(state.policy().rekey_period_s),
@@ -59,6 +69,7 @@ impl GroupMachine {
         [
             self.next_stage(),
             self.next_issue(),
+            self.impatience(),
             self.epochs.deadline(),
             self.epochs.next_retirement(),
             self.epochs.rotates(period),
@@ -82,13 +93,17 @@ impl GroupMachine {
             return Some(self.log.backoff.until());
         }
         let interval = u64::from(self.state.policy().batch_interval_ms);
-        let since = self.waiting.since.filter(|_| !self.is_in_flight())?;
+        let since = self
+            .waiting
+            .since
+            .filter(|_| !self.is_in_flight() && self.has_reason())?;
         Some(since.after(interval).max(self.log.backoff.until()))
     }
 
     /// When the token can be asked again.
     fn next_issue(&self) -> Option<Time> {
         let waits = self.sealing.is_waiting() || self.keys.is_waiting();
+        self.issuer()?;
         let paused = !self.token.backoff.is_over(self.now);
         (waits && paused).then(|| self.token.backoff.until())
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::io::Ticket;
+use super::rollover::Rollover;
 use crate::group::ids::{Identity, MemberId, Role, Time};
 use crate::group::limits::MAX_NOTE;
-use crate::group::operations::PublicKey;
 use crate::group::policy::GroupPolicy;
 use crate::group::record::Departed;
 use crate::group::roster::Roster;
-use crate::group::wire::RemovalReason;
+use crate::group::wire::{Offer, RemovalReason};
 
 /// Somebody who waits to be registered.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(super) struct WaitingJoin {
     pub(super) ticket: Ticket,
     pub(super) identity: Identity,
     pub(super) role: Role,
-    pub(super) public: PublicKey,
+    pub(super) offer: Offer,
     pub(super) since: Time,
 }
 
@@ -37,6 +37,7 @@ pub(super) struct Waiting {
     /// Kept until the departure is on record: a failure of the store loses none.
     departures: BTreeMap<MemberId, Departure>,
     pub(super) rotate: bool,
+    pub(super) rollover: Option<Rollover>,
     pub(super) urgent: bool,
     /// When the first change of the batch came.
     pub(super) since: Option<Time>,
@@ -78,6 +79,16 @@ impl Waiting {
             self.forget_identity(&join.identity);
         }
         taken
+    }
+
+    /// When the join came that waits longest.
+    pub(super) fn oldest_join(&self) -> Option<Time> {
+        self.joins.front().map(|join| join.since)
+    }
+
+    /// Whether there is more to put on record than joins.
+    pub(super) fn is_more_than_joins(&self) -> bool {
+        !self.departures.is_empty() || self.rotate || self.rollover.is_some()
     }
 
     /// Takes the joins that came at or before a time.
@@ -149,7 +160,7 @@ impl Waiting {
     pub(super) fn settle(&mut self) {
         if self.departures.is_empty() {
             self.urgent = false;
-            if self.joins.is_empty() && !self.rotate {
+            if self.joins.is_empty() && !self.rotate && self.rollover.is_none() {
                 self.since = None;
             }
         }

@@ -32,6 +32,7 @@ impl History {
             joins,
             leaves: leaves.to_vec(),
             rotate,
+            renew: false,
         };
         let plan = plan(&self.tree, &change).expect("the change is sound");
         let before = self.tree.clone();
@@ -223,6 +224,7 @@ fn contradictions_are_refused() {
             joins: joins.iter().copied().map(MemberId).collect(),
             leaves: leaves.to_vec(),
             rotate: false,
+            renew: false,
         };
         plan(&tree, &change).unwrap_err()
     };
@@ -269,6 +271,7 @@ fn a_used_up_generation_is_refused() {
             joins: joins.iter().copied().map(MemberId).collect(),
             leaves: leaves.to_vec(),
             rotate: false,
+            renew: false,
         };
         plan(&tree, &change).unwrap_err()
     };

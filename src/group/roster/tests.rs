@@ -11,7 +11,13 @@ fn member(number: u64) -> Member {
     } else {
         Role::Receiver
     };
-    Member::new(identity, role, number as u32, Epoch(number % 3))
+    Member::new(
+        identity,
+        role,
+        number as u32,
+        Epoch(number % 3),
+        Suites::of(Suite::One),
+    )
 }
 
 fn roster(members: u64) -> Roster {

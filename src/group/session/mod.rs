@@ -11,6 +11,10 @@
 //!         |                                   Installed, Acknowledge    SendWith                                 Retired
 //!         +--cannot be opened--> NeedPath, again after growing pauses until a path opens
 //! ```
+//! After a rollover no path opens either: the member's leaf key is another one. The answer to NeedPath is then a grant,
+//! which [`MemberSession::regranted`] takes. As every member asks, each does so at a time of its own during the first half
+//! of the epoch's activation delay; or at once when the gateway says that senders switch.
+//!
 //! Receivers use an epoch from its installation on. Senders begin with it when the gateway says so, or when the
 //! activation delay has passed since they received it; everyone drops older epochs one retirement delay after
 //! activation (RFC 9838 section 4.4.3.1.1 keeps the same two clocks). A sender whose identifiers are of another sender
@@ -66,6 +70,12 @@ pub struct Membership {
 /// What came.
 #[derive(Clone, Debug)]
 pub enum SessionInput {
+    /// A pushed epoch of another suite: what verifies it comes with a new leaf key, so nothing of it is believed but
+    /// that it is worth asking.
+    OtherSuite {
+        /// How long senders wait before they switch to it.
+        activation_delay_ms: u32,
+    },
     /// A pushed epoch. The header's signature was verified.
     Rekey {
         /// The epoch.
@@ -110,7 +120,7 @@ pub enum SessionEffect {
         /// Which epoch.
         epoch: Epoch,
     },
-    /// Ask the gateway for the path.
+    /// Ask the gateway for the path, or for the leaf key if that is another one now.
     NeedPath {
         /// The newest epoch that is held; 0 for none.
         held: Epoch,
@@ -154,6 +164,9 @@ pub enum SessionError {
     /// The keys that are held and the edges do not lead to a root that confirms the header.
     #[error("epoch {0} cannot be opened with what is held: the path is asked for")]
     CannotOpen(Epoch),
+    /// There was a rollover: the member's leaf key is another one, which it asks for.
+    #[error("epoch {0} needs a new leaf key since a rollover: it is asked for")]
+    Renewed(Epoch),
     /// The registration is over.
     #[error("the registration is over")]
     Ended,
@@ -165,6 +178,8 @@ pub struct MemberSession<K: KeyOperations> {
     operations: K,
     membership: Membership,
     keyring: Keyring<K::Key>,
+    /// How many rollovers there were when the leaf key was granted; unknown until the first path.
+    rollover: Option<u64>,
     epochs: HeldEpochs<K::Key>,
     /// The newest epoch that the gateway said to be active.
     told_active: Epoch,
@@ -184,6 +199,7 @@ impl<K: KeyOperations> MemberSession<K> {
             operations,
             membership,
             keyring: Keyring::new(membership.leaf, leaf),
+            rollover: None,
             epochs: HeldEpochs::default(),
             told_active: Epoch(0),
             senders: BTreeMap::new(),
@@ -192,6 +208,33 @@ impl<K: KeyOperations> MemberSession<K> {
             effects: VecDeque::new(),
             ended: false,
         }
+    }
+
+    /// The leaf key was granted anew, with a path from it. Epochs that are held stay: their roots do not hang on it.
+    ///
+    /// # Errors
+    /// When the path does not open with the new leaf key; everything stays as it was then.
+    pub fn regranted(
+        &mut self,
+        now: Time,
+        operations: K,
+        (leaf, key): (KeyRef, K::Key),
+        path: SessionInput,
+    ) -> Result<(), SessionError> {
+        if leaf == self.membership.leaf {
+            // A second answer: the keys that the first one led to are worth keeping.
+            return self.handle(now, path);
+        }
+        let keyring = std::mem::replace(&mut self.keyring, Keyring::new(leaf, key));
+        let operations = std::mem::replace(&mut self.operations, operations);
+        let (rollover, before) = (self.rollover.take(), self.membership.leaf);
+        self.membership.leaf = leaf;
+        let taken = self.handle(now, path);
+        if taken.is_err() {
+            (self.keyring, self.operations) = (keyring, operations);
+            (self.rollover, self.membership.leaf) = (rollover, before);
+        }
+        taken
     }
 
     /// Something came.
@@ -203,6 +246,12 @@ impl<K: KeyOperations> MemberSession<K> {
             return Err(SessionError::Ended);
         }
         let taken = match input {
+            SessionInput::OtherSuite {
+                activation_delay_ms,
+            } => {
+                self.repair.hint(now, own_time(activation_delay_ms));
+                Ok(())
+            }
             SessionInput::Rekey { header, edges } => self.rekey(now, &header, &edges),
             SessionInput::Path {
                 header,
@@ -218,6 +267,9 @@ impl<K: KeyOperations> MemberSession<K> {
             SessionInput::Activate { epoch } => {
                 self.told_active = self.told_active.max(epoch);
                 self.repair.want(epoch);
+                if epoch > self.epochs.newest() {
+                    self.repair.hurry();
+                }
                 Ok(())
             }
             SessionInput::Evicted => {
@@ -283,6 +335,7 @@ impl<K: KeyOperations> MemberSession<K> {
         edges: &[Edge],
     ) -> Result<(), SessionError> {
         self.check(header)?;
+        self.check_leaf(now, header)?;
         let epoch = header.header.epoch;
         match self.keyring.open(&self.operations, header, edges) {
             Some((keyring, root)) => {
@@ -307,12 +360,14 @@ impl<K: KeyOperations> MemberSession<K> {
             // Nothing new but the sender identifiers, for the member; a gateway that was restarted knows nothing of
             // what was acknowledged before.
             Err(SessionError::OldEpoch { got, held }) if got == held => {
+                self.repair.answered();
                 self.effects
                     .push_back(SessionEffect::Acknowledge { epoch: held });
                 return Ok(());
             }
             Err(error) => return Err(error),
         }
+        self.check_leaf(now, header)?;
         let epoch = header.header.epoch;
         // A path is complete from the leaf on; what is held besides is only of use when a part of it is damaged.
         let from_leaf = self
@@ -330,6 +385,22 @@ impl<K: KeyOperations> MemberSession<K> {
                 Err(SessionError::CannotOpen(epoch))
             }
         }
+    }
+
+    /// Whether the leaf key that is held is of the header's time.
+    fn check_leaf(&mut self, now: Time, header: &ParsedHeader) -> Result<(), SessionError> {
+        let EpochHeader {
+            epoch,
+            activation_delay_ms,
+            rollover,
+            ..
+        } = header.header;
+        if self.rollover.is_none_or(|known| known == rollover) {
+            return Ok(());
+        }
+        let within = own_time(activation_delay_ms);
+        self.repair.want_within(epoch, now, within);
+        Err(SessionError::Renewed(epoch))
     }
 
     fn check(&self, header: &ParsedHeader) -> Result<(), SessionError> {
@@ -356,6 +427,8 @@ impl<K: KeyOperations> MemberSession<K> {
     fn install(&mut self, now: Time, header: EpochHeader, keyring: Keyring<K::Key>, root: K::Key) {
         let epoch = header.epoch;
         self.keyring = keyring;
+        self.rollover = Some(header.rollover);
+        self.repair.answered();
         self.effects.push_back(SessionEffect::Installed { epoch });
         self.effects.push_back(SessionEffect::Acknowledge { epoch });
         let dropped = self.epochs.install(now, header, root);
@@ -413,4 +486,9 @@ impl<K: KeyOperations> MemberSession<K> {
         self.effects.clear();
         self.effects.push_back(SessionEffect::Ended);
     }
+}
+
+/// During which time a member asks for its new leaf key, so that the others' are made as well before senders switch.
+fn own_time(activation_delay_ms: u32) -> u64 {
+    u64::from(activation_delay_ms / 2)
 }

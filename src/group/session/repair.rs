@@ -1,4 +1,5 @@
-//! When to ask for the path: at once, then after growing pauses that differ from member to member.
+//! When to ask for the path, or for a new leaf key: at once, or some time within a delay where everybody asks; then after
+//! growing pauses that differ from member to member.
 
 use crate::group::ids::{Epoch, Time};
 use crate::group::limits::{BACKOFF_FIRST_MS, BACKOFF_MOST_MS};
@@ -8,6 +9,8 @@ use crate::group::limits::{BACKOFF_FIRST_MS, BACKOFF_MOST_MS};
 pub(super) struct Repair {
     /// An epoch that is known to exist and could not be opened.
     wanted: Epoch,
+    /// Somebody says that there is an epoch that only a new leaf key opens; it cannot be verified without.
+    hinted: bool,
     attempts: u32,
     next: Option<Time>,
     jitter: u64,
@@ -17,6 +20,7 @@ impl Repair {
     pub(super) fn new(seed: u64) -> Self {
         Repair {
             wanted: Epoch(0),
+            hinted: false,
             attempts: 0,
             next: None,
             // The generator below stays at zero if it begins there.
@@ -29,13 +33,43 @@ impl Repair {
         self.wanted = self.wanted.max(epoch);
     }
 
+    /// There is an epoch that every member asks a new leaf key for: it does so at a time of its own within the delay.
+    pub(super) fn want_within(&mut self, epoch: Epoch, now: Time, delay_ms: u64) {
+        self.want(epoch);
+        self.spread(now, delay_ms);
+    }
+
+    /// There may be such an epoch: what is asked for next shows whether that is so.
+    pub(super) fn hint(&mut self, now: Time, delay_ms: u64) {
+        self.hinted = true;
+        self.spread(now, delay_ms);
+    }
+
+    /// A delivery was taken: what a hint told of is there, or is not so.
+    pub(super) fn answered(&mut self) {
+        self.hinted = false;
+    }
+
+    /// Does not wait any longer for its own time: others begin to send with what is lacking here.
+    pub(super) fn hurry(&mut self) {
+        if self.attempts == 0 {
+            self.next = None;
+        }
+    }
+
+    fn spread(&mut self, now: Time, delay_ms: u64) {
+        if self.next.is_none() && delay_ms > 0 {
+            self.next = Some(now.after(self.random() % delay_ms));
+        }
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Repair::new(self.jitter);
     }
 
     /// Whether to ask now. Ends by itself when what was wanted is held and nothing else is lacking.
     pub(super) fn is_due(&mut self, now: Time, held: Epoch, lacking: bool) -> bool {
-        if held >= self.wanted && !lacking {
+        if held >= self.wanted && !lacking && !self.hinted {
             self.attempts = 0;
             self.next = None;
             return false;

@@ -1,5 +1,7 @@
 //! The session step by step, on symbolic keys: a key is its name, and a wrapped key says what it is.
 
+mod rollover;
+
 use super::*;
 use crate::group::ids::{NodeId, Suite};
 
@@ -67,10 +69,11 @@ fn header(epoch: u64, root: KeyRef) -> ParsedHeader {
             retirement_delay_ms: 5_000,
             sender_space: 0,
             members: 7,
+            rollover: 0,
         },
         tag: [1; 16],
         signed: vec![0; 16],
-        signature: [0; 64],
+        signature: Default::default(),
         key_id: [0; 8],
     }
 }

@@ -1,23 +1,26 @@
 //! A state as one CBOR item, and back: what comes from a disk is checked as if a stranger had written it.
 //!
 //! ```cddl
-//! snapshot = [version: 1, revision: uint, destroyed: bool, created, policy, tree, epoch, senders, next-member: uint,
-//!             members: [* member]]
-//! member = [member: uint, leaf: uint, joined: uint, role, sender: uint / null, identity: tstr]
+//! snapshot = [version: 2, revision: uint, destroyed: bool, created, policy, tree, epoch, senders, next-member: uint,
+//!             members: [* member], origin]
+//! member = [member: uint, leaf: uint, joined: uint, role, sender: uint / null, identity: tstr, suites: uint]
 //! ```
+//! Version 1, of builds without rollovers and with one suite, is read too: it has neither `origin` nor `suites`.
 
 use std::sync::Arc;
 
 use minicbor::{Decoder, Encoder};
 use thiserror::Error;
 
-use super::{EpochState, SenderSpace, State};
-use crate::group::ids::{Epoch, Identity, MemberId, Role, SenderId};
+use super::{EpochState, Origin, SenderSpace, State};
+use crate::group::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites};
 use crate::group::record::Created;
 use crate::group::roster::{Member, Roster};
 use crate::group::tree::Tree;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Before there were rollovers.
+const FIRST_VERSION: u8 = 1;
 
 /// Why bytes are no snapshot of a group.
 #[derive(Debug, Error)]
@@ -58,7 +61,7 @@ impl State {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-        e.array(10)?
+        e.array(11)?
             .u8(VERSION)?
             .encode(self.revision)?
             .bool(self.destroyed)?
@@ -70,14 +73,16 @@ impl State {
             .u64(self.next_member)?;
         e.array(u64::from(self.roster.len()))?;
         for (id, member) in self.roster.iter() {
-            e.array(6)?
+            e.array(7)?
                 .encode(id)?
                 .u32(member.leaf)?
                 .encode(member.joined)?
                 .encode(member.role)?
                 .encode(member.sender)?
-                .encode(&*member.identity)?;
+                .encode(&*member.identity)?
+                .encode(member.suites)?;
         }
+        e.encode(self.origin)?;
         Ok(())
     }
 
@@ -87,15 +92,20 @@ impl State {
     /// When the bytes are anything else, or contradict themselves.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let mut d = Decoder::new(bytes);
-        array(&mut d, 10)?;
-        match d.u8()? {
-            VERSION => {}
-            other => return Err(StateError::Version(other)),
+        let length = d.array()?;
+        let version = d.u8()?;
+        match (version, length) {
+            (VERSION, Some(11)) | (FIRST_VERSION, Some(10)) => {}
+            (VERSION | FIRST_VERSION, _) => return Err(wrong_length(&d).into()),
+            (other, _) => return Err(StateError::Version(other)),
         }
+        let (revision, destroyed) = (d.decode()?, d.bool()?);
+        let created = d.decode::<Created>()?;
         let mut state = State {
-            revision: d.decode()?,
-            destroyed: d.bool()?,
-            created: d.decode::<Created>()?,
+            revision,
+            destroyed,
+            origin: Origin::of(&created),
+            created,
             policy: d.decode()?,
             tree: d.decode::<Tree>()?,
             epoch: d.decode::<EpochState>()?,
@@ -103,24 +113,31 @@ impl State {
             next_member: d.u64()?,
             roster: Roster::default(),
         };
-        state.read_members(&mut d)?;
+        state.read_members(&mut d, version)?;
+        if version != FIRST_VERSION {
+            state.origin = d.decode::<Origin>()?;
+        }
         match bytes.len() - d.position() {
             0 => Ok(state),
             trailing => Err(StateError::Trailing(trailing)),
         }
     }
 
-    fn read_members(&mut self, d: &mut Decoder<'_>) -> Result<(), StateError> {
+    fn read_members(&mut self, d: &mut Decoder<'_>, version: u8) -> Result<(), StateError> {
         let count = d.array()?.unwrap_or(0);
         let mut last = None;
         for _ in 0..count {
-            array(d, 6)?;
+            array(d, if version == FIRST_VERSION { 6 } else { 7 })?;
             let id: MemberId = d.decode()?;
             let leaf = d.u32()?;
             let joined: Epoch = d.decode()?;
             let role: Role = d.decode()?;
             let sender: Option<SenderId> = d.decode()?;
             let identity: Identity = d.decode()?;
+            let suites = match version {
+                FIRST_VERSION => Suites::of(Suite::One),
+                _ => d.decode()?,
+            };
             let fits = self.tree.member_at(leaf) == Some(id)
                 && id.0 < self.next_member
                 && last < Some(id)
@@ -131,7 +148,7 @@ impl State {
                 return Err(StateError::Member(id));
             }
             last = Some(id);
-            let member = Member::new(Arc::new(identity), role, leaf, joined);
+            let member = Member::new(Arc::new(identity), role, leaf, joined, suites);
             self.roster.insert(id, member);
             if let Some(sender) = sender {
                 self.roster.assign(id, sender);
@@ -149,8 +166,10 @@ impl State {
 fn array(d: &mut Decoder<'_>, length: u64) -> Result<(), minicbor::decode::Error> {
     match d.array()? {
         Some(found) if found == length => Ok(()),
-        _ => {
-            Err(minicbor::decode::Error::message("an array has the wrong length").at(d.position()))
-        }
+        _ => Err(wrong_length(d)),
     }
+}
+
+fn wrong_length(d: &Decoder<'_>) -> minicbor::decode::Error {
+    minicbor::decode::Error::message("an array has the wrong length").at(d.position())
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::group::ids::Role;
 use crate::group::planner::{Change, plan};
+use crate::group::record::Renewal;
 use crate::group::wire::RemovalReason;
 
 fn begin() -> State {
@@ -29,13 +29,16 @@ fn change(state: &State, roles: &[Role], leaving: &[MemberId], rollover: bool) -
             note: Some("told so".into()),
         })
         .collect();
-    let joins = roles.iter().map(|&role| (Identity("cn:a".into()), role));
+    let joins = roles
+        .iter()
+        .map(|&role| (Identity("cn:a".into()), role, Suites::of(Suite::One)));
     let (joined, sender_space) = state.register(joins, &left, rollover);
     let leaf = |member: &MemberId| state.roster().get(*member).map(|member| member.leaf);
     let change = Change {
         joins: joined.iter().map(|joined| joined.member).collect(),
         leaves: leaving.iter().filter_map(leaf).collect(),
         rotate: rollover,
+        renew: false,
     };
     let plan = plan(state.tree(), &change).expect("the change is sound");
     Record::Changed(Box::new(Changed {
@@ -44,6 +47,7 @@ fn change(state: &State, roles: &[Role], leaving: &[MemberId], rollover: bool) -
         joined,
         left,
         sender_space,
+        renewal: None,
     }))
 }
 
@@ -201,9 +205,156 @@ fn bytes_that_follow_and_other_versions_are_named() {
         State::from_bytes(&bytes),
         Err(StateError::Trailing(1))
     ));
-    bytes[1] = 2;
+    bytes[1] = 3;
     assert!(matches!(
         State::from_bytes(&bytes),
-        Err(StateError::Version(2))
+        Err(StateError::Version(3))
     ));
+}
+
+/// The record of a rollover, of which one member leaves and one joins.
+fn rollover(state: &State, nonce: u8) -> Changed {
+    let left = vec![Departed {
+        member: MemberId(1),
+        reason: RemovalReason::Left,
+        note: None,
+    }];
+    let suites = Suites::of(Suite::One).with(Suite::Two);
+    let joins = [(Identity("cn:new".into()), Role::Both, suites)];
+    let (joined, sender_space) = state.register(joins.into_iter(), &left, false);
+    let change = Change {
+        joins: joined.iter().map(|joined| joined.member).collect(),
+        leaves: vec![0],
+        rotate: false,
+        renew: true,
+    };
+    let plan = plan(state.tree(), &change).expect("the change is sound");
+    Changed {
+        epoch: Epoch(state.epoch().0 + 1),
+        diff: plan.diff,
+        joined,
+        left,
+        sender_space,
+        renewal: Some(Renewal {
+            master: MasterId(9),
+            nonce: GroupNonce([nonce; 32]),
+            suite: Suite::Two,
+            spread_ms: 7_000,
+        }),
+    }
+}
+
+fn with_members(count: usize) -> State {
+    let mut state = begin();
+    state.apply(state.created()).expect("it begins");
+    let first = change(&state, &vec![Role::Both; count], &[], false);
+    state.apply(first).expect("it follows");
+    state
+}
+
+#[test]
+fn a_rollover_gives_every_leaf_its_next_key_and_the_group_another_seed() {
+    let mut state = with_members(6);
+    let leaves = |state: &State| -> Vec<_> {
+        let members = state.roster().iter().map(|(id, _)| id);
+        members.filter_map(|id| state.leaf_key(id)).collect()
+    };
+    let before = leaves(&state);
+    let root = state.tree().root();
+    let record = Record::Changed(Box::new(rollover(&state, 7)));
+    let read = Record::from_bytes(&record.to_bytes()).expect("it is whole");
+    assert_eq!(read, record);
+    state.apply(read).expect("it follows");
+    for (old, new) in before[1..].iter().zip(leaves(&state)) {
+        assert_eq!((old.node, old.generation + 1), (new.node, new.generation));
+    }
+    assert!(state.tree().root().generation > root.generation);
+    let header = state.header();
+    assert_eq!((header.suite, header.rollover), (Suite::Two, 1));
+    assert_eq!(header.activation_delay_ms, 1_000 + 7_000);
+    assert_eq!(header.retirement_delay_ms, 1_000 + 7_000);
+    assert_eq!(
+        (state.master(), state.nonce()),
+        (MasterId(9), GroupNonce([7; 32]))
+    );
+    assert_eq!(
+        state.roster().lacking(Suite::Two),
+        0,
+        "it found that out before"
+    );
+    let again = State::from_bytes(&state.to_bytes()).expect("the snapshot is whole");
+    assert_eq!(again.to_bytes(), state.to_bytes());
+    assert_eq!(again.header(), header);
+    assert_eq!(again.nonce(), state.nonce());
+    // The next ordinary epoch has the policy's own delays again.
+    let next = change(&state, &[Role::Receiver], &[], false);
+    state.apply(next).expect("it follows");
+    assert_eq!(state.header().activation_delay_ms, 1_000);
+    assert_eq!(state.header().rollover, 1);
+}
+
+#[test]
+fn a_rollover_that_does_not_fit_is_refused_and_changes_nothing() {
+    let mut state = with_members(6);
+    let before = state.to_bytes();
+    let damage: [&dyn Fn(&mut Changed); 4] = [
+        &|changed| changed.renewal = None,
+        &|changed| changed.diff.renewed = false,
+        &|changed| {
+            if let Some(renewal) = &mut changed.renewal {
+                renewal.nonce = GroupNonce([2; 32]);
+            }
+        },
+        &|changed| changed.diff.nodes.clear(),
+    ];
+    for damage in damage {
+        let mut changed = rollover(&state, 7);
+        damage(&mut changed);
+        let refused = state.apply(Record::Changed(Box::new(changed)));
+        assert!(
+            matches!(refused, Err(ReplayError::Renewal | ReplayError::Tree(_))),
+            "{refused:?}"
+        );
+        assert_eq!(state.to_bytes(), before);
+    }
+}
+
+/// As the first version wrote it.
+#[test]
+fn a_snapshot_of_before_there_were_rollovers_is_read() {
+    let state = with_members(3);
+    let mut e = minicbor::Encoder::new(Vec::new());
+    let fields = (state.revision, state.destroyed);
+    e.array(10).unwrap().u8(1).unwrap();
+    e.encode(fields.0).unwrap().bool(fields.1).unwrap();
+    e.encode(&state.created)
+        .unwrap()
+        .encode(&state.policy)
+        .unwrap();
+    e.encode(&state.tree).unwrap().encode(state.epoch).unwrap();
+    e.encode(state.senders)
+        .unwrap()
+        .u64(state.next_member)
+        .unwrap();
+    e.array(u64::from(state.roster.len())).unwrap();
+    for (id, member) in state.roster.iter() {
+        e.array(6)
+            .unwrap()
+            .encode(id)
+            .unwrap()
+            .u32(member.leaf)
+            .unwrap();
+        e.encode(member.joined)
+            .unwrap()
+            .encode(member.role)
+            .unwrap();
+        e.encode(member.sender)
+            .unwrap()
+            .encode(&*member.identity)
+            .unwrap();
+    }
+    let read = State::from_bytes(&e.into_writer()).expect("it is whole");
+    assert_eq!(read.to_bytes(), state.to_bytes());
+    assert_eq!((read.suite(), read.rollovers()), (Suite::One, 0));
+    assert_eq!(read.roster().lacking(Suite::Two), 3);
 }

@@ -51,6 +51,10 @@ pub struct TreeDiff {
     /// Nodes with new keys: by level, then from the left.
     #[n(2)]
     pub nodes: Vec<NodeChange>,
+    /// Whether before all that every leaf and node that ever had a key gets its next generation: the group's seed is
+    /// another one. Absent in diffs of builds that had no rollovers.
+    #[cbor(n(3), default)]
+    pub renewed: bool,
 }
 
 /// Why a diff does not fit a tree; the tree is as it was.
@@ -103,11 +107,22 @@ pub enum DiffError {
 }
 
 impl Tree {
-    /// Checks a diff as a whole, then applies it as a whole. Costs O(changes * log N).
+    /// Checks a diff as a whole, then applies it as a whole. Costs O(changes * log N), or O(N) when every key is renewed.
     ///
     /// # Errors
     /// When the diff was not made for this state of the tree or breaks a rule; nothing is changed then.
     pub fn apply(&mut self, diff: &TreeDiff) -> Result<(), DiffError> {
+        if !diff.renewed {
+            return self.change(diff);
+        }
+        // On a copy, so that a diff that does not fit changes nothing. A rollover costs O(N) anyway, and is rare.
+        let mut renewed = self.renewed().map_err(DiffError::Exhausted)?;
+        renewed.change(diff)?;
+        *self = renewed;
+        Ok(())
+    }
+
+    fn change(&mut self, diff: &TreeDiff) -> Result<(), DiffError> {
         let nodes = self.check(diff)?;
         for change in &diff.leaves {
             let leaf = Leaf {

@@ -13,6 +13,7 @@ fn planned(tree: &Tree, joins: std::ops::Range<u64>, leaves: &[u32]) -> Plan {
         joins: joins.map(MemberId).collect(),
         leaves: leaves.to_vec(),
         rotate: false,
+        renew: false,
     };
     plan(tree, &change).unwrap()
 }
@@ -179,7 +180,8 @@ fn a_leave_must_regenerate_and_a_join_must_ratchet() {
         Tree::new().apply(&TreeDiff {
             height: 1,
             leaves: vec![],
-            nodes: vec![]
+            nodes: vec![],
+            renewed: false,
         }),
         Err(DiffError::NotRegenerated(NodeId { level: 1, index: 0 }))
     );
@@ -287,10 +289,77 @@ proptest! {
             generation,
             step,
         });
-        let diff = TreeDiff { height, leaves: leaves.collect(), nodes: nodes.collect() };
+        let diff = TreeDiff { height, leaves: leaves.collect(), nodes: nodes.collect(), renewed: false };
         match tree.apply(&diff) {
             Ok(()) => prop_assert_ne!(tree.root(), before.root()),
             Err(_) => prop_assert_eq!(tree, before),
         }
     }
+}
+
+#[test]
+fn a_diff_of_before_there_were_rollovers_renews_nothing() {
+    let tree = tree_of(5);
+    let diff = planned(&tree, 5..7, &[1]).diff;
+    let old = minicbor::to_vec((diff.height, &diff.leaves, &diff.nodes)).unwrap();
+    assert_eq!(minicbor::decode::<TreeDiff>(&old).unwrap(), diff);
+    let new = minicbor::to_vec(&diff).unwrap();
+    assert_eq!(minicbor::decode::<TreeDiff>(&new).unwrap(), diff);
+}
+
+#[test]
+fn a_renewal_gives_every_key_that_there_was_its_next_generation() {
+    let mut tree = tree_of(40);
+    tree.apply(&planned(&tree, 0..0, &[3, 7]).diff).unwrap();
+    let before = tree.clone();
+    let change = Change {
+        renew: true,
+        ..Change::default()
+    };
+    let plan = plan(&tree, &change).unwrap();
+    assert!(plan.diff.renewed && plan.rekey.is_empty() && plan.grants.is_empty());
+    assert_eq!(
+        plan.diff.nodes.len(),
+        1,
+        "the diff is as small as a rotation"
+    );
+    tree.apply(&plan.diff).unwrap();
+    assert_eq!(tree.root(), plan.root);
+    for level in 0..=before.height() {
+        for index in 0..40 {
+            let node = NodeId { level, index };
+            let (old, new) = (before.key(node), tree.key(node));
+            match old.generation {
+                0 => assert_eq!(new, old),
+                used if node == plan.root.node => assert_eq!(new.generation, used + 2),
+                used => assert_eq!((new.generation, new.step), (used + 1, 0)),
+            }
+            assert_eq!(before.population(node), tree.population(node));
+        }
+    }
+}
+
+#[test]
+fn a_renewal_past_the_last_generation_is_refused_and_changes_nothing() {
+    let mut tree = tree_of(3);
+    tree.leaves[1].generation = u32::MAX;
+    let before = tree.clone();
+    let change = Change {
+        renew: true,
+        ..Change::default()
+    };
+    let node = NodeId { level: 0, index: 1 };
+    let refused = plan(&tree, &change);
+    assert_eq!(
+        refused.err(),
+        Some(crate::group::planner::PlanError::Exhausted { node })
+    );
+    let diff = TreeDiff {
+        height: 1,
+        leaves: vec![],
+        nodes: vec![],
+        renewed: true,
+    };
+    assert_eq!(tree.apply(&diff), Err(DiffError::Exhausted(node)));
+    assert_eq!(tree, before);
 }

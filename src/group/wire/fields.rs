@@ -1,12 +1,12 @@
 //! Encoders of fields that need one of their own: shared byte strings, a group's name.
 
 /// A CBOR byte string as [`bytes::Bytes`].
-pub(super) mod octets {
+pub(in crate::group) mod octets {
     use bytes::Bytes;
     use minicbor::decode::{Decoder, Error as DecodeError};
     use minicbor::encode::{Encoder, Error as EncodeError, Write};
 
-    pub(in super::super) fn encode<C, W: Write>(
+    pub(in crate::group) fn encode<C, W: Write>(
         octets: &Bytes,
         e: &mut Encoder<W>,
         _: &mut C,
@@ -14,7 +14,7 @@ pub(super) mod octets {
         e.bytes(octets)?.ok()
     }
 
-    pub(in super::super) fn decode<C>(
+    pub(in crate::group) fn decode<C>(
         d: &mut Decoder<'_>,
         _: &mut C,
     ) -> Result<Bytes, DecodeError> {

@@ -48,6 +48,9 @@ pub struct EpochHeader {
     /// Members in this epoch.
     #[n(7)]
     pub members: u64,
+    /// How many rollovers there were: a member that was granted its leaf key before the last of them needs a new one.
+    #[n(8)]
+    pub rollover: u64,
 }
 
 /// The payload as it stands on the wire: the header's entries and, last, the tag.
@@ -70,6 +73,8 @@ struct Payload {
     sender_space: u32,
     #[n(7)]
     members: u64,
+    #[n(8)]
+    rollover: u64,
     #[cbor(n(23), with = "minicbor::bytes")]
     tag: [u8; TAG],
 }
@@ -86,8 +91,8 @@ pub struct ParsedHeader {
     pub tag: [u8; TAG],
     /// Prefix and tag: COSE's Sig_structure.
     pub signed: Vec<u8>,
-    /// ECDSA P-256 with SHA-256 over `signed`: r and s.
-    pub signature: [u8; 64],
+    /// Over `signed`, as long as the header's suite says: ECDSA P-256 with SHA-256 (r and s), or ML-DSA-65.
+    pub signature: Bytes,
     /// The first 8 bytes of SHA-256 over the issuer's signing key.
     pub key_id: [u8; 8],
 }
@@ -104,7 +109,7 @@ impl EpochHeader {
     pub fn prefix(&self, key_id: [u8; 8]) -> Vec<u8> {
         let mut signed = sig_structure_data(
             SignatureContext::CoseSign1,
-            protected(key_id),
+            protected(self.suite, key_id),
             None,
             HEADER_AAD,
             &self.payload([0; TAG]),
@@ -114,9 +119,9 @@ impl EpochHeader {
     }
 
     /// The complete header.
-    pub fn assemble(&self, key_id: [u8; 8], tag: [u8; TAG], signature: [u8; 64]) -> Bytes {
+    pub fn assemble(&self, key_id: [u8; 8], tag: [u8; TAG], signature: &[u8]) -> Bytes {
         let message = CoseSign1Builder::new()
-            .protected(protected(key_id).header)
+            .protected(protected(self.suite, key_id).header)
             .payload(self.payload(tag))
             .signature(signature.to_vec())
             .build();
@@ -145,11 +150,8 @@ impl EpochHeader {
         }
         let message =
             CoseSign1::from_tagged_slice(bytes).map_err(|_| value("it is not a COSE_Sign1"))?;
-        let key_id = key_id(&message).map_err(value)?;
-        let signature = <[u8; 64]>::try_from(message.signature.as_slice())
-            .map_err(|_| value("its signature is not 64 bytes"))?;
         let signed = message.tbs_data(HEADER_AAD);
-        let payload = message.payload.ok_or(value("it has no payload"))?;
+        let payload = message.payload.as_ref().ok_or(value("it has no payload"))?;
         let Payload {
             suite,
             group,
@@ -159,8 +161,13 @@ impl EpochHeader {
             retirement_delay_ms,
             sender_space,
             members,
+            rollover,
             tag,
-        } = codec::decode("epoch header's payload", MAX_HEADER, &payload)?;
+        } = codec::decode("epoch header's payload", MAX_HEADER, payload)?;
+        let key_id = key_id(&message, suite).map_err(value)?;
+        if message.signature.len() != suite.sizes().signature {
+            return Err(value("its signature is not as long as its suite says"));
+        }
         let tail = payload.len().saturating_sub(TAG_HEAD.len() + TAG);
         if payload[tail..] != [&TAG_HEAD[..], &tag[..]].concat() {
             return Err(value("its tag is not the payload's last entry"));
@@ -175,10 +182,11 @@ impl EpochHeader {
                 retirement_delay_ms,
                 sender_space,
                 members,
+                rollover,
             },
             tag,
             signed,
-            signature,
+            signature: message.signature.into(),
             key_id,
         })
     }
@@ -193,6 +201,7 @@ impl EpochHeader {
             retirement_delay_ms,
             sender_space,
             members,
+            rollover,
         } = *self;
         let payload = Payload {
             suite,
@@ -203,38 +212,47 @@ impl EpochHeader {
             retirement_delay_ms,
             sender_space,
             members,
+            rollover,
             tag,
         };
         codec::encode(&payload).into()
     }
 }
 
-fn protected(key_id: [u8; 8]) -> ProtectedHeader {
+/// How headers of a suite are signed.
+fn algorithm(suite: Suite) -> iana::Algorithm {
+    match suite {
+        Suite::One => iana::Algorithm::ES256,
+        Suite::Two => iana::Algorithm::ML_DSA_65,
+    }
+}
+
+fn protected(suite: Suite, key_id: [u8; 8]) -> ProtectedHeader {
     ProtectedHeader {
         original_data: None,
         header: HeaderBuilder::new()
-            .algorithm(iana::Algorithm::ES256)
+            .algorithm(algorithm(suite))
             .key_id(key_id.to_vec())
             .build(),
     }
 }
 
 /// The key identifier, once both of COSE's headers are exactly what the protocol has there.
-fn key_id(message: &CoseSign1) -> Result<[u8; 8], &'static str> {
+fn key_id(message: &CoseSign1, suite: Suite) -> Result<[u8; 8], &'static str> {
     let ProtectedHeader {
         header,
         original_data,
     } = &message.protected;
     let key_id = <[u8; 8]>::try_from(header.key_id.as_slice())
         .map_err(|_| "its key identifier is not 8 bytes")?;
-    let es256 = RegisteredLabelWithPrivate::Assigned(iana::Algorithm::ES256);
-    if header.alg.as_ref() != Some(&es256) {
-        return Err("its algorithm is not ES256");
+    let expected = RegisteredLabelWithPrivate::Assigned(algorithm(suite));
+    if header.alg.as_ref() != Some(&expected) {
+        return Err("its algorithm is not that of its suite");
     }
     // One encoding only: what a lenient parser skipped here would be signed without having been read.
-    let expected = protected(key_id).header.to_vec().ok();
+    let expected = protected(suite, key_id).header.to_vec().ok();
     if original_data.is_none() || *original_data != expected {
-        return Err("its protected header is not {1: -7, 4: key identifier}");
+        return Err("its protected header is not {1: algorithm, 4: key identifier}");
     }
     if message.unprotected != Header::default() {
         return Err("its unprotected header is not empty");

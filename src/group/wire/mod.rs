@@ -1,6 +1,6 @@
 //! The wire protocol `wardcast/1`: messages, epoch headers, their encoding and its bounds.
 //!
-//! This page and the three of [`spec`] are the specification: enough to write a second implementation from. The one in
+//! This page and the four of [`spec`] are the specification: enough to write a second implementation from. The one in
 //! `tests/python` was written from them; `tests/vectors/wire.json` holds every message byte for byte and
 //! `tests/vectors/suite1.json` the cryptography.
 //!
@@ -21,8 +21,8 @@
 //!
 //! Every exchange is a bidirectional stream of its own: whoever opens it writes one message and finishes, the other
 //! reads to the end, writes one message and finishes. There is no framing: the end of the stream ends the message.
-//! Exchanges are independent of each other and may complete in any order. Unidirectional streams and datagrams
-//! are not used; a receiver ignores them. A member lets the gateway open at least 4 streams at a time.
+//! Exchanges are independent of each other and may complete in any order. Unidirectional streams and QUIC's datagrams
+//! are not used; a receiver ignores them. Beside QUIC there may be a push channel, of bare datagrams: [`spec::channel`]. A member lets the gateway open at least 4 streams at a time.
 //!
 //! A gateway drops a connection that was silent for 30 seconds; members keep theirs alive with PING frames, every 10
 //! seconds or more often, and take one for lost when nothing comes back for some of them: a gateway that was killed says
@@ -49,7 +49,7 @@
 //! | request | [`MAX_REQUEST`](super::limits::MAX_REQUEST), 4 KiB | is refused with code 11, or its stream stopped with 2 |
 //! | response, push | [`MAX_MESSAGE`](super::limits::MAX_MESSAGE), 1 MiB | is a faulty gateway: the member closes with 1 |
 //! | push reply | [`MAX_PUSH_REPLY`](super::limits::MAX_PUSH_REPLY), 256 bytes | is taken not to have answered |
-//! | epoch header | [`MAX_HEADER`](super::limits::MAX_HEADER), 1 KiB | as a header that does not verify |
+//! | epoch header | [`MAX_HEADER`](super::limits::MAX_HEADER), 4 KiB | as a header that does not verify |
 //!
 //! # In this implementation
 //!
@@ -60,9 +60,11 @@
 //! [`rekey_head`] and the chunk's edges.
 
 mod codec;
-mod fields;
+pub mod datagram;
+pub(in crate::group) mod fields;
 mod header;
 mod names;
+mod offer;
 mod push;
 mod refusal;
 mod request;
@@ -74,10 +76,13 @@ pub use super::edges::{Edge, EdgeError};
 pub use codec::{Fault, Message, WireError};
 pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
+pub use offer::Offer;
 pub use push::{Ack, Activate, GoAway, Nack, Push, PushReply, RekeyDelivery, Removed, rekey_head};
 pub use refusal::{CloseCode, NackCode, Refusal, RefusalCode, RemovalReason};
-pub use request::{Acknowledge, Join, Leave, Pull, Request, Resume, Status};
-pub use response::{Grant, KeySet, KeyState, Left, PathDelivery, Response, StatusReport};
+pub use request::{Acknowledge, Join, Leave, OpenChannel, Pull, Request, Resume, Status};
+pub use response::{
+    ChannelOpened, Grant, KeySet, KeyState, Left, PathDelivery, Response, StatusReport,
+};
 
 /// The protocol's name in TLS ALPN.
 pub const ALPN: &[u8] = b"wardcast/1";

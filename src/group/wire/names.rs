@@ -4,10 +4,9 @@ use minicbor::Encoder;
 use sha2::{Digest, Sha256};
 
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Suite};
-use crate::group::operations::PublicKey;
 
-/// The identifier of a signing key in epoch headers: the first 8 bytes of SHA-256 over its 65 bytes.
-pub fn key_id(signing: &PublicKey) -> [u8; 8] {
+/// The identifier of a signing key in epoch headers: the first 8 bytes of SHA-256 over it.
+pub fn key_id(signing: &[u8]) -> [u8; 8] {
     let digest: [u8; 32] = Sha256::digest(signing).into();
     let mut id = [0; 8];
     id.copy_from_slice(&digest[..8]);
@@ -29,24 +28,35 @@ pub fn spi(group: &GroupId, epoch: Epoch) -> u32 {
 
 /// What a grant binds the leaf key to: `["wardcast/1 grant", suite, group, member, leaf, member's public key, issuer's
 /// agreement key]`, deterministic CBOR. The wrapping key is derived with its SHA-256.
+///
+/// In suite 2 the array has an eighth item, the KEM's ciphertext, which only the token makes. So what this returns ends
+/// with the head of that byte string, and the whole is it and the ciphertext, one after the other.
 pub fn grant_transcript(
     suite: Suite,
     group: &GroupId,
     member: MemberId,
     leaf: &KeyRef,
-    public: &PublicKey,
-    agreement: &PublicKey,
+    public: &[u8],
+    agreement: &[u8],
 ) -> Vec<u8> {
-    let mut e = Encoder::new(Vec::with_capacity(208));
-    let written = e.array(7).and_then(|e| {
+    let encapsulated = suite.sizes().encapsulated;
+    let items = if encapsulated == 0 { 7 } else { 8 };
+    let mut e = Encoder::new(Vec::with_capacity(208 + public.len()));
+    let written = e.array(items).and_then(|e| {
         e.str("wardcast/1 grant")?
             .encode(suite)?
             .encode(group)?
             .encode(member)?
             .encode(leaf)?
             .bytes(public)?
-            .bytes(agreement)
+            .bytes(agreement)?;
+        if encapsulated > 0 {
+            e.bytes_len(encapsulated as u64)?;
+        }
+        Ok(e)
     });
-    written.expect("a Vec takes all bytes, and names encode");
+    written
+        .map(drop)
+        .expect("a Vec takes all bytes, and names encode");
     e.into_writer()
 }

@@ -81,7 +81,7 @@ numbered! {
         NotAdmitted = 3 "the policy does not admit this identity in this role",
         /// The group has as many members as its policy allows.
         Full = 4 "the group is full",
-        /// No such registration, or it belongs to another identity, or its leaf was given to another: join afresh.
+        /// No such registration, or it belongs to another identity: join afresh.
         UnknownMember = 5 "there is no such registration",
         /// This connection already holds a registration in the group.
         AlreadyMember = 6 "this connection is already registered in the group",
@@ -89,12 +89,14 @@ numbered! {
         TooManyRegistrations = 7 "the identity has too many registrations in the group",
         /// None of the member's suites is the group's.
         UnsupportedSuite = 8 "the group's suite is not among the member's",
-        /// The member's public key is not a point of the curve.
-        BadPublicKey = 9 "the public key is not a point of the curve",
+        /// The member's public key is not a key of the suite: in suite 1 no point of the curve.
+        BadPublicKey = 9 "the public key is not one of the suite",
         /// The group was destroyed.
         Destroyed = 10 "the group was destroyed",
         /// The request is longer than a gateway reads.
         TooLarge = 11 "the request is too large",
+        /// There is no push channel to be had; pushes come by stream.
+        NoChannel = 12 "there is no push channel",
         /// Too much is under way.
         Busy = 128 "the gateway is busy",
         /// The gateway is shutting down.
@@ -142,6 +144,8 @@ numbered! {
         BadHeader = 2 "the header does not verify",
         /// The member holds no registration in the group.
         UnknownGroup = 3 "the member is not registered in the group",
+        /// The member's leaf key was renewed: it asks for the new one by itself, and no path helps it before.
+        NeedGrant = 4 "the member needs its new leaf key",
     }
 }
 

@@ -1,11 +1,14 @@
 //! What a member asks: the opening message of a stream that the member opens.
 
+use bytes::Bytes;
+use minicbor::decode::{Decoder, Error as DecodeError};
+use minicbor::encode::{Encoder, Error as EncodeError, Write};
 use minicbor::{Decode, Encode};
 
-use super::codec::Message;
+use super::codec::{Message, refuse};
+use super::offer::Offer;
 use crate::group::ids::{Epoch, KeyRef, MemberId, Role, Suite};
 use crate::group::limits::MAX_REQUEST;
-use crate::group::operations::PublicKey;
 
 /// A member's request.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -14,13 +17,15 @@ pub enum Request {
     /// Register in a group; answered by [`Granted`](super::Response::Granted).
     #[n(1)]
     Join(#[n(0)] Join),
-    /// Take up a registration again; answered by [`Path`](super::Response::Path).
+    /// Take up a registration again; answered by [`Path`](super::Response::Path), or by
+    /// [`Granted`](super::Response::Granted) when the leaf key is another one now.
     #[n(2)]
     Resume(#[n(0)] Resume),
     /// End a registration; answered by [`Left`](super::Response::Left).
     #[n(3)]
     Leave(#[n(0)] Leave),
-    /// Ask for the current and the next keys; answered by [`KeySet`](super::Response::KeySet).
+    /// Ask for the current and the next keys; answered by [`KeySet`](super::Response::KeySet), or by
+    /// [`Granted`](super::Response::Granted) when the leaf key is another one now and the member offers a key.
     #[n(4)]
     Pull(#[n(0)] Pull),
     /// Ask how a group is; answered by [`Status`](super::Response::Status).
@@ -30,6 +35,9 @@ pub enum Request {
     /// [`Acknowledged`](super::Response::Acknowledged).
     #[n(6)]
     Acknowledge(#[n(0)] Acknowledge),
+    /// Ask for rekeys by datagram; answered by [`ChannelOpened`](super::Response::ChannelOpened).
+    #[n(7)]
+    OpenChannel(#[n(0)] OpenChannel),
 }
 
 impl Request {
@@ -41,7 +49,8 @@ impl Request {
             | Request::Leave(Leave { group, .. })
             | Request::Pull(Pull { group, .. })
             | Request::Status(Status { group })
-            | Request::Acknowledge(Acknowledge { group, .. }) => group,
+            | Request::Acknowledge(Acknowledge { group, .. })
+            | Request::OpenChannel(OpenChannel { group, .. }) => group,
         }
     }
 }
@@ -52,28 +61,78 @@ impl Message for Request {
 }
 
 /// Registers the sender in a group. The identity comes from the connection's certificate, never from a message.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
     /// The group's name.
-    #[cbor(n(0), with = "super::fields::group_name")]
     pub group: String,
     /// What the member wants to do with the traffic keys.
-    #[n(1)]
     pub role: Role,
-    /// The member's ephemeral public key, fresh for every join: the leaf key is wrapped for it.
-    #[cbor(n(2), with = "minicbor::bytes")]
-    pub public: PublicKey,
-    /// The numbers of the suites that the member has, those unknown to the reader among them.
-    #[n(3)]
-    pub suites: Vec<u32>,
+    /// The member's ephemeral public keys, fresh for every join. On the wire the numbers of the suites stand beside them,
+    /// those unknown to the reader among them.
+    pub offer: Offer,
 }
 
-impl Join {
-    /// Whether the member has this suite.
-    pub fn supports(&self, suite: Suite) -> bool {
-        let Suite::One = suite;
-        self.suites.contains(&1)
+/// A join as it stands on the wire.
+#[derive(Encode, Decode)]
+#[cbor(map)]
+struct JoinBody {
+    #[cbor(n(0), with = "super::fields::group_name")]
+    group: String,
+    #[n(1)]
+    role: Role,
+    #[cbor(
+        n(2),
+        with = "super::fields::octets",
+        default,
+        skip_if = "Bytes::is_empty"
+    )]
+    one: Bytes,
+    #[n(3)]
+    suites: Vec<u32>,
+    #[cbor(
+        n(4),
+        with = "super::fields::octets",
+        default,
+        skip_if = "Bytes::is_empty"
+    )]
+    two: Bytes,
+}
+
+impl<C> Encode<C> for Join {
+    fn encode<W: Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        let key = |suite| self.offer.key(suite).cloned().unwrap_or_default();
+        let body = JoinBody {
+            group: self.group.clone(),
+            role: self.role,
+            one: key(Suite::One),
+            suites: self.offer.suites().iter().map(Suite::number).collect(),
+            two: key(Suite::Two),
+        };
+        body.encode(e, ctx)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Join {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, DecodeError> {
+        let at = d.position();
+        let JoinBody {
+            group,
+            role,
+            one,
+            suites,
+            two,
+        } = JoinBody::decode(d, ctx)?;
+        let offer = Offer::checked(one, two).map_err(|why| refuse(why, at))?;
+        let agrees =
+            |suite: &Suite| suites.contains(&suite.number()) == offer.key(*suite).is_some();
+        if !Suite::ALL.iter().all(agrees) {
+            return Err(refuse("a join has a key of each suite that it names", at));
+        }
+        Ok(Join { group, role, offer })
     }
 }
 
@@ -87,12 +146,15 @@ pub struct Resume {
     /// The registration; it must belong to the connection's identity.
     #[n(1)]
     pub member: MemberId,
-    /// The leaf key that the member holds; another one is refused as an unknown member.
+    /// The leaf key that the member holds. When the registration has another one now, it is granted that.
     #[n(2)]
     pub leaf: KeyRef,
     /// The newest epoch that the member holds; 0 for none.
     #[n(3)]
     pub epoch: Epoch,
+    /// What to grant another leaf key with; without it such a resume is refused as of an unknown member.
+    #[n(4)]
+    pub offer: Option<Offer>,
 }
 
 /// Ends a registration.
@@ -120,6 +182,12 @@ pub struct Pull {
     /// The newest epoch that the member holds; 0 for none.
     #[n(2)]
     pub epoch: Epoch,
+    /// What to grant the leaf key with, when the one that the member holds is not the registration's any more.
+    #[n(3)]
+    pub offer: Option<Offer>,
+    /// The leaf key that the member holds, beside an offer.
+    #[n(4)]
+    pub leaf: Option<KeyRef>,
 }
 
 /// Asks how a group is; the connection must hold a registration there.
@@ -145,4 +213,16 @@ pub struct Acknowledge {
     /// The newest epoch that the member holds.
     #[n(2)]
     pub epoch: Epoch,
+}
+
+/// Asks for a push channel for a registration that this connection serves.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct OpenChannel {
+    /// The group's name.
+    #[cbor(n(0), with = "super::fields::group_name")]
+    pub group: String,
+    /// The registration; it must belong to the connection's identity.
+    #[n(1)]
+    pub member: MemberId,
 }

@@ -9,15 +9,15 @@ use super::refusal::Refusal;
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, SenderId, Suite};
 use crate::group::limits::MAX_MESSAGE;
-use crate::group::operations::{Issuer, PublicKey, WrappedKey};
+use crate::group::operations::{Issuer, WrappedKey};
 
 /// The gateway's answer to a [`Request`](super::Request).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(flat)]
 pub enum Response {
-    /// To `Join`: the registration.
+    /// To `Join`: the registration. To `Resume` and `Pull`: the leaf key that the registration has since a rollover.
     #[n(16)]
-    Granted(#[n(0)] Box<Grant>),
+    Granted(#[cbor(n(0), with = "granted")] Box<Grant>),
     /// To `Resume`: the newest epoch.
     #[n(17)]
     Path(#[n(0)] PathDelivery),
@@ -36,6 +36,9 @@ pub enum Response {
     /// To `Acknowledge`: it is counted.
     #[n(22)]
     Acknowledged(#[n(0)] Ack),
+    /// To `OpenChannel`: probes follow.
+    #[n(23)]
+    ChannelOpened(#[n(0)] ChannelOpened),
 }
 
 impl Message for Response {
@@ -64,7 +67,7 @@ pub struct PathDelivery {
     pub sender_space: u32,
 }
 
-/// A registration: the member's leaf key, wrapped for its ephemeral public key, and the path from it.
+/// A registration, new or renewed: the member's leaf key, wrapped for its ephemeral public key, and the path from it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Grant {
@@ -74,7 +77,7 @@ pub struct Grant {
     /// The suite of every key and header of this group.
     #[n(1)]
     pub suite: Suite,
-    /// The new registration.
+    /// The registration.
     #[n(2)]
     pub member: MemberId,
     /// What the member may do with the traffic keys.
@@ -83,26 +86,66 @@ pub struct Grant {
     /// The member's leaf key by name.
     #[n(4)]
     pub leaf: KeyRef,
-    /// The leaf key, wrapped under what ECDH and the grant's transcript give.
+    /// The leaf key, wrapped under what the key agreement and the grant's transcript give.
     #[cbor(n(5), with = "minicbor::bytes")]
     pub wrapped: WrappedKey,
     /// Verifies the group's epoch headers.
-    #[cbor(n(6), with = "minicbor::bytes")]
-    pub signing: PublicKey,
-    /// The gateway's side of the ECDH.
-    #[cbor(n(7), with = "minicbor::bytes")]
-    pub agreement: PublicKey,
+    #[cbor(n(6), with = "super::fields::octets")]
+    pub signing: Bytes,
+    /// The gateway's side of the key agreement.
+    #[cbor(n(7), with = "super::fields::octets")]
+    pub agreement: Bytes,
     /// From the leaf to the newest root.
     #[n(8)]
     pub path: PathDelivery,
+    /// The KEM's ciphertext; empty, and absent on the wire, in suite 1.
+    #[cbor(
+        n(9),
+        with = "super::fields::octets",
+        default,
+        skip_if = "Bytes::is_empty"
+    )]
+    pub encapsulated: Bytes,
+}
+
+/// Reads a grant whose public values are as long as its suite says.
+mod granted {
+    use super::{Decode, Encode, Grant};
+    use crate::group::wire::codec::refuse;
+    use minicbor::decode::{Decoder, Error as DecodeError};
+    use minicbor::encode::{Encoder, Error as EncodeError, Write};
+
+    pub(super) fn encode<C, W: Write>(
+        grant: &Grant,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), EncodeError<W::Error>> {
+        grant.encode(e, ctx)
+    }
+
+    pub(super) fn decode<C>(d: &mut Decoder<'_>, ctx: &mut C) -> Result<Box<Grant>, DecodeError> {
+        let at = d.position();
+        let grant = Grant::decode(d, ctx)?;
+        let sizes = grant.suite.sizes();
+        let why = if grant.signing.len() != sizes.signing {
+            "the issuer's signing key is not as long as the suite says"
+        } else if grant.agreement.len() != sizes.agreement {
+            "the issuer's agreement key is not as long as the suite says"
+        } else if grant.encapsulated.len() != sizes.encapsulated {
+            "the encapsulated key is not as long as the suite says"
+        } else {
+            return Ok(Box::new(grant));
+        };
+        Err(refuse(why, at))
+    }
 }
 
 impl Grant {
     /// The token's public keys.
     pub fn issuer(&self) -> Issuer {
         Issuer {
-            signing: self.signing,
-            agreement: self.agreement,
+            signing: self.signing.clone(),
+            agreement: self.agreement.clone(),
         }
     }
 }
@@ -168,4 +211,13 @@ pub struct StatusReport {
     /// Members that acknowledged the newest epoch.
     #[n(3)]
     pub acknowledged: u64,
+}
+
+/// A push channel is open; the gateway uses it once a probe was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ChannelOpened {
+    /// Its number, which both ends' datagrams carry.
+    #[n(0)]
+    pub channel: u32,
 }

@@ -23,6 +23,7 @@ fn header() -> EpochHeader {
         retirement_delay_ms: 5000,
         sender_space: 0,
         members: 5,
+        rollover: 0,
     }
 }
 
@@ -40,7 +41,7 @@ fn edges() -> Vec<Edge> {
 
 fn path() -> PathDelivery {
     PathDelivery {
-        header: header().assemble([1; 8], [2; 16], [3; 64]),
+        header: header().assemble([1; 8], [2; 16], &[3; 64]),
         edges: edges(),
         active: Epoch(8),
         sender_ids: vec![SenderId(3)],
@@ -64,8 +65,7 @@ fn messages_survive_the_round_trip() {
     round_trip(Request::Join(Join {
         group: "studio".into(),
         role: Role::Both,
-        public: [4; 65],
-        suites: vec![1, 900],
+        offer: Offer::of(Suite::One, vec![4; 65]),
     }));
     round_trip(Response::Granted(Box::new(Grant {
         group: GroupId([7; 16]),
@@ -74,9 +74,10 @@ fn messages_survive_the_round_trip() {
         role: Role::Sender,
         leaf: key(0, 6, 1, 0),
         wrapped: [9; 40],
-        signing: [4; 65],
-        agreement: [5; 65],
+        signing: Bytes::from_static(&[4; 65]),
+        agreement: Bytes::from_static(&[5; 65]),
         path: path(),
+        encapsulated: Bytes::new(),
     })));
     round_trip(Response::Path(path()));
     round_trip(Response::Refused(Refusal::retry(RefusalCode::Busy, 250)));
@@ -87,7 +88,7 @@ fn messages_survive_the_round_trip() {
 #[test]
 fn a_rekey_in_two_buffers_is_one_message() {
     let group = GroupId([7; 16]);
-    let header = header().assemble([1; 8], [2; 16], [3; 64]);
+    let header = header().assemble([1; 8], [2; 16], &[3; 64]);
     let chunk = minicbor::to_vec(edges()).expect("edges encode");
     let message = Push::Rekey(RekeyDelivery {
         group,
@@ -101,10 +102,10 @@ fn a_rekey_in_two_buffers_is_one_message() {
 #[test]
 fn a_header_says_what_was_signed() {
     let (key_id, tag, signature) = ([1; 8], [2; 16], [3; 64]);
-    let bytes = header().assemble(key_id, tag, signature);
+    let bytes = header().assemble(key_id, tag, &signature);
     let parsed = EpochHeader::parse(&bytes).expect("our own header parses");
     assert_eq!(parsed.header, header());
-    assert_eq!((parsed.tag, parsed.signature), (tag, signature));
+    assert_eq!((parsed.tag, &parsed.signature[..]), (tag, &signature[..]));
     assert_eq!(parsed.key_id, key_id);
     assert_eq!(parsed.prefix(), header().prefix(key_id));
     assert_eq!(parsed.signed, [parsed.prefix(), &tag[..]].concat());

@@ -1,51 +1,58 @@
-//! Objects of a token: those that stay, found by label, and those derived for a batch, which destroy themselves.
+//! Objects of a token: those that stay, found by label, and what those that are derived may do.
 
-use std::cell::Cell;
-
-use cryptoki::mechanism::Mechanism;
-use cryptoki::mechanism::ekdf::AesCbcDeriveParams;
+use bytes::Bytes;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
-use cryptoki::session::Session;
+use cryptoki::session::{Session, SessionState};
+use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
 
-use super::error::{call, code};
-use super::{AGREEMENT, SIGNING};
-use crate::group::ids::MasterId;
+use super::error::{call, returned};
+use crate::group::ids::{MasterId, Suite};
 use crate::group::operations::{Issuer, PublicKey};
-use crate::hsm::{TokenError, master_label};
+use crate::hsm::{AGREEMENT, SIGNING, TokenError, master_label, suite_label};
 
 /// What a derived key may do; nothing else is allowed to it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// Derives node keys.
     Seed,
-    /// Derives, wraps and is wrapped.
+    /// Derives and is wrapped; wraps by itself in suite 1.
     Node,
     /// Computes tags.
     Confirm,
-    /// What ECDH gave: derives a kek.
+    /// What ECDH or a KEM gave: derives a kek.
     Agreed,
-    /// Wraps one leaf key.
+    /// Both secrets of a grant of suite 2, one after the other: derives a kek.
+    Joined,
+    /// Wraps one key.
     Kek,
 }
 
 impl Purpose {
-    fn template(self) -> Vec<Attribute> {
-        let mut template = secret_key(
-            matches!(self, Purpose::Seed | Purpose::Node | Purpose::Agreed),
-            matches!(self, Purpose::Node | Purpose::Kek),
-            self == Purpose::Confirm,
-        );
+    pub(super) fn template(self, suite: Suite) -> Vec<Attribute> {
+        let derives = !matches!(self, Purpose::Confirm | Purpose::Kek);
+        let (kind, wraps) = match suite {
+            Suite::One => (KeyType::AES, matches!(self, Purpose::Node | Purpose::Kek)),
+            // What derives does nothing else.
+            Suite::Two if derives => (KeyType::GENERIC_SECRET, false),
+            Suite::Two => (KeyType::AES, self == Purpose::Kek),
+        };
+        let mut template = secret_key(kind, derives, wraps, self == Purpose::Confirm);
+        if self == Purpose::Joined {
+            let length = Attribute::ValueLen(64.into());
+            template.retain(|attribute| !matches!(attribute, Attribute::ValueLen(_)));
+            template.push(length);
+        }
         template.push(Attribute::Token(false));
         template.push(Attribute::Extractable(self == Purpose::Node));
         template
     }
 }
 
-/// An AES-256 key that stays in the token but for a wrap; says of every use whether it is allowed.
-pub(super) fn secret_key(derive: bool, wrap: bool, sign: bool) -> Vec<Attribute> {
+/// A key of 32 bytes that stays in the token but for a wrap; says of every use whether it is allowed.
+pub(super) fn secret_key(kind: KeyType, derive: bool, wrap: bool, sign: bool) -> Vec<Attribute> {
     vec![
         Attribute::Class(ObjectClass::SECRET_KEY),
-        Attribute::KeyType(KeyType::AES),
+        Attribute::KeyType(kind),
         Attribute::ValueLen(32.into()),
         Attribute::Private(true),
         Attribute::Sensitive(true),
@@ -59,70 +66,13 @@ pub(super) fn secret_key(derive: bool, wrap: bool, sign: bool) -> Vec<Attribute>
     ]
 }
 
-/// Where a batch's keys are made.
-#[derive(Clone, Copy)]
-pub(super) struct Desk<'a> {
-    pub(super) session: &'a Session,
-    /// Set when a key could not be destroyed.
-    pub(super) worn: &'a Cell<bool>,
-}
-
-impl<'a> Desk<'a> {
-    /// `CBC(base, data)` of suite 1.
-    pub(super) fn derive(
-        &self,
-        operation: &'static str,
-        base: ObjectHandle,
-        data: &[u8; 32],
-        purpose: Purpose,
-    ) -> Result<Held<'a>, TokenError> {
-        let mechanism = Mechanism::AesCbcEncryptData(AesCbcDeriveParams::new([0; 16], data));
-        self.make(operation, base, &mechanism, purpose)
-    }
-
-    /// Derives a session key.
-    pub(super) fn make(
-        &self,
-        operation: &'static str,
-        base: ObjectHandle,
-        mechanism: &Mechanism<'_>,
-        purpose: Purpose,
-    ) -> Result<Held<'a>, TokenError> {
-        let handle = self
-            .session
-            .derive_key(mechanism, base, &purpose.template())
-            .map_err(call(operation))?;
-        Ok(Held {
-            desk: *self,
-            handle,
-        })
-    }
-}
-
-/// A session object, destroyed when dropped.
-pub(super) struct Held<'a> {
-    desk: Desk<'a>,
-    handle: ObjectHandle,
-}
-
-impl Held<'_> {
-    pub(super) fn handle(&self) -> ObjectHandle {
-        self.handle
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = self.desk.session.destroy_object(self.handle) {
-            tracing::error!(code = code(&error), "a derived key could not be destroyed");
-            self.desk.worn.set(true);
-        }
-    }
-}
-
 /// The master key of that id.
-pub(super) fn master(session: &Session, id: MasterId) -> Result<ObjectHandle, TokenError> {
-    let label = master_label(id);
+pub(super) fn master(
+    session: &Session,
+    suite: Suite,
+    id: MasterId,
+) -> Result<ObjectHandle, TokenError> {
+    let label = suite_label(suite, &master_label(id));
     let master = one(session, ObjectClass::SECRET_KEY, &label)?;
     safe(session, master, &label)?;
     Ok(master)
@@ -138,8 +88,8 @@ pub(super) fn private_key(session: &Session, label: &str) -> Result<ObjectHandle
 /// The public halves of the agreement and signing keys.
 pub(super) fn issuer(session: &Session) -> Result<Issuer, TokenError> {
     Ok(Issuer {
-        signing: public_key(session, SIGNING)?,
-        agreement: public_key(session, AGREEMENT)?,
+        signing: Bytes::copy_from_slice(&public_key(session, SIGNING)?),
+        agreement: Bytes::copy_from_slice(&public_key(session, AGREEMENT)?),
     })
 }
 
@@ -158,7 +108,7 @@ fn public_key(session: &Session, label: &str) -> Result<PublicKey, TokenError> {
         .filter(crate::crypto::is_point)
         .ok_or_else(|| TokenError::UnsafeKey {
             label: label.to_owned(),
-            why: "is not on P-256",
+            why: "is not on P-256".into(),
         })
 }
 
@@ -178,11 +128,31 @@ pub(super) fn find(
         .map_err(call("look for a key"))
 }
 
-fn one(session: &Session, class: ObjectClass, label: &str) -> Result<ObjectHandle, TokenError> {
+/// Refuses a session whose login is lost: it sees no private object, so what it does not find may well be there.
+pub(super) fn logged_in(session: &Session) -> Result<(), TokenError> {
+    let operation = "look at the login";
+    let info = session.get_session_info().map_err(call(operation))?;
+    match info.session_state() {
+        SessionState::RoUser | SessionState::RwUser => Ok(()),
+        _ => {
+            let code = "the session's login is lost (CKR_USER_NOT_LOGGED_IN)";
+            Err(returned(operation, code.to_owned(), CKR_USER_NOT_LOGGED_IN))
+        }
+    }
+}
+
+pub(super) fn one(
+    session: &Session,
+    class: ObjectClass,
+    label: &str,
+) -> Result<ObjectHandle, TokenError> {
     let label = label.to_owned();
     match find(session, class, &label)?[..] {
         [key] => Ok(key),
-        [] => Err(TokenError::MissingKey { label }),
+        [] => {
+            logged_in(session)?;
+            Err(TokenError::MissingKey { label })
+        }
         ref keys => Err(TokenError::AmbiguousKey {
             label,
             count: keys.len(),
@@ -205,6 +175,6 @@ fn safe(session: &Session, key: ObjectHandle, label: &str) -> Result<(), TokenEr
     };
     Err(TokenError::UnsafeKey {
         label: label.to_owned(),
-        why,
+        why: why.into(),
     })
 }

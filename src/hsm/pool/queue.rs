@@ -1,198 +1,225 @@
-//! What waits for a worker: three bounded queues under one lock.
+//! What waits for a worker: four queues in the order of their priorities, without a lock or a clock.
+//!
+//! Inside a priority the first to come is the first to be taken, and a batch that comes back after a failure has its old
+//! place. Among priorities the most urgent goes first, but for a *turn*: after [`CALLS_PER_TURN`] calls that passed
+//! somebody over, one call goes to the priority that was passed over most. So nobody starves, and an urgent batch waits
+//! for one such call at most.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use super::job::Job;
+use super::options::{BATCHES_PER_CALL, CALLS_PER_TURN, LOOK_AHEAD};
+use crate::group::operations::Priority;
 
-use super::PoolError;
-use crate::group::operations::{Batch, Output, Priority};
-use crate::hsm::TokenError;
+/// Every priority, the most urgent first; `priority as usize` is its place.
+pub(super) const PRIORITIES: [Priority; 4] = [
+    Priority::Urgent,
+    Priority::Grant,
+    Priority::Scheduled,
+    Priority::Prefetch,
+];
 
-/// The sender of a batch's answer.
-pub(super) type Reply = oneshot::Sender<Result<Vec<Output>, PoolError>>;
-
-/// A batch that waits for its turn.
-pub(super) struct Job {
-    pub(super) priority: Priority,
-    pub(super) batch: Batch,
-    pub(super) reply: Reply,
-    /// How often a session failed at it.
-    pub(super) failures: u32,
-}
-
-impl Job {
-    pub(super) fn new(priority: Priority, batch: Batch, reply: Reply) -> Self {
-        Job {
-            priority,
-            batch,
-            reply,
-            failures: 0,
-        }
-    }
+/// What waits at one priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Batches.
+    pub batches: usize,
+    /// Their operations.
+    pub operations: usize,
+    /// How long the oldest has waited.
+    pub oldest: Duration,
 }
 
 /// The queues of a pool.
 pub(super) struct Queue {
-    state: Mutex<State>,
-    /// A job was added, or the queue closed.
-    changed: Condvar,
-    /// The queue closed: for those that pause, so that a job's wake-up never goes to one without a session.
-    closed: Condvar,
+    jobs: [VecDeque<Job>; 4],
+    operations: [usize; 4],
     bound: usize,
-}
-
-struct State {
-    jobs: [VecDeque<Job>; 3],
-    open: bool,
-    /// Workers that have a session, or are about to open their first.
-    live: usize,
-    /// Why none has, once that is so.
-    down: Option<TokenError>,
+    /// Calls that passed a priority over since it was served.
+    passed: [u32; 4],
+    /// Calls that passed anybody over since the last turn.
+    since_turn: u32,
+    /// Batches that were met and thrown away because nobody waits for them.
+    pub(super) abandoned: u64,
 }
 
 impl Queue {
-    pub(super) fn new(bound: usize, workers: usize) -> Self {
-        let state = State {
-            jobs: Default::default(),
-            open: true,
-            live: workers,
-            down: None,
-        };
+    pub(super) fn new(bound: usize) -> Self {
         Queue {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            closed: Condvar::new(),
+            jobs: Default::default(),
+            operations: [0; 4],
             bound,
+            passed: [0; 4],
+            since_turn: 0,
+            abandoned: 0,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that can panic runs under the lock, so a poisoned one is still in order.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.iter().all(VecDeque::is_empty)
     }
 
-    /// Adds a new job at the end of its queue.
-    pub(super) fn push(&self, job: Job) -> Result<(), PoolError> {
-        let mut state = self.lock();
-        if !state.open {
-            return Err(PoolError::Closed);
+    /// Operations that wait at a priority and above.
+    pub(super) fn before(&self, priority: Priority) -> usize {
+        self.operations[..=priority as usize].iter().sum()
+    }
+
+    /// Adds a new job, if there is room at its priority and above. One that is larger than all the room is let in alone.
+    /// Otherwise it is dropped.
+    pub(super) fn push(&mut self, job: Job) -> bool {
+        let before = self.before(job.ticket.priority);
+        if before > 0 && before + job.weight() > self.bound {
+            return false;
         }
-        if state.live == 0
-            && let Some(error) = &state.down
+        self.operations[job.ticket.priority as usize] += job.weight();
+        self.jobs[job.ticket.priority as usize].push_back(job);
+        true
+    }
+
+    /// Gives a job its old place again, whatever the bound says.
+    pub(super) fn put_back(&mut self, job: Job) {
+        let number = job.ticket.number;
+        self.operations[job.ticket.priority as usize] += job.weight();
+        let jobs = &mut self.jobs[job.ticket.priority as usize];
+        let place = jobs.partition_point(|other| other.ticket.number < number);
+        jobs.insert(place, job);
+    }
+
+    /// In which order the priorities are to be looked at; `also` has something to do besides what waits here.
+    pub(super) fn order(&self, also: Option<Priority>) -> [Priority; 4] {
+        let mut order = PRIORITIES;
+        if self.since_turn < CALLS_PER_TURN {
+            return order;
+        }
+        let waits =
+            |priority: Priority| !self.jobs[priority as usize].is_empty() || also == Some(priority);
+        let waiting = PRIORITIES.into_iter().filter(|priority| waits(*priority));
+        // The more urgent of two that were passed over as often.
+        if let Some(turn) = waiting
+            .rev()
+            .max_by_key(|priority| self.passed[*priority as usize])
         {
-            return Err(PoolError::Token(error.clone()));
+            order[..=turn as usize].rotate_right(1);
         }
-        let bound = self.bound;
-        let queue = &mut state.jobs[job.priority as usize];
-        if queue.len() >= bound {
-            return Err(PoolError::Busy(job.priority));
-        }
-        queue.push_back(job);
-        drop(state);
-        self.changed.notify_one();
-        Ok(())
+        order
     }
 
-    /// Puts a job that a session failed at before all others of its priority, whatever the bound says.
-    pub(super) fn put_back(&self, job: Job) {
-        let mut state = self.lock();
-        if state.open {
-            state.jobs[job.priority as usize].push_front(job);
-            drop(state);
-            self.changed.notify_one();
-        } else {
-            let _ = job.reply.send(Err(PoolError::Closed));
-        }
-    }
-
-    /// Waits for the next job; `None` once the queue is closed. Jobs that nobody waits for any more are skipped.
-    pub(super) fn next(&self) -> Option<Job> {
-        let mut state = self.lock();
-        loop {
-            if !state.open {
-                return None;
+    /// Notes that a call goes to a priority.
+    pub(super) fn served(&mut self, priority: Priority, also: Option<Priority>) {
+        let mut passed = false;
+        for lower in &PRIORITIES[priority as usize + 1..] {
+            let place = *lower as usize;
+            if !self.jobs[place].is_empty() || also == Some(*lower) {
+                self.passed[place] += 1;
+                passed = true;
             }
-            while let Some(job) = state.jobs.iter_mut().find_map(VecDeque::pop_front) {
-                if !job.reply.is_closed() {
-                    return Some(job);
+        }
+        let more_urgent = &PRIORITIES[..priority as usize];
+        if more_urgent
+            .iter()
+            .any(|higher| !self.jobs[*higher as usize].is_empty())
+        {
+            self.since_turn = 0;
+        } else if passed {
+            self.since_turn += 1;
+        }
+        self.passed[priority as usize] = 0;
+    }
+
+    /// Takes the first jobs of a priority that may be executed where they are wanted: at least one if there is any, and
+    /// no more operations than `share`.
+    pub(super) fn take(
+        &mut self,
+        priority: Priority,
+        share: usize,
+        eligible: impl Fn(&Job) -> bool,
+    ) -> Vec<Job> {
+        let jobs = &mut self.jobs[priority as usize];
+        let mut taken: Vec<Job> = Vec::new();
+        let mut operations = 0;
+        let mut at = 0;
+        while at < jobs.len().min(LOOK_AHEAD) && taken.len() < BATCHES_PER_CALL {
+            let job = &jobs[at];
+            let gone = job.ticket.reply.is_closed();
+            if !gone && !eligible(job) {
+                at += 1;
+                continue;
+            }
+            let alone = job.ticket.trials.alone;
+            let sum = operations + job.batch.operations.len();
+            if !gone && !taken.is_empty() && (alone || sum > share) {
+                break;
+            }
+            let job = jobs.remove(at).expect("it was just looked at");
+            self.operations[priority as usize] -= job.weight();
+            if gone {
+                self.abandoned += 1;
+                continue;
+            }
+            operations = sum;
+            taken.push(job);
+            if alone {
+                break;
+            }
+        }
+        taken
+    }
+
+    /// Takes out what has waited for too long.
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Job> {
+        let mut expired = Vec::new();
+        for (jobs, operations) in self.jobs.iter_mut().zip(&mut self.operations) {
+            // They are in the order in which they came, so in the one in which they expire.
+            let count = jobs.partition_point(|job| job.ticket.expires <= now);
+            for job in jobs.drain(..count) {
+                *operations -= job.weight();
+                expired.push(job);
+            }
+        }
+        expired
+    }
+
+    /// Throws away what nobody waits for, so that it takes no room.
+    pub(super) fn forget_abandoned(&mut self) {
+        for (jobs, operations) in self.jobs.iter_mut().zip(&mut self.operations) {
+            let before = jobs.len();
+            jobs.retain(|job| {
+                let gone = job.ticket.reply.is_closed();
+                if gone {
+                    *operations -= job.weight();
                 }
+                !gone
+            });
+            self.abandoned += (before - jobs.len()) as u64;
+        }
+    }
+
+    /// Takes out everything.
+    pub(super) fn drain(&mut self) -> Vec<Job> {
+        self.operations = [0; 4];
+        let jobs = self.jobs.iter_mut();
+        jobs.flat_map(|jobs| jobs.drain(..)).collect()
+    }
+
+    /// Operations of a priority.
+    pub(super) fn operations(&self, priority: Priority) -> usize {
+        self.operations[priority as usize]
+    }
+
+    /// What waits, by priority.
+    pub(super) fn waiting(&self, now: Instant) -> [Waiting; 4] {
+        PRIORITIES.map(|priority| {
+            let jobs = &self.jobs[priority as usize];
+            let since = |job: &Job| now.saturating_duration_since(job.ticket.entered);
+            Waiting {
+                batches: jobs.len(),
+                operations: self.operations[priority as usize],
+                oldest: jobs.front().map(since).unwrap_or_default(),
             }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Sleeps; false once the queue is closed.
-    pub(super) fn pause(&self, pause: Duration) -> bool {
-        let end = Instant::now() + pause;
-        let mut state = self.lock();
-        while state.open {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
-            }
-            state = self
-                .closed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        false
-    }
-
-    /// A worker has a session again.
-    pub(super) fn up(&self) {
-        let mut state = self.lock();
-        state.live += 1;
-        state.down = None;
-    }
-
-    /// A worker lost its session, or could not open one.
-    pub(super) fn lost(&self) {
-        self.lock().live -= 1;
-    }
-
-    /// No session could be opened: if no worker has one, what waits is refused.
-    pub(super) fn unusable(&self, error: &TokenError) {
-        let mut state = self.lock();
-        if state.live > 0 {
-            return;
-        }
-        state.down = Some(error.clone());
-        let jobs: Vec<Job> = state
-            .jobs
-            .iter_mut()
-            .flat_map(|jobs| jobs.drain(..))
-            .collect();
-        drop(state);
-        for job in jobs {
-            let _ = job.reply.send(Err(PoolError::Token(error.clone())));
-        }
-    }
-
-    /// How many jobs wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.lock().jobs.iter().map(VecDeque::len).sum()
-    }
-
-    /// Refuses what waits and wakes every worker so that it ends.
-    pub(super) fn close(&self) {
-        let mut state = self.lock();
-        state.open = false;
-        let jobs: Vec<Job> = state
-            .jobs
-            .iter_mut()
-            .flat_map(|jobs| jobs.drain(..))
-            .collect();
-        drop(state);
-        self.changed.notify_all();
-        self.closed.notify_all();
-        for job in jobs {
-            let _ = job.reply.send(Err(PoolError::Closed));
-        }
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,136 +1,163 @@
-//! One worker: keeps a session open and executes batches with it, one at a time.
+//! One worker: keeps a session with its lane's token and makes one call after another with it.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::queue::Job;
-use super::{PoolError, Shared};
-use crate::group::operations::Output;
-use crate::hsm::{ErrorClass, Token, TokenError};
+use super::board::{Board, Next, WorkerId};
+use super::options::RETRY_PAUSE;
+use super::settle::{After, SessionNote};
+use crate::hsm::{ErrorClass, Executed, Opener, RingChange, Token, TokenError};
 
-/// Sessions that may fail at one batch before it is given up.
-const MAX_FAILURES: u32 = 3;
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// What became of a batch.
-enum Verdict {
-    /// The session is fine, whatever the answer was.
-    Keep,
-    /// Open a new session at once.
-    Reopen,
-    /// Open a new session after a pause.
-    Rest,
+/// An open session.
+struct Session {
+    token: Box<dyn Token>,
+    note: SessionNote,
+    /// What the last call's settling has begun already.
+    next: Option<Next>,
 }
 
-/// Runs until the queue closes, or until the token refuses the PIN.
-pub(super) fn run(shared: &Shared, first: Option<Box<dyn Token>>) {
-    if first.is_some() {
-        shared.counters.opened();
-    }
-    let mut session = first;
-    let mut counted = true;
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let Some(token) = session.as_mut() else {
-            match open(shared) {
-                Ok(token) => {
-                    session = Some(token);
-                    if !counted {
-                        shared.queue.up();
-                        counted = true;
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, pause_ms = pause.as_millis() as u64, "cannot open a token session");
-                    if std::mem::take(&mut counted) {
-                        shared.queue.lost();
-                    }
-                    shared.queue.unusable(&error);
-                    // Every further try would bring the token closer to locking.
-                    if error.refuses_pin() || !shared.queue.pause(pause) {
+/// What a worker goes on with.
+enum Step {
+    /// This session, or none.
+    With(Option<Session>),
+    /// It was taken for lost; the session that it comes back with is not to be trusted.
+    Lost(Option<Session>),
+    Stop(Option<Session>),
+}
+
+/// A worker of one lane.
+pub(super) struct Worker<'a> {
+    pub(super) board: &'a Board,
+    pub(super) number: WorkerId,
+    pub(super) lane: usize,
+    pub(super) opener: &'a Opener,
+}
+
+impl Worker<'_> {
+    /// Runs until the pool closes, the token refuses the PIN, or it comes back too late to be needed.
+    pub(super) fn run(mut self) {
+        let mut session = None;
+        loop {
+            let step = match session.take() {
+                None => self.open(),
+                Some(open) => self.work(open),
+            };
+            match step {
+                Step::With(next) => session = next,
+                Step::Lost(late) => {
+                    discard(late);
+                    if !self.board.returned(self.lane) {
                         return;
                     }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.number = self.board.change(|state| state.number());
                 }
-            }
-            continue;
-        };
-        let Some(job) = shared.queue.next() else {
-            return;
-        };
-        match execute(shared, token.as_mut(), job) {
-            Verdict::Keep => pause = FIRST_PAUSE,
-            Verdict::Reopen => session = None,
-            Verdict::Rest => {
-                session = None;
-                if !shared.queue.pause(pause) {
+                Step::Stop(last) => {
+                    self.board.leave(self.lane, last.is_some());
+                    discard(last);
+                    self.board.thread_ended();
                     return;
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     }
-}
 
-fn open(shared: &Shared) -> Result<Box<dyn Token>, TokenError> {
-    let token = panic::catch_unwind(AssertUnwindSafe(|| (shared.opener)()))
-        .unwrap_or(Err(TokenError::Panicked))?;
-    if token.issuer() != shared.issuer {
-        return Err(TokenError::IssuerChanged);
-    }
-    shared.counters.opened();
-    Ok(token)
-}
-
-fn execute(shared: &Shared, token: &mut dyn Token, mut job: Job) -> Verdict {
-    let started = Instant::now();
-    // A session that panicked is thrown away, so nothing half-done in it is seen again.
-    let result = panic::catch_unwind(AssertUnwindSafe(|| token.execute(&job.batch)))
-        .unwrap_or(Err(TokenError::Panicked));
-    let error = match result {
-        Ok(outputs) if outputs.len() == job.batch.operations.len() => {
-            tracing::debug!(
-                group = %job.batch.group,
-                operations = outputs.len(),
-                priority = ?job.priority,
-                micros = started.elapsed().as_micros() as u64,
-                "batch executed"
-            );
-            shared.counters.executed(&job.batch);
-            answer(job, Ok(outputs));
-            return Verdict::Keep;
+    fn open(&self) -> Step {
+        if !self.board.may_open(self.number, self.lane) {
+            return Step::Stop(None);
         }
-        Ok(_) => TokenError::BadBatch("the back end lost an output"),
-        Err(error) => error,
-    };
-    tracing::warn!(group = %job.batch.group, %error, class = ?error.class(), "batch failed");
-    job.failures += 1;
-    let verdict = match (&error, error.class()) {
-        (TokenError::Panicked, _) => Verdict::Rest,
-        (TokenError::MissingKey { .. }, _) => Verdict::Keep,
-        (_, ErrorClass::Fatal | ErrorClass::OurBug) => Verdict::Keep,
-        (_, ErrorClass::Retry) => {
-            std::thread::sleep(FIRST_PAUSE / 2);
-            Verdict::Keep
+        let opened = panic::catch_unwind(AssertUnwindSafe(|| {
+            let token = (self.opener)()?;
+            let profile = token.profile().clone();
+            Ok((token, profile))
+        }));
+        let (token, result) = match opened.unwrap_or(Err(TokenError::Panicked)) {
+            Ok((token, profile)) => (Some(token), Ok(profile)),
+            Err(error) => (None, Err(error)),
+        };
+        let opened = Instant::now();
+        let age = self.board.opened(self.number, self.lane, result);
+        let session = |age| {
+            let note = SessionNote {
+                opened,
+                proven: false,
+                age,
+            };
+            let next = None;
+            token.map(|token| Session { token, note, next })
+        };
+        match age {
+            None => Step::Lost(session(0)),
+            Some(Ok(age)) => Step::With(session(age)),
+            Some(Err(())) => {
+                discard(session(0));
+                Step::With(None)
+            }
         }
-        (_, ErrorClass::LoginNeeded) if job.failures == 1 => Verdict::Reopen,
-        (_, ErrorClass::LoginNeeded | ErrorClass::Elsewhere) => Verdict::Rest,
-    };
-    let again = matches!(
-        error.class(),
-        ErrorClass::Retry | ErrorClass::LoginNeeded | ErrorClass::Elsewhere
-    );
-    if again && job.failures < MAX_FAILURES {
-        shared.queue.put_back(job);
-    } else {
-        shared.counters.failed();
-        answer(job, Err(error.into()));
     }
-    verdict
+
+    fn work(&self, mut session: Session) -> Step {
+        let begun = session.next.take();
+        let next = begun.unwrap_or_else(|| {
+            let age = session.note.age;
+            self.board.next(self.number, self.lane, age)
+        });
+        let after = match next {
+            Next::Stop => return Step::Stop(Some(session)),
+            Next::Reopen => After::Reopen,
+            Next::Batches(batches) => {
+                // A session that panicked is thrown away, so nothing half-done in it is seen again.
+                let call = AssertUnwindSafe(|| session.token.execute(&batches));
+                let started = Instant::now();
+                let executed = panic::catch_unwind(call).ok();
+                let took = started.elapsed();
+                drop(batches);
+                self.give_time(executed.iter().flat_map(Executed::errors));
+                let (after, next) = self
+                    .board
+                    .executed(self.number, executed, took, session.note);
+                session.next = next;
+                after
+            }
+            Next::Ring(change) => {
+                let call = AssertUnwindSafe(|| session.token.ring(change));
+                let result = panic::catch_unwind(call).unwrap_or(Err(TokenError::Panicked));
+                self.give_time(result.as_ref().err());
+                // The one that made a change knows of it.
+                session.note.age += u64::from(result.is_ok() && change != RingChange::List);
+                self.board.ring_changed(self.number, result, session.note)
+            }
+        };
+        match after {
+            After::Lost => Step::Lost(Some(session)),
+            After::Reopen | After::Rest => self.close(session),
+            After::Keep => {
+                session.note.proven = true;
+                Step::With(Some(session))
+            }
+        }
+    }
+
+    /// Before a batch may be tried again that its token had no room for just then, some time passes.
+    fn give_time<'a>(&self, errors: impl IntoIterator<Item = &'a TokenError>) {
+        let mut errors = errors.into_iter();
+        if errors.any(|error| error.class() == ErrorClass::Retry) {
+            self.board.pause(RETRY_PAUSE);
+        }
+    }
+
+    /// Closes a session, which is a call into the token as well.
+    fn close(&self, session: Session) -> Step {
+        self.board.closing(self.number, self.lane);
+        discard(Some(session));
+        if self.board.closed(self.number) {
+            Step::With(None)
+        } else {
+            Step::Lost(None)
+        }
+    }
 }
 
-fn answer(job: Job, answer: Result<Vec<Output>, PoolError>) {
-    // Whoever asked may have given up meanwhile; the outputs are then of no use to anybody.
-    let _ = job.reply.send(answer);
+/// Drops a session, whatever its back end throws.
+fn discard(session: Option<Session>) {
+    let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(session)));
 }

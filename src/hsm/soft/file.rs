@@ -1,15 +1,16 @@
 //! The soft token's sealed file: how it is laid out, written and opened.
 //!
 //! ```text
-//! "wardcast software token 1: not an HSM\n"
+//! "wardcast software token 2: not an HSM\n"
 //! memory in KiB (4) || passes (4) || lanes (4)         of argon2id version 0x13
 //! salt (16) || nonce (12)
 //! ciphertext || tag (16)                               AES-256-GCM; associated data: everything before
 //! SHA-256 of everything before (32)                    tells a damaged file from a wrong PIN
 //! ```
 //!
-//! Integers are big-endian. The plaintext is agreement scalar (32) || signing scalar (32) || one `id (4) || key (32)` for each master,
-//! sealed under argon2id(PIN, salt), 32 bytes.
+//! Integers are big-endian. The plaintext, sealed under argon2id(PIN, salt), 32 bytes, is as [`Contents`] says. A file of
+//! version 1 begins with that number; it is read, and stays of that version until `wardcast token provision` adds the
+//! keys of suite 2.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -23,18 +24,16 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::super::{Pin, TokenError};
+use super::contents::{Contents, MAX_PLAIN};
 use crate::crypto::{Key, random};
-use crate::group::ids::MasterId;
 
-const MAGIC: &[u8] = b"wardcast software token 1: not an HSM\n";
-const HEAD: usize = MAGIC.len() + 12 + 16 + 12;
+const MAGIC_1: &[u8] = b"wardcast software token 1: not an HSM\n";
+const MAGIC_2: &[u8; MAGIC_1.len()] = b"wardcast software token 2: not an HSM\n";
+const HEAD: usize = MAGIC_1.len() + 12 + 16 + 12;
 const TAG: usize = 16;
 const DIGEST: usize = 32;
-const SCALARS: usize = 64;
-const MASTER: usize = 4 + 32;
-/// More masters than a ring ever has; a larger file is none of ours.
-const MAX_MASTERS: usize = 1024;
-const MAX_FILE: usize = HEAD + SCALARS + MAX_MASTERS * MASTER + TAG + DIGEST;
+/// A larger file is none of ours.
+const MAX_FILE: usize = HEAD + MAX_PLAIN + TAG + DIGEST;
 
 /// RFC 9106's second recommendation, on one lane: 64 MiB, three passes.
 const COST: Cost = Cost {
@@ -55,17 +54,13 @@ struct Cost {
     lanes: u32,
 }
 
-/// What a soft token holds.
-pub(super) struct Contents {
-    pub(super) agreement: Zeroizing<[u8; 32]>,
-    pub(super) signing: Zeroizing<[u8; 32]>,
-    pub(super) masters: Vec<(MasterId, Key)>,
-}
-
 /// Seals the contents afresh: new salt, new nonce.
 fn seal(contents: &Contents, pin: &Pin) -> Result<Vec<u8>, String> {
     let mut file = Vec::with_capacity(MAX_FILE);
-    file.extend_from_slice(MAGIC);
+    file.extend_from_slice(match contents.two {
+        Some(_) => MAGIC_2,
+        None => MAGIC_1,
+    });
     for cost in [COST.memory, COST.passes, COST.lanes] {
         file.extend_from_slice(&cost.to_be_bytes());
     }
@@ -74,14 +69,7 @@ fn seal(contents: &Contents, pin: &Pin) -> Result<Vec<u8>, String> {
     file.extend_from_slice(&salt);
     file.extend_from_slice(&nonce);
 
-    let length = SCALARS + contents.masters.len() * MASTER;
-    let mut plain = Zeroizing::new(Vec::with_capacity(length));
-    plain.extend_from_slice(&*contents.agreement);
-    plain.extend_from_slice(&*contents.signing);
-    for (id, key) in &contents.masters {
-        plain.extend_from_slice(&id.0.to_be_bytes());
-        plain.extend_from_slice(key.as_bytes());
-    }
+    let mut plain = contents.write();
     let key = stretch(pin, &salt, &COST)?;
     let tag = Aes256Gcm::new(key.as_bytes().into())
         .encrypt_inout_detached(&nonce.into(), &file, plain.as_mut_slice().into())
@@ -103,10 +91,13 @@ enum Closed {
 
 fn unseal(file: &[u8], pin: &Pin) -> Result<Contents, Closed> {
     let damaged = |why: &str| Closed::Damaged(why.to_owned());
-    if !file.starts_with(MAGIC) {
-        return Err(damaged("is no soft token of this version"));
+    let with_suite_2 = file.starts_with(MAGIC_2);
+    if !with_suite_2 && !file.starts_with(MAGIC_1) {
+        return Err(damaged(
+            "is no soft token of this version or the one before",
+        ));
     }
-    if file.len() < HEAD + SCALARS + TAG + DIGEST {
+    if file.len() < HEAD + TAG + DIGEST {
         return Err(damaged("is cut short: restore it from a backup"));
     }
     let (body, digest) = file.split_at(file.len() - DIGEST);
@@ -114,14 +105,14 @@ fn unseal(file: &[u8], pin: &Pin) -> Result<Contents, Closed> {
         return Err(damaged("is damaged: restore it from a backup"));
     }
     let (head, sealed) = body.split_at(HEAD);
-    let word = |at: usize| u32::from_be_bytes(array(&head[MAGIC.len() + at..]));
+    let word = |at: usize| u32::from_be_bytes(array(&head[MAGIC_1.len() + at..]));
     let cost = Cost {
         memory: word(0),
         passes: word(4),
         lanes: word(8),
     };
-    let salt: [u8; 16] = array(&head[MAGIC.len() + 12..]);
-    let nonce: [u8; 12] = array(&head[MAGIC.len() + 28..]);
+    let salt: [u8; 16] = array(&head[MAGIC_1.len() + 12..]);
+    let nonce: [u8; 12] = array(&head[MAGIC_1.len() + 28..]);
     let key = stretch(pin, &salt, &cost).map_err(Closed::Damaged)?;
 
     let (cipher, tag) = sealed.split_at(sealed.len() - TAG);
@@ -135,19 +126,7 @@ fn unseal(file: &[u8], pin: &Pin) -> Result<Contents, Closed> {
             &tag.into(),
         )
         .map_err(|_| Closed::Refused)?;
-    let (scalars, masters) = plain.split_at(SCALARS);
-    if masters.len() % MASTER != 0 {
-        return Err(damaged("holds half a key"));
-    }
-    let masters = masters.chunks_exact(MASTER).map(|master| {
-        let id = MasterId(u32::from_be_bytes(array(master)));
-        (id, Key::from_bytes(array(&master[4..])))
-    });
-    Ok(Contents {
-        agreement: Zeroizing::new(array(scalars)),
-        signing: Zeroizing::new(array(&scalars[32..])),
-        masters: masters.collect(),
-    })
+    Contents::read(with_suite_2, &plain).ok_or_else(|| damaged("holds half a key"))
 }
 
 /// The first N bytes of a slice whose length was checked.

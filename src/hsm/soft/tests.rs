@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::*;
+use crate::group::ids::{GroupId, GroupNonce};
+use crate::hsm::ErrorClass;
 
 const MASTER: MasterId = MasterId(1);
 
@@ -15,7 +17,7 @@ fn provisioned() -> (TempDir, PathBuf, Pin) {
     let path = directory.path().join("token");
     let pin = Pin::new("sesame");
     let made = provision(&path, &pin, MASTER).expect("provisions");
-    assert_eq!(made.created.len(), 3);
+    assert_eq!(made.created.len(), 6);
     (directory, path, pin)
 }
 
@@ -37,13 +39,21 @@ fn a_master_is_added_and_the_older_ones_stay() {
     let (_directory, path, pin) = provisioned();
     let before = file::read(&path, &pin).expect("opens").expect("exists");
     let made = provision(&path, &pin, MasterId(7)).expect("provisions");
-    assert_eq!(made.created, ["wardcast master 7"]);
+    assert_eq!(
+        made.created,
+        ["wardcast master 7", "wardcast master 7 suite 2"]
+    );
     let after = file::read(&path, &pin).expect("opens").expect("exists");
-    assert_eq!(after.masters[0], before.masters[0]);
-    assert_eq!(after.masters[1].0, MasterId(7));
-    assert_eq!(after.signing, before.signing);
-    let absent = opener(&path, &pin, MasterId(2)).err().expect("is missing");
-    assert!(matches!(absent, TokenError::MissingKey { .. }), "{absent}");
+    let two = |contents: &Contents| contents.two.as_ref().map(|two| two.masters.clone());
+    let [before_2, after_2] = [&before, &after].map(|contents| two(contents).expect("is there"));
+    for (before, after) in [
+        (&before.one.masters, &after.one.masters),
+        (&before_2, &after_2),
+    ] {
+        assert_eq!(after[0], before[0]);
+        assert_eq!(after[1].0, MasterId(7));
+    }
+    assert_eq!(after.one.issuer, before.one.issuer);
 }
 
 #[test]
@@ -83,7 +93,7 @@ fn a_change_with_a_right_checksum_is_refused_too() {
     let whole = std::fs::read(&path).expect("reads");
     let body = whole.len() - 32;
     // In turn: memory cost, salt, nonce, a key, the tag; and a cost that would take hours.
-    let salt = b"wardcast software token 1: not an HSM\n".len() + 12;
+    let salt = b"wardcast software token 2: not an HSM\n".len() + 12;
     for at in [salt - 10, salt, salt + 16, salt + 40, body - 1, salt - 12] {
         let mut changed = whole.clone();
         changed[at] ^= 1;
@@ -102,4 +112,62 @@ fn a_missing_file_says_how_to_create_it() {
     let missing = opener("/nonexistent/token".as_ref(), &Pin::new("x"), MASTER);
     let message = missing.err().expect("is missing").to_string();
     assert!(message.contains("provision"), "{message}");
+}
+
+/// A file that a gateway of before suite 2 wrote opens as before, and gets the keys of suite 2 from `provision`.
+#[test]
+fn a_file_without_suite_2_is_read_and_completed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("token");
+    let pin = Pin::new("sesame");
+    let old = Contents {
+        one: SuiteKeys {
+            issuer: IssuerSecrets::generate(Suite::One),
+            masters: vec![(MASTER, Key::generate()), (MasterId(2), Key::generate())],
+        },
+        two: None,
+    };
+    file::create(&path, &old, &pin).expect("creates");
+    let bytes = std::fs::read(&path).expect("reads");
+    assert!(bytes.starts_with(b"wardcast software token 1: not an HSM\n"));
+    // As long as it was: agreement, signing, masters and no count.
+    assert_eq!(bytes.len(), 38 + 12 + 16 + 12 + 64 + 2 * 36 + 16 + 32);
+    assert!(file::read(&path, &pin).expect("opens") == Some(old));
+
+    let open = || {
+        opener(&path, &pin, MASTER)
+            .and_then(|opener| opener())
+            .expect("opens")
+    };
+    let mut token = open();
+    let one = token.profile().issuers.one.clone();
+    assert_eq!(token.profile().issuers.two, None);
+    let batch = |suite| Batch {
+        suite,
+        group: GroupId([1; 16]),
+        master: MasterId(2),
+        nonce: GroupNonce([2; 32]),
+        operations: vec![],
+    };
+    assert_eq!(token.execute_one(&batch(Suite::One)), Ok(vec![]));
+    let refused = token
+        .execute_one(&batch(Suite::Two))
+        .expect_err("has no keys of it");
+    assert_eq!(refused.class(), ErrorClass::Elsewhere);
+    assert!(refused.to_string().contains("suite 2"), "{refused}");
+
+    let made = provision(&path, &pin, MASTER).expect("provisions");
+    assert_eq!(
+        made.created,
+        [
+            "wardcast agreement suite 2",
+            "wardcast signing suite 2",
+            "wardcast master 1 suite 2",
+            "wardcast master 2 suite 2"
+        ]
+    );
+    assert_eq!(made.issuers.one, one);
+    let mut token = open();
+    assert_eq!(token.profile().issuers, made.issuers);
+    assert_eq!(token.execute_one(&batch(Suite::Two)), Ok(vec![]));
 }

@@ -6,14 +6,15 @@ use quinn::Connection;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{Driver, Phase};
-use crate::group::ids::Epoch;
+use super::{Driver, Known, OwnChannel, Phase};
+use crate::group::ids::{Epoch, Suites};
 use crate::group::session::MemberSession;
+use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{PathDelivery, Refusal, RefusalCode, RemovalReason, Request, Response};
 use crate::member::client::Registered;
 use crate::member::exchange::{NoAnswer, around, ask, at_least};
-use crate::member::keys::SuiteOne;
-use crate::member::{End, Event, JoinError};
+use crate::member::suite::Ephemeral;
+use crate::member::{End, Event, JoinError, Unusable};
 
 /// The pause before something is asked again that was not answered, or refused without a time.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,6 +25,7 @@ pub(super) enum Asked {
     Resume,
     Pull,
     Acknowledge,
+    OpenChannel,
 }
 
 /// What is under way.
@@ -31,13 +33,13 @@ pub(super) enum Asked {
 pub(super) struct Requests {
     answers: JoinSet<Answer>,
     /// The number of the connection that each was sent on.
-    sent: [Option<usize>; 3],
+    sent: [Option<usize>; 4],
 }
 
 /// A request of the driver's own that came back.
 pub(super) enum Answer {
     /// From the connection with this number.
-    To(Asked, usize, Result<Response, NoAnswer>),
+    To(Asked, usize, Result<Response, NoAnswer>, Ephemeral),
     /// A join that took the place of a registration that ended so.
     Joined(End, Result<Box<Registered>, JoinError>),
 }
@@ -61,22 +63,28 @@ impl Driver {
             return false;
         }
         let held = self.newest();
+        let suites = match asked {
+            Asked::Resume | Asked::Pull => self.client.options.keys.suites,
+            Asked::Acknowledge | Asked::OpenChannel => Suites::default(),
+        };
+        let ephemeral = Ephemeral::generate(suites);
         let request = match asked {
-            Asked::Resume => Request::Resume(self.ticket.resume(held)),
-            Asked::Pull => Request::Pull(self.ticket.pull(held)),
+            Asked::Resume => Request::Resume(self.ticket.resume(held, ephemeral.offer())),
+            Asked::Pull => Request::Pull(self.ticket.pull(held, ephemeral.offer())),
             Asked::Acknowledge => Request::Acknowledge(self.ticket.acknowledge(held)),
+            Asked::OpenChannel => Request::OpenChannel(self.ticket.open_channel()),
         };
         self.requests.answers.spawn(async move {
             sleep(pause).await;
             let answer = ask(&connection, &request).await;
-            Answer::To(asked, number, answer)
+            Answer::To(asked, number, answer, ephemeral)
         });
         true
     }
 
     pub(super) fn answered(&mut self, answer: Answer) {
-        let (asked, from, answer) = match answer {
-            Answer::To(asked, from, answer) => (asked, from, answer),
+        let (asked, from, answer, ephemeral) = match answer {
+            Answer::To(asked, from, answer, ephemeral) => (asked, from, answer, ephemeral),
             Answer::Joined(end, joined) => return self.joined(end, joined),
         };
         let sent = &mut self.requests.sent[asked as usize];
@@ -89,18 +97,36 @@ impl Driver {
         }
         match (asked, answer) {
             (Asked::Acknowledge, Ok(Response::Acknowledged(ack))) => {
-                self.told = self.told.max(ack.epoch);
+                self.known.told = self.known.told.max(ack.epoch);
                 // What came by another path while this was under way.
-                if self.told < self.newest() {
+                if self.known.told < self.newest() {
                     self.ask(asked, around(PAUSE));
                 }
             }
-            (Asked::Resume, Ok(Response::Path(path))) => self.resumed(path),
+            (Asked::Resume, Ok(Response::Path(path))) => {
+                let taken = self.caught_up(path);
+                self.resumed(taken);
+            }
             (Asked::Pull, Ok(Response::KeySet(keys))) => {
                 if self.caught_up(keys.path) {
                     self.acknowledge();
                 }
             }
+            (Asked::Resume | Asked::Pull, Ok(Response::Granted(grant))) => {
+                let taken = self.renewed(*grant, &ephemeral);
+                self.settle();
+                let taken = self.is_taken(taken);
+                match asked {
+                    Asked::Resume => self.resumed(taken),
+                    _ if taken => self.acknowledge(),
+                    _ => {}
+                }
+            }
+            (Asked::OpenChannel, Ok(Response::ChannelOpened(opened))) => {
+                self.channel_opened(ChannelId(opened.channel));
+            }
+            // It is served by streams.
+            (Asked::OpenChannel, Ok(_)) => {}
             (_, Ok(Response::Refused(refusal))) if refusal.code.passes() => {
                 let asked_for = refusal.retry_after_ms.map(Duration::from_millis);
                 self.ask_again(asked, asked_for.map_or(around(PAUSE), at_least));
@@ -114,7 +140,7 @@ impl Driver {
         match asked {
             // The session asks again by itself, with pauses of its own.
             Asked::Pull => {}
-            Asked::Resume | Asked::Acknowledge => drop(self.ask(asked, pause)),
+            Asked::Resume | Asked::Acknowledge | Asked::OpenChannel => drop(self.ask(asked, pause)),
         }
     }
 
@@ -128,12 +154,13 @@ impl Driver {
         }
     }
 
-    fn resumed(&mut self, path: PathDelivery) {
-        if self.caught_up(path) {
+    fn resumed(&mut self, taken: bool) {
+        if taken {
             self.shared.held().counters.resumes += 1;
             let epoch = self.newest();
             self.tell(Event::Resumed { epoch });
             self.acknowledge();
+            self.open_channel();
         } else {
             self.resume(around(PAUSE));
         }
@@ -143,6 +170,10 @@ impl Driver {
     fn caught_up(&mut self, path: PathDelivery) -> bool {
         let taken = self.path(path);
         self.settle();
+        self.is_taken(taken)
+    }
+
+    fn is_taken(&self, taken: Result<(), Unusable>) -> bool {
         if let Err(why) = &taken {
             tracing::warn!(group = %self.ticket.group, %why, "a path came that cannot be used");
             self.shared.held().counters.rejected += 1;
@@ -201,8 +232,11 @@ impl Driver {
             inbox,
             joining,
         } = registered;
-        let session = MemberSession::joined(SuiteOne, ticket.membership(), ticket.leaf_key.clone());
-        (self.session, self.unopened, self.told) = (session, Epoch(0), Epoch(0));
+        let session =
+            MemberSession::joined(ticket.keys, ticket.membership(), ticket.leaf_key.clone());
+        (self.session, self.known) = (session, Known::default());
+        let owner = self.client.link.datagrams().owner(ticket.group_id);
+        self.channel = OwnChannel::new(owner);
         (self.ticket, self.inbox) = (ticket, inbox);
         self.connection = Some(connection);
         self.phase = Phase::Member;
@@ -215,6 +249,7 @@ impl Driver {
         self.tell(Event::Rejoined { member });
         if self.caught_up(path) {
             self.acknowledge();
+            self.open_channel();
         } else {
             self.resume(around(PAUSE));
         }

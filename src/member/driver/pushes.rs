@@ -7,10 +7,28 @@ use crate::group::edges::Edge;
 use crate::group::ids::Epoch;
 use crate::group::session::{SessionError, SessionInput};
 use crate::group::wire::{EpochHeader, NackCode, Push, PushReply, Removed};
-use crate::member::{End, keys};
+use crate::member::{End, Unusable, keys};
 
 impl Driver {
-    pub(super) fn deliver(&mut self, Delivery { push, reply }: Delivery) {
+    pub(super) fn deliver(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Push(push, reply) => {
+                let answer = self.push(push);
+                // Nobody waits where the connection is lost.
+                let _ = reply.send(answer);
+            }
+            Delivery::Datagram(push) => {
+                let rekey = matches!(push, Push::Rekey(_));
+                let answer = self.push(push);
+                if rekey && matches!(answer, PushReply::Ack(_)) {
+                    self.acknowledge_by_datagram();
+                }
+            }
+            Delivery::Probe => self.acknowledge_by_datagram(),
+        }
+    }
+
+    fn push(&mut self, push: Push) -> PushReply {
         let answer = match push {
             Push::Rekey(rekey) => {
                 self.observe(&rekey.header, &rekey.edges);
@@ -31,17 +49,17 @@ impl Driver {
             Push::GoAway(_) => PushReply::ack(self.newest()),
         };
         match answer {
-            PushReply::Ack(ack) => self.told = self.told.max(ack.epoch),
+            PushReply::Ack(ack) => self.known.told = self.known.told.max(ack.epoch),
             PushReply::Nack(_) => self.shared.held().counters.nacks += 1,
         }
-        // Nobody waits where the connection is lost.
-        let _ = reply.send(answer);
+        answer
     }
 
     fn rekey(&mut self, header: &Bytes, edges: Vec<Edge>) -> PushReply {
-        let verified = keys::verified(header, self.ticket.group_id, &self.ticket.issuer.signing);
-        let header = match verified {
+        let issuer = (self.ticket.keys, &self.ticket.issuer.signing[..]);
+        let header = match keys::verified(header, self.ticket.group_id, issuer) {
             Ok(header) => header,
+            Err(Unusable::OtherSuite(_)) => return self.other_suite(header),
             Err(why) => return self.reject(&why),
         };
         let input = SessionInput::Rekey { header, edges };
@@ -49,8 +67,27 @@ impl Driver {
         self.settle();
         match taken {
             Ok(()) | Err(SessionError::OldEpoch { .. }) => PushReply::ack(self.newest()),
+            Err(SessionError::Renewed(_)) => PushReply::nack(NackCode::NeedGrant, self.newest()),
             Err(SessionError::CannotOpen(_)) => PushReply::nack(NackCode::NeedPath, self.newest()),
             Err(why) => self.reject(&why),
+        }
+    }
+
+    /// The group was moved to another suite, or somebody says so: what verifies it comes with the new leaf key.
+    fn other_suite(&mut self, header: &Bytes) -> PushReply {
+        let newest = self.newest();
+        match EpochHeader::parse(header) {
+            Ok(parsed) if parsed.header.epoch > newest => {
+                let activation_delay_ms = parsed.header.activation_delay_ms;
+                let input = SessionInput::OtherSuite {
+                    activation_delay_ms,
+                };
+                // Refused only after the end, which is not here.
+                let _ = self.session.handle(self.now(), input);
+                self.settle();
+                PushReply::nack(NackCode::NeedGrant, newest)
+            }
+            _ => PushReply::ack(newest),
         }
     }
 
@@ -63,7 +100,7 @@ impl Driver {
     fn only_acknowledge(&mut self, header: &Bytes) -> PushReply {
         match EpochHeader::parse(header) {
             Ok(parsed) => {
-                self.unopened = self.unopened.max(parsed.header.epoch);
+                self.known.unopened = self.known.unopened.max(parsed.header.epoch);
                 self.shared.held().counters.acknowledged += 1;
                 PushReply::ack(self.newest())
             }

@@ -64,7 +64,12 @@ impl Gateway {
         let request = pki::Request::client("anna");
         let own = self.authority.issue(&request).expect("a certificate");
         let (own, trust) = (credentials(&own), trust(&self.authority));
-        Options::new(self.address(), "localhost", own, trust)
+        let options = Options::new(self.address(), "localhost", own, trust);
+        Options {
+            // What these tests script are streams.
+            endpoint: Some(Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket")),
+            ..options
+        }
     }
 
     pub(super) async fn accept(&self) -> Wire {
@@ -156,7 +161,7 @@ impl Group {
         let signing = SigningKey::from_scalar(&SigningKey::generate_scalar());
         Self {
             id: GroupId(crypto::random()),
-            seed: crypto::seed(&Key::generate(), &GroupNonce(crypto::random())),
+            seed: crypto::seed(Suite::One, &Key::generate(), &GroupNonce(crypto::random())),
             signing: signing.expect("a fresh scalar is one"),
             agreement: AgreementKey::generate(),
             member: MemberId(1),
@@ -186,13 +191,13 @@ impl Group {
     }
 
     fn key(&self, name: KeyRef) -> Key {
-        crypto::node_key(&self.seed, &self.id, &name)
+        crypto::node_key(Suite::One, &self.seed, &self.id, &name)
     }
 
     /// What every member exports now.
     pub(super) fn exported(&self) -> Vec<u8> {
         let root = self.key(self.root());
-        let secret = crypto::EpochSecret::of(&root, self.id, Epoch(self.epoch));
+        let secret = crypto::EpochSecret::of(Suite::One, &root, self.id, Epoch(self.epoch));
         secret.export("test", b"", 32).expect("32 bytes").to_vec()
     }
 
@@ -218,7 +223,7 @@ impl Group {
 
     pub(super) fn edges(&self) -> Vec<Edge> {
         let (child, parent) = (self.leaf(), self.root());
-        let wrapped = crypto::wrap(&self.key(child), &self.key(parent));
+        let wrapped = crypto::wrap(Suite::One, &self.key(child), &self.key(parent));
         vec![Edge {
             child,
             parent,
@@ -236,12 +241,13 @@ impl Group {
             retirement_delay_ms: self.retirement_delay_ms,
             sender_space: 0,
             members: 1,
+            rollover: 0,
         };
         let kid = key_id(&self.signing.public());
         let mut signed = header.prefix(kid);
-        let tag = crypto::confirmation_tag(&self.key(self.root()), &signed);
+        let tag = crypto::confirmation_tag(Suite::One, &self.key(self.root()), &signed);
         signed.extend_from_slice(&tag);
-        header.assemble(kid, tag, self.signing.sign(&signed))
+        header.assemble(kid, tag, &self.signing.sign(&signed))
     }
 
     pub(super) fn path(&self, active: u64) -> PathDelivery {
@@ -257,18 +263,21 @@ impl Group {
     pub(super) fn grant(&self, join: &Join) -> Response {
         let (suite, member, leaf) = (Suite::One, self.member, self.leaf());
         let agreement = self.agreement.public();
-        let transcript = grant_transcript(suite, &self.id, member, &leaf, &join.public, &agreement);
-        let kek = self.agreement.kek(&join.public, &transcript);
+        let point = join.offer.key(suite).expect("a point");
+        let transcript = grant_transcript(suite, &self.id, member, &leaf, point, &agreement);
+        let point = point[..].try_into().expect("65 bytes");
+        let kek = self.agreement.kek(point, &transcript);
         Response::Granted(Box::new(Grant {
             group: self.id,
             suite,
             member,
             role: Role::Both,
             leaf,
-            wrapped: crypto::wrap(&kek.expect("a point"), &self.key(leaf)),
-            signing: self.signing.public(),
-            agreement,
+            wrapped: crypto::key_wrap(&kek.expect("a point"), &self.key(leaf)),
+            signing: Bytes::copy_from_slice(&self.signing.public()),
+            agreement: Bytes::copy_from_slice(&agreement),
             path: self.path(self.epoch),
+            encapsulated: Bytes::new(),
         }))
     }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use self::gateway::{Gateway, Group, Wire, within};
 use super::*;
-use crate::group::ids::{Epoch, MemberId, Role, SenderId};
+use crate::group::ids::{Epoch, MemberId, Role, SenderId, Suite};
 use crate::group::wire::{
-    GoAway, KeySet, Left, Message, NackCode, Push, PushReply, Refusal, RefusalCode, RemovalReason,
-    Request, Response,
+    GoAway, Join, KeySet, Left, Message, NackCode, Offer, Push, PushReply, Refusal, RefusalCode,
+    RemovalReason, Request, Response,
 };
 
 /// Grants the join that comes on this connection, and takes its acknowledgement.
@@ -261,7 +261,7 @@ async fn a_token_that_is_not_the_pinned_one_is_refused() {
     let (gateway, group) = (Gateway::start(), Group::new());
     let mut options = gateway.options();
     let pinned = Fingerprint([1; 32]);
-    options.issuer = Some(pinned);
+    options.keys.issuers = vec![pinned];
     let client = Client::new(options).expect("a client");
     let serve = async {
         let wire = gateway.accept().await;
@@ -375,7 +375,13 @@ async fn leaving_and_closing_end_a_membership() {
     let mut studio = studio.expect("it is granted");
     assert_eq!(studio.member(), MemberId(1));
     client.close().await;
-    assert_eq!(next(&mut studio).await, Event::Ended(End::Closed));
+    // What happened before comes first, as far as it was not read.
+    let mut event = next(&mut studio).await;
+    while matches!(event, Event::Installed { .. } | Event::Send { .. }) {
+        event = next(&mut studio).await;
+    }
+    assert_eq!(event, Event::Ended(End::Closed));
+    assert!(studio.epochs().is_empty());
     let late = client.join("studio", Role::Both).await;
     assert!(matches!(late, Err(JoinError::Closed)));
 }
@@ -396,11 +402,10 @@ async fn clients_share_a_socket() {
 
 #[test]
 fn requests_fit_what_a_gateway_reads() {
-    let request = Request::Join(crate::group::wire::Join {
+    let request = Request::Join(Join {
         group: "g".repeat(128),
         role: Role::Both,
-        public: [4; 65],
-        suites: vec![1],
+        offer: Offer::of(Suite::One, vec![4; 65]).with(Suite::Two, vec![4; 1_216]),
     });
     assert!(request.to_bytes().len() <= Request::LIMIT);
 }

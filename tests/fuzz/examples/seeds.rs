@@ -6,12 +6,16 @@ use std::fs;
 use std::path::Path;
 
 use wardcast_fuzz::group::ids::*;
+use wardcast_fuzz::group::operations::*;
 use wardcast_fuzz::group::planner::{Change, plan};
 use wardcast_fuzz::group::policy::GroupPolicy;
 use wardcast_fuzz::group::record::*;
 use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
-use wardcast_fuzz::group::wire::RemovalReason;
+use wardcast_fuzz::group::wire::datagram::{ChannelId, acknowledge, probe, sealed_head};
+use wardcast_fuzz::group::wire::{Message, RemovalReason};
+use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
+use wardcast_fuzz::protocol::{self, Answer, Request};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
@@ -37,9 +41,135 @@ fn main() -> Result {
     }
     let header = golden["epoch header"]["header"]["hex"].as_str();
     write("header", "header", &unhex(header.ok_or("a header")?)?)?;
+    let header = golden["epoch header in suite 2"]["header"]["hex"].as_str();
+    write("header", "suite-2", &unhex(header.ok_or("a header")?)?)?;
     trees(&golden)?;
     logs()?;
+    host_requests()?;
+    host_answers()?;
+    datagrams()?;
     deliveries()
+}
+
+/// One datagram of the push channel of each kind.
+fn datagrams() -> Result {
+    let code = |_: &[u8]| [7; 16];
+    let sealed = [&sealed_head([1; 8], [2; 12])[..], &[3; 40]].concat();
+    write("datagram", "sealed", &sealed)?;
+    let acknowledged = acknowledge(ChannelId(70_001), Epoch(300), code);
+    write("datagram", "acknowledge", &acknowledged)?;
+    write("datagram", "probe", &probe(ChannelId(70_001), 9, code))
+}
+
+/// Questions to a token host, one by one and as a stream.
+fn host_requests() -> Result {
+    let node = |level| KeyRef {
+        node: NodeId { level, index: 1 },
+        generation: 2,
+        step: 3,
+    };
+    let operations = vec![
+        Operation::Wrap {
+            child: node(0),
+            parent: node(1),
+        },
+        Operation::Grant {
+            leaf: node(0),
+            member: vec![4; 65].into(),
+            transcript: vec![5; 70],
+        },
+        Operation::Seal {
+            root: node(1),
+            prefix: vec![6; 60],
+        },
+        Operation::PushKey { root: node(1) },
+    ];
+    let batch = Batch {
+        suite: Suite::One,
+        group: GroupId([1; 16]),
+        master: MasterId(1),
+        nonce: GroupNonce([2; 32]),
+        operations,
+    };
+    let requests = [
+        Request::Hello {
+            version: protocol::VERSION,
+            budget_ms: 5_000,
+        },
+        Request::Execute {
+            budget_ms: 5_000,
+            batches: vec![batch.clone(), batch],
+        },
+        Request::Ring {
+            budget_ms: 5_000,
+            change: RingChange::Create(MasterId(2)),
+        },
+        Request::Ping,
+    ];
+    let mut stream = Vec::new();
+    for (number, request) in requests.iter().enumerate() {
+        write(
+            "host_frame",
+            &format!("request-{number}"),
+            &request.to_bytes(),
+        )?;
+        protocol::write(&mut stream, request)?;
+    }
+    write("host_frame", "stream", &stream)
+}
+
+/// What a token host answers.
+fn host_answers() -> Result {
+    let issuer = Issuer {
+        signing: vec![7; 65].into(),
+        agreement: vec![8; 65].into(),
+    };
+    let outputs = vec![
+        Output::Wrapped([1; 40]),
+        Output::Granted {
+            wrapped: [2; 40],
+            encapsulated: vec![3; 20].into(),
+        },
+        Output::BadPublicKey,
+        Output::Sealed {
+            tag: [4; 16],
+            signature: vec![5; 64].into(),
+        },
+        Output::PushKey(PushKey([6; 32])),
+    ];
+    let answers = [
+        Answer::Welcome {
+            profile: Profile {
+                issuers: Issuers {
+                    one: issuer.clone(),
+                    two: Some(issuer),
+                },
+                masters: vec![MasterId(1)],
+                description: "a token".to_owned(),
+                mechanisms: vec!["CKM_AES_KEY_WRAP".to_owned()],
+            },
+        },
+        Answer::Executed {
+            results: vec![Ok(outputs), Err(TokenError::Panicked)],
+            usage: Usage::default(),
+        },
+        Answer::Failed {
+            error: TokenError::Call {
+                class: ErrorClass::Retry,
+                operation: "wrap a key".into(),
+                code: "C_WrapKey: CKR_DEVICE_ERROR".to_owned(),
+                value: Some(0x30),
+            },
+        },
+    ];
+    for (number, answer) in answers.iter().enumerate() {
+        write(
+            "host_frame",
+            &format!("answer-{number}"),
+            &answer.to_bytes(),
+        )?;
+    }
+    Ok(())
 }
 
 /// A tree after joins, then after a batch of joins and leaves; each with the diff that led on from it.
@@ -50,6 +180,7 @@ fn trees(golden: &serde_json::Value) -> Result {
         ("mixed", joins(7..12), vec![1, 4]),
         ("leaving", vec![], vec![0, 2, 3]),
         ("rotating", vec![], vec![]),
+        ("renewing", joins(12..14), vec![5]),
     ];
     let mut tree = Tree::new();
     for (name, joins, leaves) in steps {
@@ -58,6 +189,7 @@ fn trees(golden: &serde_json::Value) -> Result {
             joins,
             leaves,
             rotate,
+            renew: name == "renewing",
         };
         let plan = plan(&tree, &change)?;
         write("tree", name, &tree.to_bytes())?;
@@ -89,12 +221,25 @@ fn logs() -> Result {
     let mut records = vec![Record::Created(created)];
     let mut snapshots = vec![state.to_bytes()];
     state.apply(records[0].clone())?;
-    for (epoch, joins, leaves) in [(1, 1..6, vec![]), (2, 6..8, vec![1, 3]), (3, 8..8, vec![])] {
+    let renewal = Renewal {
+        master: MasterId(2),
+        nonce: GroupNonce([9; 32]),
+        suite: Suite::Two,
+        spread_ms: 12,
+    };
+    let epochs = [
+        (1, 1..6, vec![]),
+        (2, 6..8, vec![1, 3]),
+        (3, 8..8, vec![]),
+        (4, 8..9, vec![2]),
+    ];
+    for (epoch, joins, leaves) in epochs {
         let rotate = joins.is_empty() && leaves.is_empty();
         let change = Change {
             joins: joins.clone().map(MemberId).collect(),
             leaves: leaves.clone(),
             rotate,
+            renew: epoch == 4,
         };
         let plan = plan(state.tree(), &change)?;
         let joined = joins.map(|member| Joined {
@@ -102,6 +247,7 @@ fn logs() -> Result {
             identity: Identity(format!("dns:member-{member}.example")),
             role: Role::Both,
             sender: Some(SenderId(member as u32 - 1)),
+            suites: Some(Suites::of(Suite::One)),
         });
         let left = leaves
             .iter()
@@ -117,6 +263,7 @@ fn logs() -> Result {
             joined: joined.collect(),
             left: left.collect(),
             sender_space: 0,
+            renewal: (epoch == 4).then_some(renewal),
         }));
         snapshots.push(state.to_bytes());
         state.apply(record.clone())?;

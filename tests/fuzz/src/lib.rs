@@ -7,6 +7,25 @@ pub mod group;
 #[allow(dead_code)]
 pub mod identity;
 
+#[path = "../../../src/hsm/error.rs"]
+#[allow(missing_docs, dead_code)]
+mod error;
+#[path = "../../../src/hsm/pin.rs"]
+#[allow(missing_docs, dead_code)]
+pub mod pin;
+#[path = "../../../src/hsm/profile.rs"]
+#[allow(missing_docs, dead_code)]
+mod profile;
+#[path = "../../../src/hsm/host/protocol.rs"]
+#[allow(missing_docs, dead_code)]
+pub mod protocol;
+
+/// What the token host's messages name of the token's module.
+pub mod hsm {
+    pub use crate::error::{ErrorClass, TokenError};
+    pub use crate::profile::{Profile, RingChange, Usage};
+}
+
 use std::fmt::Debug;
 
 use group::wire::Message;

@@ -18,7 +18,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     );
     let again = parsed
         .header
-        .assemble(parsed.key_id, parsed.tag, parsed.signature);
+        .assemble(parsed.key_id, parsed.tag, &parsed.signature);
     // A later version's entries are signed and not kept, so the header may have been longer.
     assert!(again.len() <= bytes.len());
     if again.len() == bytes.len() {

@@ -38,6 +38,8 @@ impl World {
                     },
                 );
             }
+            // Whoever asked for it asks again, or not.
+            Effect::RolloverRefused(_) => {}
             other => panic!("the engine leaves {other:?} to nobody"),
         }
     }

@@ -1,13 +1,13 @@
 //! What people and machines do while it is stormy.
 
-use wardcast::group::ids::{GroupId, GroupNonce, MasterId, MemberId, Revision};
-use wardcast::group::machine::{GroupMachine, Input};
+use wardcast::group::ids::{GroupNonce, MasterId, MemberId, Revision, Suite};
+use wardcast::group::machine::{GroupMachine, Input, Rollover};
 use wardcast::group::policy::GroupPolicy;
 
 use super::{Event, World};
 use crate::gateway::{Connection, Gateway};
 use crate::random::Random;
-use crate::symbolic::ISSUER;
+use crate::symbolic::created;
 
 impl World {
     /// Everything in memory is gone. What was being written is on the disk, or is not.
@@ -61,22 +61,14 @@ impl World {
             .map(|(_, record)| record.as_slice());
         let machine = if snapshot.is_none() && self.disk.records.is_empty() {
             // It crashed before the group was on record: whoever asked for it asks again.
-            let policy = policy(&mut self.random);
-            let group = GroupId([9; 16]);
-            GroupMachine::create(
-                group,
-                "again".into(),
-                GroupNonce([8; 32]),
-                MasterId(1),
-                policy,
-                ISSUER,
-            )
+            GroupMachine::create(created(policy(&mut self.random)), None)
         } else {
-            GroupMachine::restore(snapshot, records, ISSUER).expect("what was persisted is whole")
+            GroupMachine::restore(snapshot, records, None).expect("what was persisted is whole")
         };
         self.log(|| format!("the gateway is back at epoch {}", machine.state().epoch()));
         self.life.gateway = Some(Gateway::new(machine));
         self.gateway_gets(Input::Tick);
+        self.find_the_token();
     }
 
     /// Somebody does something.
@@ -92,7 +84,7 @@ impl World {
             let after = self.random.within(0, 60);
             return self.later(after, Event::Crash);
         }
-        match self.random.within(0, 11) {
+        match self.random.within(0, 12) {
             0 | 1 => self.evict(),
             2 => self.gateway_gets(Input::Rotate),
             3 | 4 => {
@@ -114,6 +106,7 @@ impl World {
                 let policy = policy(&mut self.random);
                 self.gateway_gets(Input::SetPolicy(policy));
             }
+            12 => self.roll_over(),
             9 => self.clients[client].mood.malicious = self.random.permille(300),
             _ => self.clients[client].mood.wants = true,
         }
@@ -140,6 +133,19 @@ impl World {
             urgent,
             reason: "a whim".into(),
         });
+    }
+
+    /// To another master, or suite, or neither.
+    fn roll_over(&mut self) {
+        self.outcome.rollovers += 1;
+        let mut nonce = [0; 32];
+        nonce[..8].copy_from_slice(&self.outcome.rollovers.to_be_bytes());
+        let rollover = Rollover {
+            master: MasterId(self.random.within(1, 3) as u32),
+            nonce: GroupNonce(nonce),
+            suite: Suite::ALL[self.random.within(0, 1) as usize],
+        };
+        self.gateway_gets(Input::Rollover(rollover));
     }
 
     pub(super) fn take_snapshot(&mut self) {

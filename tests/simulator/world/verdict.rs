@@ -63,7 +63,12 @@ impl World {
             "assurance lags: {status:?}"
         );
         assert_eq!(status.epochs.active, status.epochs.newest);
-        let broken = self.ledger.history.broken_by(&self.token.published);
+        assert!(!status.keys.rolling_over, "a rollover waits: {status:?}");
+        assert_eq!(
+            status.keys.without_leaf, 0,
+            "without a leaf key: {status:?}"
+        );
+        let broken = self.ledger.history.broken_by(&self.token);
         assert_eq!(broken, None, "outsiders compute the root of that epoch");
     }
 }

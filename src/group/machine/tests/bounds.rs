@@ -59,7 +59,7 @@ fn a_registration_too_many_replaces_the_oldest_that_is_away() {
     };
     let mut bench = Bench::new(policy);
     let identity = Identity("cn:twins".into());
-    let join = |bench: &mut Bench| bench.join_as(identity.clone(), Role::Both, [1; 65]);
+    let join = |bench: &mut Bench| bench.join_as(identity.clone(), Role::Both, point(1));
     join(&mut bench);
     join(&mut bench);
     let third = join(&mut bench);
@@ -180,4 +180,45 @@ fn a_large_rekey_is_shared_out_among_the_tokens_workers() {
             .iter()
             .any(|effect| matches!(effect, Effect::Deliver(_)))
     );
+}
+
+#[test]
+fn the_root_is_renewed_once_a_period_unless_somebody_left() {
+    let policy = GroupPolicy {
+        rekey_period_s: 10,
+        ..GroupPolicy::default()
+    };
+    let mut bench = Bench::with_members(policy, 2);
+    let epoch = |bench: &Bench| bench.machine.state().epoch().0;
+    let at = bench.machine.status().epochs.rotates.expect("it is on");
+    let before = epoch(&bench);
+    bench.after(at.0 - bench.now + 100);
+    bench.settle();
+    assert_eq!(epoch(&bench), before + 1);
+    bench.all_acknowledge();
+    bench.after(5_000);
+    bench.evict(&[1], true);
+    bench.settle();
+    bench.all_acknowledge();
+    bench.after(9_000);
+    bench.settle();
+    assert_eq!(epoch(&bench), before + 2, "the eviction renewed it");
+    bench.after(1_200);
+    bench.settle();
+    assert_eq!(epoch(&bench), before + 3);
+}
+
+#[test]
+fn a_destroyed_group_answers_everyone_and_does_nothing_more() {
+    let mut bench = Bench::with_members(GroupPolicy::default(), 2);
+    let waiting = bench.join(Role::Both);
+    bench.input(Input::Destroy);
+    bench.persist();
+    assert_eq!(bench.refusal(waiting), Some(RefusalCode::Destroyed));
+    assert_eq!(bench.drain(), ["refused Destroyed", "destroyed"]);
+    assert_eq!(bench.machine.next_timeout(), None);
+    let later = bench.join(Role::Both);
+    assert_eq!(bench.refusal(later), Some(RefusalCode::Destroyed));
+    let bench = bench.restart();
+    assert!(bench.machine.status().destroyed);
 }

@@ -135,10 +135,8 @@ fn a_policy_and_an_end_outlive_a_failure_of_the_store() {
 
 #[test]
 fn a_group_whose_creation_was_not_stored_is_stored_later() {
-    let (group, nonce) = (GroupId([1; 16]), GroupNonce([2; 32]));
-    let policy = GroupPolicy::default();
-    let machine = GroupMachine::create(group, "g".into(), nonce, MasterId(1), policy, ISSUER);
-    let mut bench = Bench::over(machine);
+    let created = created(GroupPolicy::default());
+    let mut bench = Bench::over(GroupMachine::create(created, Some(issuers())));
     bench.input(Input::Tick);
     bench.persisting.take();
     bench.input(Input::PersistFailed);
@@ -151,7 +149,7 @@ fn a_group_whose_creation_was_not_stored_is_stored_later() {
 fn a_public_key_that_is_no_point_costs_its_owner_the_registration_only() {
     let mut bench = Bench::new(GroupPolicy::default());
     let good = bench.join(Role::Both);
-    let bad = bench.join_as(Identity("cn:bad".into()), Role::Both, BAD_KEY);
+    let bad = bench.join_as(Identity("cn:bad".into()), Role::Both, point(BAD));
     bench.after(100);
     bench.settle();
     assert_eq!(bench.refusal(bad), Some(RefusalCode::BadPublicKey));
@@ -234,7 +232,7 @@ fn after_a_restart_everybody_has_the_whole_absence_to_come_back() {
 #[test]
 fn nonsense_is_not_taken_up() {
     let restore =
-        |records: &[&[u8]]| GroupMachine::restore(None, records.iter().copied(), ISSUER).map(drop);
+        |records: &[&[u8]]| GroupMachine::restore(None, records.iter().copied(), None).map(drop);
     assert!(matches!(restore(&[]), Err(RestoreError::Empty)));
     let at_one = |outcome| match outcome {
         Err(RestoreError::Record { at, .. }) => at == Revision(1),
@@ -243,6 +241,6 @@ fn nonsense_is_not_taken_up() {
     assert!(at_one(restore(&[b"nonsense"])));
     let bench = Bench::with_members(GroupPolicy::default(), 1);
     assert!(at_one(restore(&[&bench.records[1]])));
-    let snapshot = GroupMachine::restore(Some(b"nonsense"), [].into_iter(), ISSUER);
+    let snapshot = GroupMachine::restore(Some(b"nonsense"), [].into_iter(), None);
     assert!(matches!(snapshot, Err(RestoreError::Snapshot(_))));
 }

@@ -32,6 +32,19 @@
 //!   freely. A join whose answer was lost may leave a registration behind that nobody uses; policy ends it (removed 4,
 //!   or 7).
 //!
+//! # Rollovers
+//!
+//! After a rollover every member asks for its new leaf key, by a pull with an offer. So that the gateway's token is not
+//! asked for all of them at once, the epoch's activation delay is longer, the more members there are, and a member asks
+//! at a random time during the first half of it; or at once when activate tells it that senders switch to an epoch that
+//! it does not hold. Until it is answered it uses the epochs that it holds; refused with 128 or more, or not answered, it
+//! asks again as for any repair. The retirement delay of such an epoch is at least its activation delay. A member that was
+//! away finds out when it resumes, and is granted its leaf key in the answer.
+//!
+//! An eviction that follows before everybody has asked is delivered and activated as any eviction: its own delay is short,
+//! and whoever has not been granted its leaf key by then receives nothing until it is. That is the price of an eviction
+//! that takes effect.
+//!
 //! # Deliveries in any order
 //!
 //! Streams overtake each other, and a gateway drops what is queued for a member when something newer comes. So:
@@ -46,7 +59,7 @@
 //! # A group, as the gateway sees it
 //!
 //! ```text
-//!            change: join, leave, eviction, rotation
+//!            change: join, leave, eviction, rotation, rollover
 //!   steady -----------------------------------------> collecting
 //!     ^                                                 |  batch interval over, or an urgent eviction
 //!     |                                                 v

@@ -41,6 +41,34 @@
 //! `leaf` a key-ref, the points 65 bytes each. An unwrapping that fails means a faulty grant: the member drops it and
 //! joins again. The member keeps the issuer's signing key with the registration: it verifies every later header.
 //!
+//! A granted that answers a resume or pull is opened in the same way, with the key pair of that request. It must name
+//! the registration that asked, and in the suite of before the issuer of before. The member's node keys are then the new
+//! leaf key alone; the roots of the epochs that it holds stay.
+//!
+//! # Suite 2
+//!
+//! All keys are 32 bytes here too, and what is not named is as in suite 1. `HKDF(ikm, info)` is HKDF-SHA256 without a salt
+//! (RFC 5869: 32 zero bytes), 32 bytes out.
+//!
+//! ```text
+//! key at step s + 1 = HKDF(key at step s, "wardcast/2 ratchet")
+//! edge              : KW(HKDF(child's key, "wardcast/2 wrap"), parent's key)
+//! confirmation key  = HKDF(root, "wardcast/2 confirm")
+//! epoch secret      = HKDF(root, "wardcast/2 secret")
+//! signature         : ML-DSA-65 (FIPS 204), pure, with an empty context; 3309 bytes, COSE algorithm -49
+//!
+//! member's key      = X25519 public key (32) || ML-KEM-768 encapsulation key (1184)
+//! transcript        = CBOR ["wardcast/1 grant", 2, group id, member, leaf, member's key (1216 bytes),
+//!                           issuer's X25519 key (32 bytes), ciphertext (1088 bytes)]
+//! z1                = X25519(member's private key, issuer's agreement key)
+//! z2                = ML-KEM-768 decapsulation (FIPS 203) of the granted's ciphertext
+//! kek               = HKDF(z2 || z1, "wardcast/2 grant" || SHA-256(transcript))
+//! leaf key          : KW(kek, leaf key) is the granted's wrapped key
+//! ```
+//!
+//! The gateway hands its token the transcript up to the ciphertext, with the array's head of 8 items in front and the head
+//! of the last byte string (59 04 40) at its end: the token makes the ciphertext, appends its bytes, and hashes the whole.
+//!
 //! # Opening a delivery
 //!
 //! A rekey, path, granted or key-set brings edges and a header. The member holds at most one key, by name, of each node
@@ -80,9 +108,18 @@
 //! ```
 //!
 //! The member checks, in this order: the form; that group and suite are those of the registration; that kid and
-//! signature are the issuer's; that the epoch is newer than the newest it holds; after opening, that the tag is right
+//! signature are the issuer's (-7 is the algorithm of suite 1, -49 that of suite 2); that the epoch is newer than the newest it holds; after opening, that the tag is right
 //! (in constant time). Only then does it keep keys from the delivery, hold the epoch, and acknowledge it. A delivery
 //! that fails changes nothing. Edges are not signed: a changed one fails KW or the tag.
+//!
+//! # Rollovers
+//!
+//! A header's entry 8 counts the group's rollovers. With each of them all keys are new ones, of
+//! another seed, and no edge leads to them from a key of before. A member remembers the count of the header that came with
+//! its leaf key. A header with another count, whose signature verifies, tells it that its leaf key is not its own any more:
+//! it does not try to open the delivery, nacks with 4, and [asks](super::behaviour) for the new one. A header of another
+//! suite is signed with a key that the member does not have, so nothing of it is believed: it is nacked with 4 as well, and
+//! the member asks once. What comes back, granted or key-set, shows whether it was true.
 //!
 //! # Secret and exported keys
 //!

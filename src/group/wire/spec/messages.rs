@@ -4,16 +4,18 @@
 //! message = request / response / push / push-reply
 //!
 //! ; ---- a member opens the stream ----------------------------------------------------------------
-//! request = join / resume / leave / pull / status / acknowledge
+//! request = join / resume / leave / pull / status / acknowledge / open-channel
 //!
-//! join        = [1, {0: group-name, 1: role, 2: point, 3: [+ suite-number], more}]
-//! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, more}]
+//! join        = [1, {0: group-name, 1: role, ? 2: point, 3: [+ suite-number], ? 4: hybrid-key, more}]
+//! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, ? 4: offer, more}]
 //! leave       = [3, {0: group-name, 1: member, more}]
-//! pull        = [4, {0: group-name, 1: member, 2: epoch, more}]
+//! pull        = [4, {0: group-name, 1: member, 2: epoch, ? 3: offer, ? 4: key-ref, more}]
 //! status      = [5, {0: group-name, more}]
 //! acknowledge = [6, {0: group-name, 1: member, 2: epoch, more}]
+//! open-channel = [7, {0: group-name, 1: member, more}]
+//! offer       = {? 1: point, ? 2: hybrid-key, more}  ; by the suite's number: one at least
 //!
-//! response = granted / path / left / key-set / status-report / refused / acknowledged
+//! response = granted / path / left / key-set / status-report / refused / acknowledged / channel-opened
 //!
 //! granted = [16, {
 //!   0: group-id,
@@ -21,10 +23,11 @@
 //!   2: member,
 //!   3: role,
 //!   4: key-ref,               ; the member's leaf key
-//!   5: wrapped-key,           ; that key, wrapped for the join's point
-//!   6: point,                 ; the issuer's signing key: verifies headers
-//!   7: point,                 ; the issuer's agreement key: the other side of the ECDH
+//!   5: wrapped-key,           ; that key, wrapped for the request's public key of this suite
+//!   6: signing-key,           ; the issuer's: verifies headers
+//!   7: agreement-key,         ; the issuer's: the other side of the key agreement
 //!   8: path-body,
+//!   ? 9: bytes .size 1088,    ; suite 2: ML-KEM-768's ciphertext; absent in suite 1
 //!   more
 //! }]
 //! path    = [17, path-body]
@@ -61,6 +64,7 @@
 //!   more
 //! }]
 //! acknowledged = [22, {0: epoch, more}]
+//! channel-opened = [23, {0: uint .size 4, more}]    ; the channel's number
 //!
 //! ; ---- the gateway opens the stream -------------------------------------------------------------
 //! push = rekey / activate / removed / go-away
@@ -80,10 +84,10 @@
 //!   protected: protected-bytes,
 //!   unprotected: {},
 //!   payload: epoch-bytes,
-//!   signature: bytes .size 64                        ; r and s
+//!   signature: signature
 //! ])
 //! protected-bytes = bytes .cbor protected-map
-//! protected-map = {1: -7, 4: bytes .size 8}          ; ES256; the first 8 bytes of SHA-256(signing key)
+//! protected-map = {1: -7 / -49, 4: bytes .size 8}    ; ES256 or ML-DSA-65; the first 8 bytes of SHA-256(signing key)
 //! epoch-bytes = bytes .cbor epoch-body
 //! epoch-body = {
 //!   0: suite,
@@ -94,8 +98,9 @@
 //!   5: uint .size 4,          ; retirement delay, ms
 //!   6: uint .size 4,          ; sender space
 //!   7: uint,                  ; members
+//!   8: uint,                  ; how many rollovers there were
 //!   23: bytes .size 16,       ; confirmation tag: always the last entry
-//!   more                      ; with keys 8 to 22: signed, and passed over
+//!   more                      ; with keys 9 to 22: signed, and passed over
 //! }
 //!
 //! edge = [
@@ -113,9 +118,13 @@
 //! generation   = 1..4294967295
 //! step         = 0..128                               ; of a leaf always 0
 //! role         = 0..2                                 ; 0 receiver, 1 sender, 2 both
-//! suite        = 1
+//! suite        = 1 / 2
 //! suite-number = uint .size 4
 //! point        = bytes .size 65                       ; P-256, uncompressed: 04, x, y
+//! hybrid-key   = bytes .size 1216                     ; X25519 (32), then ML-KEM-768's encapsulation key (1184)
+//! signing-key  = point / bytes .size 1952             ; suite 1: P-256; suite 2: ML-DSA-65
+//! agreement-key = point / bytes .size 32              ; suite 1: P-256; suite 2: X25519
+//! signature    = bytes .size 64 / bytes .size 3309    ; suite 1: r and s; suite 2: ML-DSA-65
 //! wrapped-key  = bytes .size 40
 //! reason       = uint .size 2
 //! more         = (* uint => any)                      ; of later versions: passed over
@@ -125,16 +134,26 @@
 //!
 //! | request | is | answer |
 //! | --- | --- | --- |
-//! | join | a registration: role asked for, a key pair made for this join alone, the suites that the member has | granted |
-//! | resume | a registration taken up on this connection, with the leaf key that the member holds | path |
+//! | join | a registration: role asked for, and for each suite that the member has a key pair made for this join alone | granted |
+//! | resume | a registration taken up on this connection, with the leaf key that the member holds | path; or granted |
 //! | leave | the end of a registration, on record when the answer comes | left |
-//! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set |
+//! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set; or granted |
 //! | status | how the group is; for identities that are registered there | status-report |
 //! | acknowledge | the root of an epoch that came in an answer is confirmed | acknowledged |
+//! | open-channel | rekeys are wanted by datagram as well, see [`channel`](super::channel); a member need not ask | channel-opened |
 //!
 //! Any of them may be answered by refused. The registration must belong to the identity of the connection, and after a
 //! join or resume it is the registration that this connection serves. A resume on a second connection moves it there.
 //! `acknowledge` names the newest epoch that the member holds; the answer repeats it.
+//!
+//! A join has a key of each suite that it names and that is listed here, and of no other; numbers of later suites may
+//! stand beside them. Public values are as long as their suite says, wherever they stand; a message with others is malformed.
+//!
+//! A registration has another leaf key after a rollover. So a member sends fresh public keys, an `offer`, with every resume,
+//! and with a pull by which it repairs what it cannot open, and names the leaf key that it holds. Where that is the
+//! registration's, the answer is path or key-set and the offer is not looked at; where it is not, the answer is granted,
+//! for the same member, with the leaf key that it has now. A resume without an offer is then refused with 5, a pull
+//! without one is answered by a key-set whose path the member cannot open.
 //!
 //! # Pushes
 //!
@@ -156,13 +175,14 @@
 //! | 2 | there is no such group, or none that this identity may know of | ask its operator |
 //! | 3 | the policy does not admit this identity in this role | ask its operator |
 //! | 4 | the group is full | come back when it likes |
-//! | 5 | there is no such registration, or the leaf key is not its own any more | join afresh |
+//! | 5 | there is no such registration | join afresh |
 //! | 6 | this connection already holds a registration in the group | use that one |
 //! | 7 | the identity has too many registrations in the group, or the connection has too many groups | leave one, or connect again |
-//! | 8 | the group's suite is not among the member's | nothing |
-//! | 9 | the public key is not a point of the curve | make a new one |
+//! | 8 | the group's suite is not among those that the member offers | offer it, where it has it |
+//! | 9 | the public key is none of the suite | make a new one |
 //! | 10 | the group was destroyed | erase its keys |
 //! | 11 | the request is too large | nothing: it is a fault of the member's |
+//! | 12 | there is no push channel | nothing: pushes come by stream |
 //! | 128 | the gateway is busy | ask again after the time given |
 //! | 129 | the gateway is shutting down | connect elsewhere, or later |
 //! | 130 | the token is not usable now | ask again after the time given; keep the keys it holds |
@@ -186,6 +206,7 @@
 //! | 1 | the member cannot compute the root from what it holds | it pulls; or a rekey with its whole path comes first |
 //! | 2 | the header is malformed, or its signature or tag is wrong | the same; it tells its operator if that fails too |
 //! | 3 | the member knows of no registration in the group on this connection | its grant may be on the way: the gateway pushes again after a pause |
+//! | 4 | the header tells of a rollover, or is of another suite: the member needs its new leaf key | it pulls, in its own time; a path would not help it |
 //!
 //! Application error codes of QUIC, for closing a connection, resetting and stopping a stream:
 //!

@@ -1,9 +1,11 @@
-//! The specification of `wardcast/1`, in three parts; nothing here is code.
+//! The specification of `wardcast/1`, in four parts; nothing here is code.
 //!
 //! - [`messages`]: every message as a CDDL, and what each means.
 //! - [`keys`]: from a grant to an exported key, byte for byte; how a delivery is opened and an epoch verified.
 //! - [`behaviour`]: the states of a registration and of a group, who does what when, and what goes wrong.
+//! - [`channel`]: rekeys as bare datagrams beside QUIC, and what an attacker can do to them.
 
 pub mod behaviour;
+pub mod channel;
 pub mod keys;
 pub mod messages;

@@ -1,0 +1,99 @@
+//! Wardcast itself: a real gateway, a rotation for each round, and the gateway's word that all have acknowledged it.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use wardcast::group::ids::Epoch;
+
+use crate::Failure;
+use crate::crowd::Crowd;
+use crate::fanout::policy;
+use crate::gateway::{Gateway, Setup};
+use crate::live::Live;
+use crate::site::Site;
+use crate::usage::Usage;
+
+/// How long the group collects changes while it is measured, in milliseconds: a push that nobody waits for in the other
+/// systems either. Joins come with the usual interval, or each would be an epoch of its own.
+pub(super) const BATCH_INTERVAL_MS: u32 = 1;
+
+/// A gateway whose members are still to come.
+pub(super) struct Ours {
+    gateway: Gateway,
+}
+
+/// A gateway and its members.
+pub(super) struct Joined {
+    live: Live,
+    target: Epoch,
+}
+
+impl Ours {
+    pub(super) async fn start(site: &Site, setup: &Setup) -> Result<Self, Failure> {
+        let gateway = Gateway::start(site, setup, &policy()).await?;
+        gateway.operator.create().await?;
+        Ok(Ours { gateway })
+    }
+
+    pub(super) fn usage(&mut self) -> Result<Usage, Failure> {
+        self.gateway.family_usage()
+    }
+
+    pub(super) async fn join(
+        self,
+        site: &Site,
+        at_once: usize,
+        sampled: u32,
+    ) -> Result<Joined, Failure> {
+        let gateway = self.gateway;
+        let crowd = Crowd::join(site, gateway.address, at_once, sampled).await;
+        let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
+        let mut live = Live { gateway, crowd };
+        let settled = live.settle(Epoch(1)).await;
+        settled.map_err(|failure| live.explained(failure))?;
+        let changes = json!({ "batch_interval_ms": BATCH_INTERVAL_MS });
+        live.gateway.operator.set_policy(changes).await?;
+        live.crowd.rekey_bytes(); // of the joins: not what is compared
+        Ok(Joined {
+            live,
+            target: Epoch(0),
+        })
+    }
+}
+
+impl Joined {
+    /// How many members compute keys.
+    pub(super) fn real(&self) -> usize {
+        self.live.crowd.real()
+    }
+
+    /// How many members there are.
+    pub(super) fn members(&self) -> usize {
+        self.live.crowd.members()
+    }
+
+    /// The size of a rekey since the last call.
+    pub(super) fn rekey_bytes(&mut self) -> Result<usize, Failure> {
+        let bytes = self.live.crowd.rekey_bytes();
+        Ok(bytes.ok_or("no rekey was observed")?)
+    }
+
+    pub(super) fn usage(&mut self) -> Result<Usage, Failure> {
+        self.live.gateway.family_usage()
+    }
+
+    /// What has to be known before a round begins.
+    pub(super) async fn prepare(&mut self) -> Result<(), Failure> {
+        self.target = self.live.upcoming().await?;
+        Ok(())
+    }
+
+    /// One rekey; how long it took, and how many acknowledged it.
+    pub(super) async fn push(&mut self) -> Result<(Duration, usize), Failure> {
+        let began = Instant::now();
+        self.live.gateway.operator.rotate().await?;
+        let followed = self.live.follow(self.target, began).await;
+        let round = followed.map_err(|failure| self.live.explained(failure))?;
+        Ok((round.all, round.acknowledged))
+    }
+}

@@ -1,0 +1,224 @@
+//! What a run beside the peers reports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::system::{Kind, Turn};
+use crate::Failure;
+use crate::distribution::Quantiles;
+use crate::report::{self, Report};
+
+/// The result of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Peers {
+    pub(super) scenario: &'static str,
+    pub(super) ok: bool,
+    pub(super) members: usize,
+    pub(super) rounds: u32,
+    pub(super) payload_bytes: usize,
+    pub(super) wardcast: Option<Manner>,
+    pub(super) mqtt_quality_of_service: u8,
+    pub(super) systems: BTreeMap<Kind, Figures>,
+    pub(super) ratios: BTreeMap<String, Ratio>,
+}
+
+/// How ours was run.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Manner {
+    /// Members that computed and confirmed every key.
+    pub(super) real: usize,
+    /// Members that only acknowledged.
+    pub(super) sampled: usize,
+    /// How long the group collected changes, which is part of every round's time.
+    pub(super) batch_interval_ms: u32,
+}
+
+/// What one system took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Figures {
+    members: usize,
+    rounds: usize,
+    /// Payloads that were to arrive.
+    expected: usize,
+    /// Payloads that the sender knows to have arrived.
+    acked: usize,
+    /// From the push until all have it; one sample a round. With acknowledgements: until the sender knows.
+    all_ms_p50: f64,
+    all_ms_p99: f64,
+    server_cpu_us_per_delivery: f64,
+    /// Of this process, where all subscribers are: whether it was the limit.
+    generator_cpu_us_per_delivery: f64,
+    rss_kib_per_member: f64,
+    /// Whether the sender comes to know who has it.
+    acknowledged: bool,
+}
+
+/// Ours divided by another system's: the median over the rounds of each round's ratio.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub(crate) struct Ratio {
+    cpu: f64,
+    time: f64,
+}
+
+impl Figures {
+    pub(super) fn of(
+        kind: Kind,
+        members: usize,
+        grew: u64,
+        turns: &[Turn],
+    ) -> Result<Self, Failure> {
+        let took: Vec<Duration> = turns.iter().map(|turn| turn.took).collect();
+        let all = Quantiles::of(&took).ok_or("no round was run")?;
+        let expected = members * turns.len();
+        let per = |cpu: fn(&Turn) -> Duration| {
+            let sum: Duration = turns.iter().map(cpu).sum();
+            rounded(sum.as_secs_f64() * 1e6 / expected.max(1) as f64)
+        };
+        Ok(Figures {
+            members,
+            rounds: turns.len(),
+            expected,
+            acked: turns.iter().map(|turn| turn.acked).sum(),
+            all_ms_p50: all.p50_ms,
+            all_ms_p99: all.p99_ms,
+            server_cpu_us_per_delivery: per(|turn| turn.server),
+            generator_cpu_us_per_delivery: per(|turn| turn.generator),
+            rss_kib_per_member: rounded(grew as f64 / 1024.0 / members.max(1) as f64),
+            acknowledged: kind.acknowledges(),
+        })
+    }
+}
+
+impl Ratio {
+    /// The rounds of both, in the order that they were run.
+    pub(super) fn of(ours: &[Turn], theirs: &[Turn]) -> Option<Self> {
+        let ratios = |value: fn(&Turn) -> Duration| {
+            let pairs = ours.iter().zip(theirs);
+            let ratios = pairs.map(|(ours, theirs)| {
+                value(ours).as_secs_f64() / value(theirs).as_secs_f64().max(f64::EPSILON)
+            });
+            median(ratios.collect()).map(rounded)
+        };
+        Some(Ratio {
+            cpu: ratios(|turn| turn.server)?,
+            time: ratios(|turn| turn.took)?,
+        })
+    }
+}
+
+/// The middle one, or the mean of the two in the middle.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some((values.get(low)? + values.get(high)?) / 2.0)
+}
+
+/// To thousandths, which is more than is measured.
+fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+impl Report for Peers {
+    fn rows(&self) -> Vec<(String, String)> {
+        let row = |name: &str, value: String| (name.to_owned(), value);
+        let mut rows = vec![
+            row("members", self.members.to_string()),
+            row("rounds", self.rounds.to_string()),
+            row("payload", format!("{} bytes", self.payload_bytes)),
+        ];
+        if let Some(Manner {
+            real,
+            sampled,
+            batch_interval_ms,
+        }) = self.wardcast
+        {
+            rows.push(row(
+                "wardcast's members",
+                format!("{real} compute keys, {sampled} only acknowledge"),
+            ));
+            rows.push(row(
+                "wardcast's batch interval",
+                format!("{batch_interval_ms} ms, part of its time"),
+            ));
+        }
+        for (kind, figures) in &self.systems {
+            rows.extend(figures.rows(*kind));
+        }
+        for (pair, ratio) in &self.ratios {
+            let pair = pair.replace('_', " ");
+            rows.push((
+                pair,
+                format!("CPU {:.2}, time {:.2}", ratio.cpu, ratio.time),
+            ));
+        }
+        rows
+    }
+}
+
+impl Figures {
+    fn rows(&self, kind: Kind) -> [(String, String); 4] {
+        let row = |what: &str, value: String| (format!("{}: {what}", kind.name()), value);
+        let until = if self.acknowledged {
+            "until all acknowledged"
+        } else {
+            "until all have it"
+        };
+        let (p50, p99) = (self.all_ms_p50, self.all_ms_p99);
+        [
+            row(until, format!("p50 {p50:.1} ms, p99 {p99:.1} ms")),
+            row(
+                "server CPU per delivery",
+                report::cpu(self.server_cpu_us_per_delivery, None),
+            ),
+            row(
+                "generator CPU per delivery",
+                report::cpu(self.generator_cpu_us_per_delivery, None),
+            ),
+            row(
+                "server memory per member",
+                format!("{:.1} KiB", self.rss_kib_per_member),
+            ),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(took: u64, server: u64, acked: usize) -> Turn {
+        Turn {
+            took: Duration::from_millis(took),
+            acked,
+            server: Duration::from_micros(server),
+            generator: Duration::from_micros(10),
+        }
+    }
+
+    #[test]
+    fn figures_are_per_delivery() {
+        let turns = [turn(4, 300, 10), turn(6, 100, 10)];
+        let figures = Figures::of(Kind::Floor, 10, 20_480, &turns).expect("there are rounds");
+        assert_eq!((figures.expected, figures.acked), (20, 20));
+        assert_eq!((figures.all_ms_p50, figures.all_ms_p99), (4.0, 6.0));
+        let cpu = figures.server_cpu_us_per_delivery;
+        assert_eq!((cpu, figures.rss_kib_per_member), (20.0, 2.0));
+        assert_eq!(figures.generator_cpu_us_per_delivery, 1.0);
+        assert!(Figures::of(Kind::Floor, 10, 0, &[]).is_err());
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let ours = [turn(10, 100, 0), turn(20, 100, 0), turn(90, 900, 0)];
+        let theirs = [turn(10, 50, 0), turn(10, 100, 0), turn(30, 100, 0)];
+        let expected = Ratio {
+            cpu: 2.0,
+            time: 2.0,
+        };
+        assert_eq!(Ratio::of(&ours, &theirs), Some(expected));
+        assert_eq!(Ratio::of(&[], &[]), None);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

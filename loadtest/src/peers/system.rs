@@ -1,0 +1,246 @@
+//! One system under measure: which there are, how each is started and connected to, and one push through it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::client::{Caller, connect_all};
+use super::floor::Floor;
+use super::ours::{Joined, Ours};
+use super::program::{Program, Wanted, free_port};
+use super::tally::Tally;
+use super::{Arguments, etcd, mqtt, nats};
+use crate::Failure;
+use crate::site::Site;
+use crate::usage::Usage;
+
+/// How long a round's trailing work is waited for, which counts as the server's.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// Which systems there are, in the order of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// This gateway; each member acknowledges.
+    Wardcast,
+    /// NATS core publish over TLS.
+    Nats,
+    /// MQTT over TLS.
+    Mosquitto,
+    /// A key of etcd, watched over TLS.
+    Etcd,
+    /// A bare loop over UDP; each receiver acknowledges.
+    Floor,
+}
+
+impl Kind {
+    /// As it is shown.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Kind::Wardcast => "wardcast",
+            Kind::Nats => "nats",
+            Kind::Mosquitto => "mosquitto",
+            Kind::Etcd => "etcd",
+            Kind::Floor => "floor",
+        }
+    }
+
+    /// The program that it needs besides ours.
+    pub(super) fn needs(self) -> Option<Wanted> {
+        match self {
+            Kind::Nats => Some(nats::SERVER),
+            Kind::Mosquitto => Some(mqtt::SERVER),
+            Kind::Etcd => Some(etcd::SERVER),
+            Kind::Wardcast | Kind::Floor => None,
+        }
+    }
+
+    /// Whether the sender comes to know who has a push.
+    pub(super) fn acknowledges(self) -> bool {
+        matches!(self, Kind::Wardcast | Kind::Floor)
+    }
+}
+
+/// What one push took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    pub(super) took: Duration,
+    pub(super) acked: usize,
+    /// CPU time of the server.
+    pub(super) server: Duration,
+    /// CPU time of this process, where all subscribers are.
+    pub(super) generator: Duration,
+}
+
+/// A system with all its subscribers.
+pub(super) struct System {
+    pub(super) kind: Kind,
+    /// Resident memory that the server gained as they connected, in bytes.
+    pub(super) grew: u64,
+    pub(super) way: Way,
+}
+
+/// How a push goes.
+pub(super) enum Way {
+    Wardcast(Box<Joined>),
+    Broker(Box<Broker>),
+    Floor(Box<Floor>),
+}
+
+/// A peer's server, and who publishes to it.
+pub(super) struct Broker {
+    program: Program,
+    publisher: Publisher,
+    tally: Arc<Tally>,
+}
+
+enum Publisher {
+    Nats(nats::Publisher),
+    Mqtt(mqtt::Publisher),
+    Etcd(etcd::Publisher),
+}
+
+impl System {
+    /// Starts the server and lets all subscribers connect.
+    pub(super) async fn start(
+        kind: Kind,
+        site: &Site,
+        arguments: &Arguments,
+    ) -> Result<Self, Failure> {
+        let at_once = arguments.extent.at_once as usize;
+        let (before, mut way) = match kind {
+            Kind::Wardcast => {
+                let mut ours = Ours::start(site, &arguments.setup).await?;
+                let before = ours.usage()?;
+                let joined = ours.join(site, at_once, arguments.sampled).await?;
+                (before, Way::Wardcast(Box::new(joined)))
+            }
+            Kind::Floor => {
+                let mut floor = Floor::start(site.members().len()).await?;
+                let before = floor.usage()?;
+                floor.connect().await?;
+                (before, Way::Floor(Box::new(floor)))
+            }
+            Kind::Nats | Kind::Mosquitto | Kind::Etcd => {
+                let mut program = start_program(kind, site).await?;
+                let before = program.usage()?;
+                let connected = connect(kind, site, arguments, &program).await;
+                let (publisher, tally) = connected.map_err(|failure| program.explained(failure))?;
+                let broker = Broker {
+                    program,
+                    publisher,
+                    tally,
+                };
+                (before, Way::Broker(Box::new(broker)))
+            }
+        };
+        sleep(SETTLE).await;
+        let grew = way.usage()?.resident.saturating_sub(before.resident);
+        Ok(System { kind, grew, way })
+    }
+
+    /// One push of this payload to all; wardcast's own is as long.
+    pub(super) async fn turn(&mut self, payload: &[u8]) -> Result<Turn, Failure> {
+        if let Way::Wardcast(joined) = &mut self.way {
+            joined.prepare().await?;
+        }
+        let own = std::process::id();
+        let (server, generator) = (self.way.usage()?, Usage::of(own)?);
+        let (took, acked) = self.way.push(payload).await?;
+        sleep(SETTLE).await;
+        Ok(Turn {
+            took,
+            acked,
+            server: self.way.usage()?.since(&server).cpu,
+            generator: Usage::of(own)?.since(&generator).cpu,
+        })
+    }
+}
+
+impl Way {
+    fn usage(&mut self) -> Result<Usage, Failure> {
+        match self {
+            Way::Wardcast(joined) => joined.usage(),
+            Way::Broker(broker) => broker.program.usage(),
+            Way::Floor(floor) => floor.usage(),
+        }
+    }
+
+    async fn push(&mut self, payload: &[u8]) -> Result<(Duration, usize), Failure> {
+        let began = Instant::now();
+        match self {
+            Way::Wardcast(joined) => joined.push().await,
+            Way::Broker(broker) => {
+                let pushed = broker.push(payload).await;
+                pushed.map_err(|failure| broker.program.explained(failure))?;
+                Ok((began.elapsed(), 0))
+            }
+            Way::Floor(floor) => {
+                let acked = floor.push(payload).await?;
+                Ok((began.elapsed(), acked))
+            }
+        }
+    }
+}
+
+impl Broker {
+    async fn push(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        self.tally.expect(payload);
+        match &mut self.publisher {
+            Publisher::Nats(publisher) => publisher.publish(payload).await?,
+            Publisher::Mqtt(publisher) => publisher.publish(payload).await?,
+            Publisher::Etcd(publisher) => publisher.publish(payload).await?,
+        }
+        self.tally.all().await
+    }
+}
+
+async fn start_program(kind: Kind, site: &Site) -> Result<Program, Failure> {
+    let wanted = kind.needs().ok_or("it is no program of its own")?;
+    let port = free_port()?;
+    let folder = site.folder();
+    let configured = match kind {
+        Kind::Nats => nats::configure(folder, port)?,
+        Kind::Mosquitto => mqtt::configure(folder, port)?,
+        _ => etcd::configure(folder, port)?,
+    };
+    Program::start(wanted, folder, port, configured).await
+}
+
+/// Lets all subscribe, and one publish.
+async fn connect(
+    kind: Kind,
+    site: &Site,
+    arguments: &Arguments,
+    program: &Program,
+) -> Result<(Publisher, Arc<Tally>), Failure> {
+    let quality = arguments.qos;
+    let tally = Arc::new(Tally::new(site.members().len()));
+    let at_once = arguments.extent.at_once as usize;
+    let address = program.address;
+    let subscribe = |caller| {
+        let tally = tally.clone();
+        async move {
+            match kind {
+                Kind::Nats => nats::subscribe(caller, tally).await,
+                Kind::Mosquitto => mqtt::subscribe(caller, quality, tally).await,
+                _ => etcd::subscribe(caller, tally).await,
+            }
+        }
+    };
+    connect_all(kind.name(), site, address, at_once, subscribe).await?;
+    let caller = Caller {
+        address,
+        credentials: site.operator().clone(),
+        trust: site.trust().clone(),
+    };
+    let publisher = match kind {
+        Kind::Nats => Publisher::Nats(nats::Publisher::connect(&caller).await?),
+        Kind::Mosquitto => Publisher::Mqtt(mqtt::Publisher::connect(&caller, quality).await?),
+        _ => Publisher::Etcd(etcd::Publisher::connect(&caller).await?),
+    };
+    Ok((publisher, tally))
+}

@@ -1,0 +1,401 @@
+//! The push channel's side of the delivery seam: whose datagrams go where, and what was acknowledged.
+//!
+//! A shard seals a rekey once and hands it to whoever sends datagrams, who was told before, in the same order, which channels the
+//! group has: a [`Volley`]. What becomes of each is known to the [`Channel`] alone, in two atomics; nothing is allocated,
+//! cloned or locked for a member. Whoever cannot be reached so gets the rekey through the outbox, as everybody does who has
+//! no channel.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+
+use super::count;
+use super::outbox::{Outbox, Registration};
+use crate::crypto::{ChannelKey, Key};
+use crate::group::ids::{Epoch, GroupId};
+use crate::group::machine::Rekey;
+use crate::group::wire::datagram::{ChannelId, channel_context};
+
+/// Channels that a gateway has open; members beyond are served by streams.
+pub const MAX_CHANNELS: usize = 131_072;
+
+/// One member's channel on one connection.
+#[derive(Debug)]
+pub struct Channel {
+    number: ChannelId,
+    registration: Registration,
+    leaf: u32,
+    key: ChannelKey,
+    address: SocketAddr,
+    outbox: Arc<Outbox>,
+    /// The newest epoch that the group has delivered: nobody can hold a newer one.
+    delivered: Arc<AtomicU64>,
+    held: AtomicU64,
+    up: AtomicBool,
+}
+
+/// What a member asks for, and where its connection is.
+pub struct Opening {
+    /// Where QUIC knows the member to be.
+    pub address: SocketAddr,
+    /// Exports the channel's key from the connection.
+    pub export: Export,
+}
+
+/// Exports a key for a context; none only when the connection is over.
+pub type Export = Box<dyn FnOnce(&[u8]) -> Option<Key> + Send>;
+
+impl Channel {
+    /// Its number.
+    pub fn number(&self) -> ChannelId {
+        self.number
+    }
+
+    /// Whose it is.
+    pub fn registration(&self) -> Registration {
+        self.registration
+    }
+
+    /// The member's leaf.
+    pub fn leaf(&self) -> u32 {
+        self.leaf
+    }
+
+    /// Vouches for what either end says.
+    pub fn key(&self) -> &ChannelKey {
+        &self.key
+    }
+
+    /// Where datagrams go: validated by QUIC when the channel was opened.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The newest epoch that the member is known to hold.
+    pub fn held(&self) -> Epoch {
+        Epoch(self.held.load(Ordering::Relaxed))
+    }
+
+    /// Whether datagrams were seen to get through, both ways.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
+    /// Whether a rekey can go by datagram: the member is known to hold what it follows.
+    pub fn takes(&self, rekey: &Rekey) -> bool {
+        self.is_up() && self.held() >= rekey.previous
+    }
+
+    /// An acknowledgement came that the key vouches for; whether it is news. An epoch that was not delivered is no news.
+    pub fn acknowledged(&self, epoch: Epoch) -> bool {
+        if epoch.0 > self.delivered.load(Ordering::Relaxed) {
+            return false;
+        }
+        self.up.store(true, Ordering::Relaxed);
+        self.learn(epoch)
+    }
+
+    /// The member holds an epoch, however that became known; whether it is news.
+    pub(super) fn learn(&self, epoch: Epoch) -> bool {
+        self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0
+    }
+
+    /// Datagrams do not get through: nothing goes by them until the channel was probed again.
+    pub fn down(&self) {
+        self.up.store(false, Ordering::Relaxed);
+    }
+
+    /// Hands a rekey to the member's stream.
+    pub fn by_stream(&self, rekey: &Arc<Rekey>) {
+        self.outbox.held(self.registration, self.held());
+        if self.outbox.rekey(self.registration, rekey) {
+            count::conflated(1);
+        }
+    }
+
+    /// Tells the member by its stream that senders switch.
+    pub fn activate_by_stream(&self, epoch: Epoch) {
+        self.outbox.activate(self.registration, epoch);
+    }
+}
+
+/// A rekey, sealed once for each run of leaves with the same edges.
+#[derive(Debug)]
+pub struct SealedRekey {
+    /// What goes by stream where a datagram does not do.
+    pub rekey: Arc<Rekey>,
+    /// One for each chunk.
+    pub chunks: Vec<Bytes>,
+    /// For the leaves that are in no chunk.
+    pub others: Bytes,
+}
+
+/// What to send, and to whom from now on.
+#[derive(Debug)]
+pub enum Volley {
+    /// A rekey to all channels of its group that take it; the others' members get it by stream.
+    Rekey(SealedRekey),
+    /// A group's senders switch to an epoch: sealed once.
+    Activate(GroupId, Epoch, Bytes),
+    /// A group has one channel more: see whether datagrams get through.
+    Open(Arc<Channel>),
+    /// A group has this one no more.
+    Close(Arc<Channel>),
+}
+
+/// All channels of a gateway, by number, and the way to whoever sends datagrams.
+#[derive(Debug)]
+pub struct Channels {
+    table: RwLock<Table>,
+    volleys: Sender<Volley>,
+    /// Taken by whoever sends datagrams.
+    waiting: Mutex<Option<Receiver<Volley>>>,
+}
+
+/// Channels by number; numbers that are free are given again.
+#[derive(Debug, Default)]
+pub struct Table {
+    channels: Vec<Option<Arc<Channel>>>,
+    free: Vec<u32>,
+}
+
+impl Table {
+    /// The channel with this number.
+    pub fn get(&self, number: ChannelId) -> Option<&Arc<Channel>> {
+        self.channels.get(number.0 as usize)?.as_ref()
+    }
+
+    fn number(&mut self) -> Option<ChannelId> {
+        if let Some(free) = self.free.pop() {
+            return Some(ChannelId(free));
+        }
+        let next = self.channels.len();
+        (next < MAX_CHANNELS).then(|| {
+            self.channels.push(None);
+            ChannelId(next as u32)
+        })
+    }
+}
+
+impl Channels {
+    pub(super) fn new() -> Self {
+        let (volleys, waiting) = channel();
+        Channels {
+            table: RwLock::default(),
+            volleys,
+            waiting: Mutex::new(Some(waiting)),
+        }
+    }
+
+    /// What is to be sent; whoever takes it first sends it all, and from then on channels can be opened.
+    pub fn volleys(&self) -> Option<Receiver<Volley>> {
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Looks several channels up under one lock: acknowledgements come by the dozen.
+    pub fn table(&self) -> RwLockReadGuard<'_, Table> {
+        // Nothing panics while it is written to.
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a channel for a member of a group that has delivered so much; none when there are too many, nobody sends
+    /// datagrams, or the connection is over.
+    pub(super) fn open(
+        &self,
+        newcomer: Newcomer,
+        delivered: &Arc<AtomicU64>,
+        opening: Opening,
+    ) -> Option<Arc<Channel>> {
+        let served = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_none();
+        if !served {
+            return None;
+        }
+        let number = self.write(Table::number)?;
+        let Newcomer {
+            registration,
+            leaf,
+            outbox,
+            held,
+        } = newcomer;
+        let (group, member) = registration;
+        let Some(key) = (opening.export)(&channel_context(&group, member, number)) else {
+            self.write(|table| table.free.push(number.0));
+            return None;
+        };
+        let channel = Arc::new(Channel {
+            number,
+            registration,
+            leaf,
+            key: ChannelKey::new(key),
+            address: opening.address,
+            outbox,
+            delivered: delivered.clone(),
+            held: AtomicU64::new(held.0),
+            up: AtomicBool::new(false),
+        });
+        self.write(|table| table.channels[number.0 as usize] = Some(channel.clone()));
+        self.send(Volley::Open(channel.clone()));
+        Some(channel)
+    }
+
+    pub(super) fn close(&self, channel: &Arc<Channel>) {
+        channel.down();
+        self.send(Volley::Close(channel.clone()));
+        let number = channel.number.0;
+        self.write(|table| {
+            table.channels[number as usize] = None;
+            table.free.push(number);
+        });
+    }
+
+    pub(super) fn send(&self, volley: Volley) {
+        // Nobody sends any more while the gateway ends.
+        let _ = self.volleys.send(volley);
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Whom a channel is opened for.
+pub(super) struct Newcomer {
+    pub(super) registration: Registration,
+    pub(super) leaf: u32,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) held: Epoch,
+}
+
+/// For tests, here and of whoever sends.
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::group::ids::MemberId;
+
+    /// The group of all channels here; it has delivered epoch 5.
+    pub(crate) const GROUP: GroupId = GroupId([1; 16]);
+
+    pub(crate) fn channels() -> Channels {
+        let channels = Channels::new();
+        drop(channels.volleys());
+        channels
+    }
+
+    /// A channel of a member that is known to hold epoch 3, whose leaf is its number; without an address the connection
+    /// is over. And where its stream's pushes are.
+    pub(crate) fn opened(
+        channels: &Channels,
+        member: u64,
+        address: &str,
+    ) -> Option<(Arc<Channel>, Arc<Outbox>)> {
+        let address: SocketAddr = address.parse().expect("an address");
+        let (registration, leaf) = ((GROUP, MemberId(member)), member as u32);
+        let outbox = Outbox::new();
+        outbox.attach(registration, leaf, Epoch(3));
+        let newcomer = Newcomer {
+            registration,
+            leaf,
+            outbox: outbox.clone(),
+            held: Epoch(3),
+        };
+        let opening = Opening {
+            address,
+            export: Box::new(move |_| (address.port() != 0).then(Key::generate)),
+        };
+        let delivered = Arc::new(AtomicU64::new(5));
+        let channel = channels.open(newcomer, &delivered, opening)?;
+        Some((channel, outbox))
+    }
+
+    /// A rekey that needs no edges.
+    pub(crate) fn rekey(previous: u64) -> Arc<Rekey> {
+        Arc::new(Rekey {
+            group: GROUP,
+            epoch: Epoch(previous + 1),
+            previous: Epoch(previous),
+            header: Bytes::new(),
+            head: Bytes::new(),
+            chunks: vec![],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{opened, rekey};
+    use super::*;
+
+    const ADDRESS: &str = "127.0.0.1:9";
+
+    fn channel(channels: &Channels, member: u64) -> Arc<Channel> {
+        opened(channels, member, ADDRESS).expect("is opened").0
+    }
+
+    #[test]
+    fn nothing_is_opened_before_somebody_sends() {
+        let channels = Channels::new();
+        assert!(opened(&channels, 1, ADDRESS).is_none());
+        let volleys = channels.volleys().expect("nobody took it");
+        assert!(channels.volleys().is_none());
+        let channel = channel(&channels, 1);
+        assert!(Arc::ptr_eq(
+            channels.table().get(channel.number()).expect("is there"),
+            &channel
+        ));
+        let told = volleys.try_recv().expect("whoever sends is told");
+        assert!(matches!(told, Volley::Open(opened) if Arc::ptr_eq(&opened, &channel)));
+        channels.close(&channel);
+        let told = volleys.try_recv().expect("whoever sends is told");
+        assert!(matches!(told, Volley::Close(closed) if Arc::ptr_eq(&closed, &channel)));
+    }
+
+    #[test]
+    fn numbers_are_given_again_and_a_lost_connection_takes_none() {
+        let channels = Channels::new();
+        let _volleys = channels.volleys();
+        let first = channel(&channels, 1);
+        let second = channel(&channels, 2);
+        assert_ne!(first.number(), second.number());
+        channels.close(&first);
+        assert!(channels.table().get(first.number()).is_none());
+        assert!(opened(&channels, 3, "0.0.0.0:0").is_none());
+        let third = channel(&channels, 3);
+        assert_eq!(third.number(), first.number());
+    }
+
+    #[test]
+    fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
+        let channels = Channels::new();
+        let _volleys = channels.volleys();
+        let channel = channel(&channels, 1);
+        assert!(!channel.acknowledged(Epoch(6)));
+        assert_eq!((channel.held(), channel.is_up()), (Epoch(3), false));
+        assert!(!channel.acknowledged(Epoch(3)));
+        assert!(channel.is_up(), "datagrams get through");
+        assert!(channel.acknowledged(Epoch(5)));
+        assert!(!channel.acknowledged(Epoch(5)));
+        assert_eq!(channel.held(), Epoch(5));
+    }
+
+    #[test]
+    fn a_rekey_goes_by_datagram_to_whoever_holds_what_it_follows() {
+        let channels = Channels::new();
+        let _volleys = channels.volleys();
+        let channel = channel(&channels, 1);
+        assert!(!channel.takes(&rekey(3)), "it was not probed");
+        channel.acknowledged(Epoch(3));
+        assert!(channel.takes(&rekey(3)) && !channel.takes(&rekey(4)));
+        channel.down();
+        assert!(!channel.takes(&rekey(3)));
+    }
+}

@@ -1,0 +1,218 @@
+//! The datagrams of the push channel: what stands in them. The specification is [`spec::channel`](super::spec::channel).
+//!
+//! They share a socket with QUIC. The first byte tells them apart (RFC 9443): a QUIC packet has bit 0x40 set, or 0x80 in
+//! its long header, where neither side greases; these begin with 4 to 15. Whatever is not understood is no datagram of the channel
+//! and dropped without an answer.
+
+use crate::group::ids::{Epoch, GroupId, MemberId};
+
+/// The longest datagram, in bytes: what every path carries that carries QUIC (RFC 9000 section 14).
+pub const MAX_DATAGRAM: usize = 1_200;
+/// Bytes that a sealed push has besides its message: kind, key's name, nonce, and the tag at its end.
+pub const SEALED_OVERHEAD: usize = SEALED_HEAD + 16;
+/// Kind, key's name, nonce: authenticated, not encrypted.
+pub const SEALED_HEAD: usize = 1 + 8 + 12;
+/// Kind, channel, epoch or challenge, and the code over them.
+pub const AUTHENTICATED: usize = UNAUTHENTICATED + 16;
+const UNAUTHENTICATED: usize = 1 + 4 + 8;
+
+const SEALED: u8 = 4;
+const ACKNOWLEDGE: u8 = 5;
+const PROBE: u8 = 6;
+
+/// The number of a member's channel, which the gateway gives; unique among those that it has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelId(pub u32);
+
+/// The name of a push key.
+pub type PushKeyId = [u8; 8];
+/// AES-CMAC with a channel's key.
+pub type Code = [u8; 16];
+
+/// One datagram, as it was received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datagram<'a> {
+    /// Gateway to members: a push, sealed once for many.
+    Sealed {
+        /// Which key opens it.
+        key: PushKeyId,
+        /// The nonce of AES-256-GCM.
+        nonce: [u8; 12],
+        /// What is authenticated with it.
+        head: &'a [u8],
+        /// The message, encrypted, and the tag.
+        sealed: &'a [u8],
+    },
+    /// Member to gateway: the newest epoch that the member holds.
+    Acknowledge(Said<'a, Epoch>),
+    /// Gateway to member: asks for an acknowledgement, to see whether datagrams get through. The number makes no two alike.
+    Probe(Said<'a, u64>),
+}
+
+/// What one side says to the other on a member's own channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said<'a, T> {
+    /// Whose channel.
+    pub channel: ChannelId,
+    /// What is said.
+    pub what: T,
+    /// The bytes that the code is over.
+    pub covered: &'a [u8],
+    /// To be compared in constant time.
+    pub code: &'a Code,
+}
+
+/// Whether a datagram that begins so is one of the channel, sound or not, and none of QUIC.
+pub fn is_datagram(first: u8) -> bool {
+    (4..16).contains(&first)
+}
+
+impl<'a> Datagram<'a> {
+    /// Reads a datagram; nothing is verified yet. `None` for what is none.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        match *bytes.first()? {
+            SEALED if bytes.len() > SEALED_OVERHEAD => {
+                let (head, sealed) = bytes.split_at(SEALED_HEAD);
+                Some(Datagram::Sealed {
+                    key: head[1..9].try_into().ok()?,
+                    nonce: head[9..].try_into().ok()?,
+                    head,
+                    sealed,
+                })
+            }
+            ACKNOWLEDGE => said(bytes).map(|said| {
+                let what = Epoch(said.what);
+                Datagram::Acknowledge(Said {
+                    channel: said.channel,
+                    what,
+                    covered: said.covered,
+                    code: said.code,
+                })
+            }),
+            PROBE => said(bytes).map(Datagram::Probe),
+            _ => None,
+        }
+    }
+}
+
+fn said(bytes: &[u8]) -> Option<Said<'_, u64>> {
+    let bytes: &[u8; AUTHENTICATED] = bytes.try_into().ok()?;
+    let (covered, code) = bytes.split_at(UNAUTHENTICATED);
+    Some(Said {
+        channel: ChannelId(u32::from_be_bytes(covered[1..5].try_into().ok()?)),
+        what: u64::from_be_bytes(covered[5..].try_into().ok()?),
+        covered,
+        code: code.try_into().ok()?,
+    })
+}
+
+/// The head of a sealed push.
+pub fn sealed_head(key: PushKeyId, nonce: [u8; 12]) -> [u8; SEALED_HEAD] {
+    let mut head = [SEALED; SEALED_HEAD];
+    head[1..9].copy_from_slice(&key);
+    head[9..].copy_from_slice(&nonce);
+    head
+}
+
+/// An acknowledgement, authenticated by `code`.
+pub fn acknowledge(
+    channel: ChannelId,
+    held: Epoch,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(ACKNOWLEDGE, channel, held.0, code)
+}
+
+/// A probe, authenticated by `code`.
+pub fn probe(
+    channel: ChannelId,
+    number: u64,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(PROBE, channel, number, code)
+}
+
+fn say(
+    kind: u8,
+    channel: ChannelId,
+    what: u64,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    let mut bytes = [kind; AUTHENTICATED];
+    bytes[1..5].copy_from_slice(&channel.0.to_be_bytes());
+    bytes[5..UNAUTHENTICATED].copy_from_slice(&what.to_be_bytes());
+    let code = code(&bytes[..UNAUTHENTICATED]);
+    bytes[UNAUTHENTICATED..].copy_from_slice(&code);
+    bytes
+}
+
+/// What the TLS exporter (RFC 8446 section 7.5) binds a channel's key to: with the label [`CHANNEL_LABEL`].
+pub fn channel_context(group: &GroupId, member: MemberId, channel: ChannelId) -> [u8; 28] {
+    let mut context = [0; 28];
+    context[..16].copy_from_slice(&group.0);
+    context[16..24].copy_from_slice(&member.0.to_be_bytes());
+    context[24..].copy_from_slice(&channel.0.to_be_bytes());
+    context
+}
+
+/// The label under which both ends of a connection export a channel's key, 32 bytes.
+pub const CHANNEL_LABEL: &[u8] = b"EXPORTER-wardcast/1 channel";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let said = acknowledge(ChannelId(0x01020304), Epoch(7), |covered| {
+            assert_eq!(covered, [5, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 7]);
+            [9; 16]
+        });
+        let Some(Datagram::Acknowledge(read)) = Datagram::parse(&said) else {
+            panic!("it is an acknowledgement");
+        };
+        assert_eq!(
+            (read.channel, read.what, *read.code),
+            (ChannelId(0x01020304), Epoch(7), [9; 16])
+        );
+        assert_eq!(read.covered, &said[..13]);
+        let asked = probe(ChannelId(8), 9, |_| [1; 16]);
+        let Some(Datagram::Probe(read)) = Datagram::parse(&asked) else {
+            panic!("it is a probe");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), 9));
+        let head = sealed_head([3; 8], [4; 12]);
+        let whole = [&head[..], &[0; 17]].concat();
+        let Some(Datagram::Sealed {
+            key,
+            nonce,
+            head,
+            sealed,
+        }) = Datagram::parse(&whole)
+        else {
+            panic!("it is a sealed push");
+        };
+        assert_eq!(
+            (key, nonce, head, sealed),
+            ([3; 8], [4; 12], &whole[..21], &[0; 17][..])
+        );
+    }
+
+    #[test]
+    fn what_has_another_length_or_kind_is_none() {
+        let said = acknowledge(ChannelId(1), Epoch(7), |_| [9; 16]);
+        assert_eq!(Datagram::parse(&said[..28]), None);
+        assert_eq!(Datagram::parse(&[&said[..], &[0]].concat()), None);
+        assert_eq!(Datagram::parse(&[]), None);
+        assert_eq!(Datagram::parse(&[4; SEALED_OVERHEAD]), None);
+        for kind in (0..4).chain(7..=255) {
+            assert_eq!(Datagram::parse(&[kind; AUTHENTICATED]), None);
+        }
+    }
+
+    #[test]
+    fn no_packet_of_quic_is_taken_for_one() {
+        assert!((0x40..=0xff).all(|first| !is_datagram(first)));
+        assert!([SEALED, ACKNOWLEDGE, PROBE].into_iter().all(is_datagram));
+    }
+}

@@ -1,0 +1,69 @@
+//! The push channel: rekeys as bare datagrams beside QUIC, and what an attacker can and cannot do to it.
+//!
+//! It makes deliveries cheap and changes nothing else. Whatever it loses or cannot carry goes over QUIC streams as it would
+//! without it, and a member that does not speak it lacks nothing but speed. It carries suite 1 today: the header of suite 2
+//! does not fit into a datagram.
+//!
+//! # Where the datagrams run
+//!
+//! On the UDP sockets of the member's QUIC connection, between the same two addresses. A receiver looks at the first byte (RFC
+//! 9443): 4 to 15 is the push channel, 64 and above is QUIC. So neither side may grease the QUIC bit (RFC 9287): a gateway
+//! and a member that speak the channel do not offer `grease_quic_bit`. A datagram is at most 1200 bytes.
+//!
+//! ```text
+//!  member                                    gateway
+//!    | -- open, on a stream -----------------> |
+//!    | <--------------- opened, channel number |
+//!    | <-------------------------------- probe |   until acknowledged: three times, then every 30 s
+//!    | -- acknowledge -----------------------> |   the channel is up
+//!    |                                         |
+//!    | <------------------------- sealed push  |   a rekey, or activate
+//!    | -- acknowledge -----------------------> |   of a rekey, once its root is confirmed
+//!    | <------------------- the same, unchanged|   where no acknowledgement came: after 200 ms, and 400 ms later
+//!    | <----------- push, on a stream of QUIC  |   after another 800 ms; the channel is probed anew
+//! ```
+//!
+//! # Datagrams
+//!
+//! Integers are big-endian.
+//!
+//! ```text
+//! sealed      = 4 (1) || push key's name (8) || nonce (12) || AES-256-GCM of a push message, with its tag of 16
+//! acknowledge = 5 (1) || channel (4) || epoch (8) || code (16)
+//! probe       = 6 (1) || channel (4) || any number (8) || code (16)
+//! ```
+//!
+//! - A **push message** is a [`Push::Rekey`](super::super::Push::Rekey) or [`Push::Activate`](super::super::Push::Activate), encoded as on a
+//!   stream. What stands before the ciphertext, 21 bytes, is the associated data. The nonce is random.
+//! - A **code** is AES-CMAC (RFC 4493, with AES-256) over all that stands before it, under the channel's key: 32 bytes from the TLS
+//!   exporter (RFC 8446 section 7.5) of the connection, with the label
+//!   [`CHANNEL_LABEL`](super::super::datagram::CHANNEL_LABEL) and the context `group id (16) || member (8) || channel (4)`.
+//! - The **push key** of epoch e seals what follows e: the rekey that leads from e to a later epoch, and whatever is said to the
+//!   members that hold e. From the root of e a key P is derived (`CBC(root, "WCpush-channel-1" || "WCpush-channel-2")` in
+//!   suite 1), and from P by AES-CMAC in counter mode (NIST SP 800-108r1 section 4.1) the push key K:
+//!   `CMAC(P, 00000001 || L) || CMAC(P, 00000002 || L)`, with `L = "wardcast push key" || 00 || 00000100`. The key
+//!   of AES-256-GCM is `HKDF-SHA256(K, "wardcast/1 push seal", 32)`, and its name `HKDF-SHA256(K, "wardcast/1 push name", 8)`.
+//!   The token computes K and tells the gateway; members compute it from the root.
+//!
+//! # Rules
+//!
+//! - A member takes a sealed push under a key of an epoch that it holds as if it had come on a stream, and acknowledges with the newest
+//!   epoch that it holds. It answers nothing that it cannot open, nor an activate. A rekey that it can open but not use
+//!   it does not acknowledge: it pulls, as the spec of [`behaviour`](super::behaviour) says.
+//! - A member acknowledges a probe whose code is right.
+//! - An acknowledgement counts when its code is right and its epoch is not newer than the newest that was delivered. It counts for
+//!   every epoch up to that one.
+//! - An activate is sent once and not acknowledged. One that is lost costs no more than the header's activation delay.
+//! - A gateway sends only to the address that QUIC has validated for the connection when the probe is sent.
+//!
+//! # What an attacker can do
+//!
+//! | who | can | cannot |
+//! | --- | --- | --- |
+//! | anyone who sends from a false address | have the receiver look up a name and, if he replays a datagram that he saw, decrypt it once: what is not newer than what is held is acknowledged and otherwise passed over | make a member verify a signature or believe anything: without a push key nothing opens; make a gateway count an acknowledgement: without the channel's key no code is right |
+//! | who replays acknowledgements | have them count again for what they counted for | acknowledge a later epoch, or for another member, group or connection: the code covers epoch and channel, the key the rest |
+//! | who wants an amplifier | nothing: pushes and probes go to validated addresses alone, a probe's answer is as long as the probe and goes to the gateway's address, whatever the source said | |
+//! | who takes over a member's address | receive sealed pushes until acknowledgements stay away: three datagrams, then none | open them, or acknowledge them |
+//! | an evicted member | open the rekey that evicted it, which is sealed under the key of its last epoch: header and edges, which tell it nothing that the signed header's reader must not know; send that one again to others | open what follows: the next push key comes from a root that it cannot compute. Have another header believed: they are signed in the token |
+//! | a member | the same with the datagrams of epochs that it holds, and have other members verify signatures of headers that it makes up, one for each datagram that it sends them from the gateway's address | more than that: what does not verify is dropped and not answered |
+//! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more | keep an epoch from a member that QUIC reaches |

@@ -1,0 +1,204 @@
+//! The push channel as members have it: which keys open pushes, and how they are acknowledged.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::crypto::{ChannelKey, PushCipher};
+use crate::group::ids::GroupId;
+use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
+use crate::group::wire::{Activate, Message, Push, RekeyDelivery};
+
+/// A datagram that is sound, and the group that it is for.
+pub(super) enum Sound {
+    /// A push.
+    Push(GroupId, Push),
+    /// A probe of its channel.
+    Probe(GroupId),
+}
+
+/// What a link's datagrams are opened and verified with. Empty on a link that has no socket of its own.
+#[derive(Default)]
+pub(super) struct Datagrams {
+    socket: Mutex<Option<Arc<UdpSocket>>>,
+    /// At most as many for each membership as it holds epochs.
+    ciphers: Mutex<HashMap<PushKeyId, (Owner, PushCipher)>>,
+    /// At most one for each group.
+    channels: Mutex<HashMap<ChannelId, (Owner, ChannelKey)>>,
+    owners: AtomicU64,
+}
+
+/// A membership of the link. A group may have two for a moment: one that ends, and one that took its place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Owner {
+    number: u64,
+    group: GroupId,
+}
+
+impl fmt::Debug for Datagrams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Datagrams(..)")
+    }
+}
+
+impl Datagrams {
+    /// The link's socket is this one.
+    pub(super) fn bind(&self, socket: Arc<UdpSocket>) {
+        *lock(&self.socket) = Some(socket);
+    }
+
+    /// Whether datagrams come in on this link at all.
+    pub(super) fn are_there(&self) -> bool {
+        lock(&self.socket).is_some()
+    }
+
+    /// Sends one; what cannot be sent is lost, as any datagram may be.
+    pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
+        if let Some(socket) = &*lock(&self.socket) {
+            let _ = socket.send_to(datagram, to);
+        }
+    }
+
+    /// A membership begins.
+    pub(super) fn owner(&self, group: GroupId) -> Owner {
+        let number = self.owners.fetch_add(1, Ordering::Relaxed);
+        Owner { number, group }
+    }
+
+    /// The group's pushes may be sealed so from now on.
+    pub(super) fn hold(&self, owner: Owner, cipher: PushCipher) {
+        lock(&self.ciphers).insert(cipher.name(), (owner, cipher));
+    }
+
+    /// Pushes sealed so are not opened for this owner any more.
+    pub(super) fn drop_cipher(&self, owner: Owner, name: &PushKeyId) {
+        let mut ciphers = lock(&self.ciphers);
+        if ciphers.get(name).is_some_and(|(of, _)| *of == owner) {
+            ciphers.remove(name);
+        }
+    }
+
+    /// Takes probes of this channel, and of no other one of the group.
+    pub(super) fn open(&self, owner: Owner, number: ChannelId, key: ChannelKey) {
+        let mut channels = lock(&self.channels);
+        channels.retain(|_, (of, _)| of.group != owner.group);
+        channels.insert(number, (owner, key));
+    }
+
+    /// Opens nothing for this owner any more.
+    pub(super) fn forget(&self, owner: Owner) {
+        lock(&self.ciphers).retain(|_, (of, _)| *of != owner);
+        lock(&self.channels).retain(|_, (of, _)| *of != owner);
+    }
+
+    /// What a datagram brings; none when it is none, opens with no key that is held, or is not for members.
+    pub(super) fn read(&self, bytes: &[u8]) -> Option<Sound> {
+        let datagram = Datagram::parse(bytes)?;
+        match &datagram {
+            Datagram::Sealed { key, .. } => {
+                let (owner, cipher) = lock(&self.ciphers).get(key).cloned()?;
+                let push = Push::from_bytes(&cipher.open(&datagram)?).ok()?;
+                let of = match &push {
+                    Push::Rekey(RekeyDelivery { group, .. })
+                    | Push::Activate(Activate { group, .. }) => *group,
+                    _ => return None,
+                };
+                (of == owner.group).then_some(Sound::Push(of, push))
+            }
+            Datagram::Probe(said) => {
+                let channels = lock(&self.channels);
+                let (owner, key) = channels.get(&said.channel)?;
+                key.vouches(said).then_some(Sound::Probe(owner.group))
+            }
+            Datagram::Acknowledge(_) => None,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::Key;
+    use crate::group::ids::Epoch;
+    use crate::group::operations::PushKey;
+    use crate::group::wire::datagram::{acknowledge, probe};
+
+    const GROUP: GroupId = GroupId([1; 16]);
+
+    fn cipher(byte: u8) -> PushCipher {
+        PushCipher::new(&PushKey([byte; 32]))
+    }
+
+    fn sealed(cipher: &PushCipher, push: &Push) -> Vec<u8> {
+        cipher.seal(&[&push.to_bytes()]).expect("fits").to_vec()
+    }
+
+    fn activate(group: GroupId) -> Push {
+        Push::Activate(Activate {
+            group,
+            epoch: Epoch(7),
+        })
+    }
+
+    #[test]
+    fn a_push_is_opened_with_a_key_that_is_held_and_for_its_own_group() {
+        let datagrams = Datagrams::default();
+        let owner = datagrams.owner(GROUP);
+        let push = sealed(&cipher(1), &activate(GROUP));
+        assert!(datagrams.read(&push).is_none());
+        datagrams.hold(owner, cipher(1));
+        let read = datagrams.read(&push);
+        assert!(matches!(read, Some(Sound::Push(GROUP, push)) if push == activate(GROUP)));
+        let other = sealed(&cipher(1), &activate(GroupId([2; 16])));
+        assert!(datagrams.read(&other).is_none());
+        datagrams.drop_cipher(owner, &cipher(1).name());
+        assert!(datagrams.read(&push).is_none());
+    }
+
+    #[test]
+    fn what_ends_takes_nothing_from_what_took_its_place() {
+        let datagrams = Datagrams::default();
+        let [ends, begins] = [datagrams.owner(GROUP), datagrams.owner(GROUP)];
+        let key = || ChannelKey::new(Key::from_bytes([3; 32]));
+        for owner in [ends, begins] {
+            datagrams.hold(owner, cipher(1));
+            datagrams.open(owner, ChannelId(4), key());
+        }
+        datagrams.hold(ends, cipher(2));
+        datagrams.drop_cipher(ends, &cipher(1).name());
+        datagrams.forget(ends);
+        let code = |covered: &[u8]| key().code(covered);
+        let asked = probe(ChannelId(4), 9, code);
+        assert!(matches!(datagrams.read(&asked), Some(Sound::Probe(GROUP))));
+        assert!(
+            datagrams
+                .read(&sealed(&cipher(1), &activate(GROUP)))
+                .is_some()
+        );
+        assert!(
+            datagrams
+                .read(&sealed(&cipher(2), &activate(GROUP)))
+                .is_none()
+        );
+        // Neither a false code nor a member's own words are a probe.
+        assert!(
+            datagrams
+                .read(&probe(ChannelId(4), 9, |_| [0; 16]))
+                .is_none()
+        );
+        assert!(
+            datagrams
+                .read(&acknowledge(ChannelId(4), Epoch(1), code))
+                .is_none()
+        );
+        datagrams.forget(begins);
+        assert!(datagrams.read(&asked).is_none());
+    }
+}

@@ -1,0 +1,114 @@
+//! A membership's push channel: opened with each connection, given up with it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::Driver;
+use crate::crypto::{ChannelKey, Key, PushCipher};
+use crate::group::ids::Epoch;
+use crate::group::operations::PushKey;
+use crate::group::wire::datagram::{
+    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, channel_context,
+};
+use crate::member::Fidelity;
+use crate::member::channel::Owner;
+use crate::member::driver::answers::Asked;
+
+/// What this membership knows of its channel.
+pub(super) struct OwnChannel {
+    owner: Owner,
+    open: Option<Open>,
+    /// The names of the push keys of the epochs that are held.
+    names: BTreeMap<Epoch, PushKeyId>,
+}
+
+struct Open {
+    number: ChannelId,
+    key: ChannelKey,
+    gateway: SocketAddr,
+}
+
+impl OwnChannel {
+    pub(super) fn new(owner: Owner) -> Self {
+        OwnChannel {
+            owner,
+            open: None,
+            names: BTreeMap::new(),
+        }
+    }
+}
+
+impl Driver {
+    /// Asks for a channel on this connection, where datagrams come in and can be opened.
+    pub(super) fn open_channel(&mut self) {
+        let opens = self.client.options.fidelity == Fidelity::Full;
+        if opens && self.client.link.datagrams().are_there() {
+            self.ask(Asked::OpenChannel, Duration::ZERO);
+        }
+    }
+
+    /// The gateway has opened it: what it says there is listened to from now on.
+    pub(super) fn channel_opened(&mut self, number: ChannelId) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let (group, member) = (self.ticket.group_id, self.ticket.member);
+        let context = channel_context(&group, member, number);
+        let mut key = Zeroizing::new([0; 32]);
+        let exported = connection.export_keying_material(&mut *key, CHANNEL_LABEL, &context);
+        if exported.is_err() {
+            return; // the connection is over, and the next one begins with a channel of its own
+        }
+        let key = ChannelKey::new(Key::from_bytes(*key));
+        let gateway = connection.remote_address();
+        let datagrams = self.client.link.datagrams();
+        datagrams.open(self.channel.owner, number, key.clone());
+        self.channel.open = Some(Open {
+            number,
+            key,
+            gateway,
+        });
+    }
+
+    /// The connection is lost.
+    pub(super) fn channel_lost(&mut self) {
+        self.channel.open = None;
+    }
+
+    /// The registration is over, or nobody follows it any more.
+    pub(super) fn channel_forgotten(&mut self) {
+        self.client.link.datagrams().forget(self.channel.owner);
+        self.channel = OwnChannel::new(self.channel.owner);
+    }
+
+    /// An epoch is held: what follows it may be sealed under its push key.
+    pub(super) fn hold_push_key(&mut self, epoch: Epoch, key: &PushKey) {
+        let datagrams = self.client.link.datagrams();
+        if datagrams.are_there() {
+            let cipher = PushCipher::new(key);
+            self.channel.names.insert(epoch, cipher.name());
+            datagrams.hold(self.channel.owner, cipher);
+        }
+    }
+
+    /// An epoch is not held any more.
+    pub(super) fn drop_push_key(&mut self, epoch: Epoch) {
+        if let Some(name) = self.channel.names.remove(&epoch) {
+            let datagrams = self.client.link.datagrams();
+            datagrams.drop_cipher(self.channel.owner, &name);
+        }
+    }
+
+    /// Says by datagram what is held.
+    pub(super) fn acknowledge_by_datagram(&self) {
+        let Some(open) = &self.channel.open else {
+            return;
+        };
+        let code = |covered: &[u8]| open.key.code(covered);
+        let datagram = acknowledge(open.number, self.newest(), code);
+        self.client.link.datagrams().send(open.gateway, &datagram);
+    }
+}

@@ -1,0 +1,82 @@
+//! What members acknowledge by datagram: verified where it is read, told to the engine by the dozen.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::engine::{Channels, Handle, Registration};
+use crate::group::ids::{Epoch, GroupId, MemberId};
+use crate::group::wire::datagram::Datagram;
+use crate::udp::Sink;
+
+/// News that are told to the engine at once.
+const TOLD_AT_ONCE: usize = 64;
+
+/// What a member holds by now.
+type News = Vec<(Registration, Epoch)>;
+
+/// Takes acknowledgements from the socket.
+///
+/// What waits to be told is bounded by what is news: each channel brings one for each epoch that was delivered.
+#[derive(Debug)]
+pub(super) struct Acknowledgements {
+    channels: Arc<Channels>,
+    news: UnboundedSender<News>,
+}
+
+impl Acknowledgements {
+    /// Begins to tell the engine; ends when the sink is dropped.
+    pub(super) fn start(engine: Handle) -> Arc<Self> {
+        let (news, waiting) = unbounded_channel();
+        let channels = engine.channels().clone();
+        tokio::spawn(tell(engine, waiting));
+        Arc::new(Self { channels, news })
+    }
+}
+
+impl Sink for Acknowledgements {
+    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+        let mut news = News::new();
+        let (mut sound, mut unsound) = (0, 0);
+        {
+            let table = self.channels.table();
+            for (_, bytes) in datagrams {
+                // Where it comes from does not count: addresses are easily forged, codes are not.
+                let Some(Datagram::Acknowledge(said)) = Datagram::parse(bytes) else {
+                    unsound += 1;
+                    continue;
+                };
+                match table.get(said.channel) {
+                    Some(channel) if channel.key().vouches(&said) => {
+                        sound += 1;
+                        if channel.acknowledged(said.what) {
+                            news.push((channel.registration(), said.what));
+                        }
+                    }
+                    _ => unsound += 1,
+                }
+            }
+        }
+        metrics::counter!("wardcast_datagrams_acknowledged_total").increment(sound);
+        metrics::counter!("wardcast_datagrams_refused_total").increment(unsound);
+        if !news.is_empty() {
+            // The engine has ended: nobody is left to be told.
+            let _ = self.news.send(news);
+        }
+    }
+}
+
+async fn tell(engine: Handle, mut waiting: UnboundedReceiver<News>) {
+    let mut batches = Vec::with_capacity(TOLD_AT_ONCE);
+    while waiting.recv_many(&mut batches, TOLD_AT_ONCE).await > 0 {
+        let mut groups: HashMap<GroupId, Vec<(MemberId, Epoch)>> = HashMap::new();
+        for ((group, member), epoch) in batches.drain(..).flatten() {
+            groups.entry(group).or_default().push((member, epoch));
+        }
+        for (group, all) in groups {
+            engine.all_acknowledged(group, all).await;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Who is sent what, again, and by which way; members are sockets that do not answer by themselves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::*;
+use crate::engine::testing::{GROUP, channels, opened, rekey};
+use crate::engine::{Channels, DuePush, Outbox};
+use crate::group::edges::Chunk;
+
+struct Member {
+    socket: UdpSocket,
+    channel: Arc<Channel>,
+    outbox: Arc<Outbox>,
+}
+
+impl Member {
+    fn new(channels: &Channels, number: u64) -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        socket.set_nonblocking(true).expect("is a socket");
+        let address = socket.local_addr().expect("is bound").to_string();
+        let (channel, outbox) = opened(channels, number, &address).expect("is opened");
+        Member {
+            socket,
+            channel,
+            outbox,
+        }
+    }
+
+    /// The next datagram; on loopback it is there once it is sent.
+    fn got(&self) -> Option<Vec<u8>> {
+        let mut buffer = [0; 100];
+        let length = self.socket.recv(&mut buffer).ok()?;
+        Some(buffer[..length].to_vec())
+    }
+
+    /// Whether its stream is to bring a rekey.
+    async fn has_by_stream(&self) -> bool {
+        let next = timeout(Duration::from_millis(10), self.outbox.next()).await;
+        let push = next.ok().flatten().map(|delivery| delivery.push);
+        matches!(push, Some(DuePush::Rekey { .. } | DuePush::Path))
+    }
+}
+
+struct Stage {
+    fanout: Fanout,
+    channels: Channels,
+    _socket: Arc<UdpSocket>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"));
+        Stage {
+            fanout: Fanout::new(Arc::downgrade(&socket)),
+            channels: channels(),
+            _socket: socket,
+        }
+    }
+
+    /// Members with these leaves, whose datagrams get through.
+    fn members<const N: usize>(&mut self, leaves: [u64; N]) -> [Member; N] {
+        leaves.map(|leaf| {
+            let member = Member::new(&self.channels, leaf);
+            self.fanout.volley(Volley::Open(member.channel.clone()));
+            member.channel.acknowledged(Epoch(3));
+            member
+        })
+    }
+
+    /// Epoch 4, for leaves 2 and 3 with edges of their own.
+    fn rekey(&mut self) {
+        let mut rekey = (*rekey(3)).clone();
+        rekey.chunks = vec![Chunk {
+            first_leaf: 2,
+            last_leaf: 3,
+            edges: Bytes::new(),
+        }];
+        self.fanout.volley(Volley::Rekey(SealedRekey {
+            rekey: Arc::new(rekey),
+            chunks: vec![Bytes::from_static(b"own")],
+            others: Bytes::from_static(b"others'"),
+        }));
+    }
+
+    fn again(&mut self) {
+        self.fanout.again(GROUP, Epoch(4));
+    }
+}
+
+#[tokio::test]
+async fn each_is_sent_its_chunk_and_again_until_it_acknowledges() {
+    let mut stage = Stage::new();
+    let members = stage.members([4, 1, 2, 3]);
+    stage.rekey();
+    let got = members
+        .each_ref()
+        .map(|member| member.got().expect("was sent"));
+    assert_eq!(got, [&b"others'"[..], b"others'", b"own", b"own"]);
+    members[1].channel.acknowledged(Epoch(4));
+    members[2].channel.acknowledged(Epoch(4));
+    for _ in 0..2 {
+        stage.again();
+        let got = members.each_ref().map(|member| member.got());
+        let expected = [Some(b"others'".to_vec()), None, None, Some(b"own".to_vec())];
+        assert_eq!(got, expected);
+    }
+    stage.again();
+    for (at, member) in members.iter().enumerate() {
+        assert_eq!(member.got(), None);
+        let silent = at == 0 || at == 3;
+        assert_eq!(
+            (member.has_by_stream().await, member.channel.is_up()),
+            (silent, !silent)
+        );
+    }
+    // That was all: what was given up is not tried again.
+    stage.again();
+    assert!(members.iter().all(|member| member.got().is_none()));
+}
+
+#[tokio::test]
+async fn whoever_opens_a_channel_anew_meanwhile_gets_the_rekey_and_whoever_left_does_not() {
+    let mut stage = Stage::new();
+    let [comes_back, leaves] = stage.members([1, 2]);
+    stage.rekey();
+    assert!(comes_back.got().is_some() && leaves.got().is_some());
+    for member in [&comes_back, &leaves] {
+        member.channel.down();
+        stage.fanout.volley(Volley::Close(member.channel.clone()));
+    }
+    let again = Member::new(&stage.channels, 1);
+    stage.fanout.volley(Volley::Open(again.channel.clone()));
+    stage.again();
+    assert!(again.has_by_stream().await);
+    assert!(!leaves.has_by_stream().await && leaves.got().is_none());
+}
+
+#[tokio::test]
+async fn a_newer_rekey_ends_the_rounds_of_the_older_one() {
+    let mut stage = Stage::new();
+    let [current, behind] = stage.members([1, 4]);
+    stage.rekey();
+    current.channel.acknowledged(Epoch(4));
+    stage.fanout.volley(Volley::Rekey(SealedRekey {
+        rekey: rekey(4),
+        chunks: vec![],
+        others: Bytes::from_static(b"newer"),
+    }));
+    assert_eq!(
+        [current.got(), current.got()],
+        [Some(b"others'".to_vec()), Some(b"newer".to_vec())]
+    );
+    assert_eq!(
+        [behind.got(), behind.got()],
+        [Some(b"others'".to_vec()), None]
+    );
+    assert!(behind.has_by_stream().await);
+    stage.again(); // of the older one
+    assert_eq!((current.got(), behind.got()), (None, None));
+}
+
+#[tokio::test]
+async fn an_activation_goes_by_stream_to_whoever_lacks_the_epoch() {
+    let mut stage = Stage::new();
+    let [current, behind] = stage.members([1, 2]);
+    current.channel.acknowledged(Epoch(4));
+    let sealed = Bytes::from_static(b"switch");
+    stage
+        .fanout
+        .volley(Volley::Activate(GROUP, Epoch(4), sealed));
+    assert_eq!(
+        (current.got(), behind.got()),
+        (Some(b"switch".to_vec()), None)
+    );
+    let push = behind.outbox.next().await.expect("is told").push;
+    assert!(matches!(push, DuePush::Activate(Epoch(4))));
+}
+
+#[test]
+fn a_channel_is_probed_until_it_is_up_or_closed() {
+    let mut stage = Stage::new();
+    let member = Member::new(&stage.channels, 1);
+    let probe = |stage: &mut Stage| stage.fanout.probe(Arc::downgrade(&member.channel), 0);
+    probe(&mut stage);
+    let said = member.got().expect("is probed");
+    let Some(datagram::Datagram::Probe(said)) = datagram::Datagram::parse(&said) else {
+        panic!("it is a probe");
+    };
+    assert!(member.channel.key().vouches(&said) && said.channel == member.channel.number());
+    member.channel.acknowledged(Epoch(3));
+    probe(&mut stage);
+    assert_eq!(member.got(), None);
+}

@@ -1,0 +1,129 @@
+//! Many datagrams to many addresses in one call of the kernel (sendmmsg).
+
+use std::io::IoSlice;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Weak;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+
+/// Datagrams of one call.
+const BATCH: usize = 64;
+/// How long a full socket is waited for, again and again; what it then does not take is lost like any datagram.
+const FULL: Duration = Duration::from_millis(20);
+const PATIENCE: u32 = 50;
+
+/// Sends on the socket of the listener, as long as there is one.
+pub(super) struct Transmitter {
+    socket: Weak<UdpSocket>,
+}
+
+impl Transmitter {
+    pub(super) fn new(socket: Weak<UdpSocket>) -> Self {
+        Transmitter { socket }
+    }
+
+    /// Sends them all; what cannot be sent is lost, as any datagram may be.
+    pub(super) fn send<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+        let Some(socket) = self.socket.upgrade() else {
+            return;
+        };
+        let six = socket.local_addr().is_ok_and(|own| own.is_ipv6());
+        let mut datagrams = datagrams.peekable();
+        let mut addresses: Vec<SocketAddrAny> = Vec::with_capacity(BATCH);
+        while datagrams.peek().is_some() {
+            addresses.clear();
+            let mut slices = Vec::with_capacity(BATCH);
+            for (address, datagram) in datagrams.by_ref().take(BATCH) {
+                addresses.push(mapped(address, six).as_any());
+                slices.push([IoSlice::new(datagram)]);
+            }
+            call(&socket, &addresses, &slices);
+        }
+    }
+}
+
+/// An address as a socket of that family takes it.
+fn mapped(address: SocketAddr, six: bool) -> SocketAddr {
+    match address {
+        SocketAddr::V4(four) if six => (four.ip().to_ipv6_mapped(), four.port()).into(),
+        other => other,
+    }
+}
+
+fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>; 1]]) {
+    let mut controls: Vec<_> = addresses
+        .iter()
+        .map(|_| SendAncillaryBuffer::default())
+        .collect();
+    let whole = addresses.iter().zip(slices).zip(&mut controls);
+    let mut headers: Vec<MMsgHdr<'_>> = whole
+        .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
+        .collect();
+    let (mut sent, mut waits) = (0, 0);
+    while sent < headers.len() {
+        match sendmmsg(socket, &mut headers[sent..], SendFlags::DONTWAIT) {
+            Ok(count) => sent += count.max(1),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN | Errno::NOBUFS) if waits < PATIENCE => {
+                waits += 1;
+                let mut writable = [PollFd::new(socket, PollFlags::OUT)];
+                let timeout = FULL.try_into().ok();
+                // Whatever it says, the next try shows.
+                let _ = poll(&mut writable, timeout.as_ref());
+            }
+            // That one cannot be sent: no route, a firewall. The others may.
+            Err(_) => sent += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn each_gets_its_own_and_an_address_that_cannot_be_sent_to_holds_nobody_up() {
+        let own = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"));
+        own.set_nonblocking(true).expect("is a socket");
+        let transmitter = Transmitter::new(Arc::downgrade(&own));
+        let members: Vec<UdpSocket> = (0..150)
+            .map(|_| UdpSocket::bind("127.0.0.1:0").expect("binds"))
+            .collect();
+        let datagrams: Vec<(SocketAddr, Vec<u8>)> = members
+            .iter()
+            .enumerate()
+            .map(|(at, member)| (member.local_addr().expect("is bound"), vec![at as u8; 3]))
+            .collect();
+        let unreachable = (SocketAddr::from(([127, 0, 0, 1], 0)), &b"nobody"[..]);
+        let all = datagrams
+            .iter()
+            .map(|(address, bytes)| (*address, &bytes[..]));
+        transmitter.send(std::iter::once(unreachable).chain(all));
+        for (at, member) in members.iter().enumerate() {
+            member
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .expect("is a socket");
+            let mut buffer = [0; 10];
+            let (length, from) = member.recv_from(&mut buffer).expect("gets one");
+            assert_eq!(
+                (&buffer[..length], from),
+                (&[at as u8; 3][..], own.local_addr().expect("is bound"))
+            );
+        }
+        drop(own);
+        transmitter.send(std::iter::once(unreachable)); // there is no socket any more
+    }
+
+    #[test]
+    fn a_socket_of_version_6_reaches_addresses_of_version_4() {
+        let four = SocketAddr::from(([127, 0, 0, 1], 9));
+        assert_eq!(mapped(four, false), four);
+        assert_eq!(mapped(four, true).to_string(), "[::ffff:127.0.0.1]:9");
+    }
+}

@@ -1,0 +1,19 @@
+//! Reads datagrams of the push channel: what is one is written again to the same bytes.
+
+#![no_main]
+
+use wardcast_fuzz::group::wire::datagram::{Datagram, acknowledge, probe, sealed_head};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let again = match Datagram::parse(bytes) {
+        None => return,
+        Some(Datagram::Sealed {
+            key, nonce, sealed, ..
+        }) => [&sealed_head(key, nonce)[..], sealed].concat(),
+        Some(Datagram::Acknowledge(said)) => {
+            acknowledge(said.channel, said.what, |_| *said.code).to_vec()
+        }
+        Some(Datagram::Probe(said)) => probe(said.channel, said.what, |_| *said.code).to_vec(),
+    };
+    assert_eq!(again, bytes);
+});

@@ -1,0 +1,240 @@
+//! Rekeys by datagram: they are acknowledged like any, and a network that eats them costs time and nothing else.
+
+use std::collections::hash_map::{Entry, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::net::UdpSocket;
+use wardcast::group::ids::{Epoch, Role};
+use wardcast::group::wire::datagram::{ChannelId, acknowledge, probe};
+use wardcast::member::{Client, Event, Membership, Options};
+
+use crate::support::{GROUP, SOON, Setup, Site};
+
+const SENT: &str = "wardcast_datagrams_sent_total";
+const ACKNOWLEDGED: &str = "wardcast_datagrams_acknowledged_total";
+const GIVEN_UP: &str = "wardcast_datagrams_given_up_total";
+
+/// A network between members and gateway that eats a share of the datagrams that are not QUIC's.
+struct Network {
+    address: SocketAddr,
+    /// In percent.
+    eats: Arc<AtomicU32>,
+}
+
+impl Network {
+    async fn start(gateway: SocketAddr) -> Self {
+        let front = Arc::new(socket().await);
+        let address = front.local_addr().expect("is bound");
+        let eats = Arc::new(AtomicU32::new(0));
+        let network = Network {
+            address,
+            eats: eats.clone(),
+        };
+        tokio::spawn(async move {
+            let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
+            let (mut buffer, mut count) = ([0; 2048], 0_u32);
+            while let Ok((length, from)) = front.recv_from(&mut buffer).await {
+                if let Entry::Vacant(new) = backs.entry(from) {
+                    let back = Arc::new(socket().await);
+                    tokio::spawn(back_to(front.clone(), from, back.clone(), eats.clone()));
+                    new.insert(back);
+                }
+                if !eaten(&buffer[..length], &eats, &mut count) {
+                    let _ = backs[&from].send_to(&buffer[..length], gateway).await;
+                }
+            }
+        });
+        network
+    }
+}
+
+async fn socket() -> UdpSocket {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    UdpSocket::bind(any).await.expect("binds")
+}
+
+async fn back_to(
+    front: Arc<UdpSocket>,
+    member: SocketAddr,
+    back: Arc<UdpSocket>,
+    eats: Arc<AtomicU32>,
+) {
+    let (mut buffer, mut count) = ([0; 2048], 50_u32);
+    while let Ok((length, _)) = back.recv_from(&mut buffer).await {
+        if !eaten(&buffer[..length], &eats, &mut count) {
+            let _ = front.send_to(&buffer[..length], member).await;
+        }
+    }
+}
+
+/// Spread over what comes, the same in every run.
+fn eaten(bytes: &[u8], eats: &AtomicU32, count: &mut u32) -> bool {
+    let ours = bytes.first().is_some_and(|first| (4..16).contains(first));
+    *count = (*count + 37 * u32::from(ours)) % 100;
+    ours && *count < eats.load(Ordering::Relaxed)
+}
+
+async fn join(site: &Site, name: &str, gateway: SocketAddr) -> Membership {
+    let options = Options {
+        address: gateway,
+        ..site.options(name)
+    };
+    let client = Client::new(options).expect("a client");
+    client.join(GROUP, Role::Both).await.expect("is admitted")
+}
+
+/// Waits until a counter is at least this.
+async fn reaches(site: &Site, counter: &str, least: u64) {
+    let began = Instant::now();
+    while site.counter(counter).await < least {
+        assert!(began.elapsed() < SOON, "{counter} does not reach {least}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits until all members hold the group's newest epoch and send with it; which that is.
+async fn current(site: &Site, members: &mut [Membership]) -> Epoch {
+    let epoch = site.group(GROUP).await.epoch;
+    for member in members {
+        let until = async {
+            while member.sending().is_none_or(|sending| sending < epoch) {
+                let event = member.next().await.expect("it goes on");
+                assert!(!matches!(event, Event::Ended(_)), "{event:?}");
+            }
+        };
+        let done = tokio::time::timeout(SOON, until).await;
+        done.unwrap_or_else(|_| panic!("a member does not send with {epoch}"));
+    }
+    epoch
+}
+
+/// All acknowledged the newest epoch, and compute the same key.
+async fn agree(site: &Site, members: &[Membership], epoch: Epoch) {
+    let began = Instant::now();
+    while site.group(GROUP).await.acknowledged as usize != members.len() {
+        assert!(began.elapsed() < SOON, "all acknowledge");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let keys = members
+        .iter()
+        .map(|member| member.export(epoch, "test", b"", 16).expect("is held"));
+    let keys: std::collections::HashSet<Vec<u8>> = keys.map(|key| key.to_vec()).collect();
+    assert_eq!(keys.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rekeys_go_by_datagram_and_are_acknowledged() {
+    const MEMBERS: usize = 8;
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let mut members = Vec::new();
+    for number in 0..MEMBERS {
+        members.push(join(&site, &format!("member-{number}"), site.quic).await);
+    }
+    current(&site, &mut members).await;
+    // A rekey goes to all by datagram once every channel was probed and the token has told the key that seals it. Either may
+    // be late on a busy machine, and an activation that comes before its key goes by stream.
+    let (mut whole, began) = (0, Instant::now());
+    while whole < 5 {
+        assert!(
+            began.elapsed() < SOON,
+            "{whole} rekeys went by datagram alone"
+        );
+        let (sent, acknowledged) = (site.counter(SENT).await, site.counter(ACKNOWLEDGED).await);
+        site.rotate(GROUP).await;
+        let epoch = current(&site, &mut members).await;
+        agree(&site, &members, epoch).await;
+        let all = MEMBERS as u64;
+        let by_datagram = site.counter(SENT).await == sent + all;
+        let heard = site.counter(ACKNOWLEDGED).await >= acknowledged + all;
+        whole += u32::from(by_datagram && heard);
+    }
+    // An eviction, too: whoever is gone is told by stream, the others by datagram.
+    let gone = members.pop().expect("there are eight").member();
+    site.evict(GROUP, gone).await;
+    let epoch = current(&site, &mut members).await;
+    agree(&site, &members, epoch).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_eats_datagrams_costs_time_alone() {
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let network = Network::start(site.quic).await;
+    let mut members = Vec::new();
+    for name in ["anna", "bert", "cleo"] {
+        members.push(join(&site, name, network.address).await);
+    }
+    current(&site, &mut members).await;
+    reaches(&site, ACKNOWLEDGED, 3).await;
+    site.rotate(GROUP).await;
+    current(&site, &mut members).await;
+    for eats in [30, 60] {
+        network.eats.store(eats, Ordering::Relaxed);
+        for _ in 0..3 {
+            site.rotate(GROUP).await;
+            let epoch = current(&site, &mut members).await;
+            agree(&site, &members, epoch).await;
+        }
+    }
+    // All of them: what was tried by datagram is given up and goes by stream.
+    network.eats.store(100, Ordering::Relaxed);
+    for _ in 0..2 {
+        site.rotate(GROUP).await;
+        let epoch = current(&site, &mut members).await;
+        agree(&site, &members, epoch).await;
+    }
+    assert!(site.counter(SENT).await > 0);
+    reaches(&site, GIVEN_UP, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_behind_a_network_without_datagrams_is_served_by_streams_from_the_first() {
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let network = Network::start(site.quic).await;
+    network.eats.store(100, Ordering::Relaxed);
+    let mut members = vec![join(&site, "anna", network.address).await];
+    for _ in 0..3 {
+        site.rotate(GROUP).await;
+        let epoch = current(&site, &mut members).await;
+        agree(&site, &members, epoch).await;
+    }
+    assert_eq!(site.counter(SENT).await, 0);
+    assert_eq!(site.counter(GIVEN_UP).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_anybody_makes_up_is_refused_and_counted() {
+    const REFUSED: &str = "wardcast_datagrams_refused_total";
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let mut members = vec![join(&site, "anna", site.quic).await];
+    current(&site, &mut members).await;
+    let stranger = socket().await;
+    let mut forged = vec![vec![4; 60], vec![5; 3], vec![15; 29]];
+    for channel in 0..4 {
+        let guess = |_: &[u8]| [channel as u8; 16];
+        forged.push(acknowledge(ChannelId(channel), Epoch(1 << 40), guess).to_vec());
+        forged.push(probe(ChannelId(channel), 7, guess).to_vec());
+    }
+    let before = site.counter(REFUSED).await;
+    for datagram in &forged {
+        stranger
+            .send_to(datagram, site.quic)
+            .await
+            .expect("is sent");
+    }
+    reaches(&site, REFUSED, before + forged.len() as u64).await;
+    let mut buffer = [0; 64];
+    let answered =
+        tokio::time::timeout(Duration::from_millis(200), stranger.recv_from(&mut buffer));
+    assert!(answered.await.is_err(), "nobody is answered");
+    site.rotate(GROUP).await;
+    let epoch = current(&site, &mut members).await;
+    agree(&site, &members, epoch).await;
+}
