@@ -128,6 +128,22 @@ pub(super) fn find(
         .map_err(call("look for a key"))
 }
 
+/// What `look` finds; nothing only if it found nothing while the login stood.
+pub(super) fn while_logged_in<T>(
+    session: &Session,
+    look: impl Fn() -> Result<Vec<T>, TokenError>,
+) -> Result<Vec<T>, TokenError> {
+    // Twice: between the first look and its check, another session may have logged the process in again.
+    for _ in 0..2 {
+        let found = look()?;
+        logged_in(session)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
 /// Refuses a session whose login is lost: it sees no private object, so what it does not find may well be there.
 pub(super) fn logged_in(session: &Session) -> Result<(), TokenError> {
     let operation = "look at the login";
@@ -141,18 +157,17 @@ pub(super) fn logged_in(session: &Session) -> Result<(), TokenError> {
     }
 }
 
+/// The one object of that class and label.
 pub(super) fn one(
     session: &Session,
     class: ObjectClass,
     label: &str,
 ) -> Result<ObjectHandle, TokenError> {
+    let found = while_logged_in(session, || find(session, class, label))?;
     let label = label.to_owned();
-    match find(session, class, &label)?[..] {
+    match found[..] {
         [key] => Ok(key),
-        [] => {
-            logged_in(session)?;
-            Err(TokenError::MissingKey { label })
-        }
+        [] => Err(TokenError::MissingKey { label }),
         ref keys => Err(TokenError::AmbiguousKey {
             label,
             count: keys.len(),

@@ -15,11 +15,7 @@ use crate::hsm::{RingChange, TokenError, master_label};
 
 /// The masters that the token has, ascending.
 pub(super) fn masters(session: &Session) -> Result<Vec<MasterId>, TokenError> {
-    let keys = labelled(session)?;
-    if keys.is_empty() {
-        objects::logged_in(session)?;
-    }
-    let mut masters: Vec<MasterId> = keys
+    let mut masters: Vec<MasterId> = labelled(session)?
         .into_iter()
         .filter_map(|(id, suite, _)| suite.is_empty().then_some(id))
         .collect();
@@ -72,8 +68,14 @@ fn destroy(session: &Session, id: MasterId) -> Result<(), TokenError> {
     Ok(())
 }
 
+type Labelled = (MasterId, String, ObjectHandle);
+
 /// Every master key: its id, what follows the id in its label, and its handle.
-fn labelled(session: &Session) -> Result<Vec<(MasterId, String, ObjectHandle)>, TokenError> {
+fn labelled(session: &Session) -> Result<Vec<Labelled>, TokenError> {
+    objects::while_logged_in(session, || look(session))
+}
+
+fn look(session: &Session) -> Result<Vec<Labelled>, TokenError> {
     let template = [
         Attribute::Token(true),
         Attribute::Class(ObjectClass::SECRET_KEY),
