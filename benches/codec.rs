@@ -64,6 +64,7 @@ fn rekey() -> Push {
     Push::Rekey(RekeyDelivery {
         group: GROUP,
         header: sealed(),
+        active: Epoch(69_999),
         edges: edges(),
     })
 }
@@ -120,7 +121,7 @@ fn rekey_encode(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn rekey_head_encode(bencher: Bencher<'_, '_>) {
     let header = sealed();
-    bencher.bench_local(|| rekey_head(black_box(GROUP), black_box(&header)));
+    bencher.bench_local(|| rekey_head(black_box(GROUP), black_box(&header), Epoch(69_999)));
 }
 
 #[divan::bench]
@@ -159,6 +160,7 @@ fn greatest_decode(bencher: Bencher<'_, '_>) {
     let message = Push::Rekey(RekeyDelivery {
         group: GROUP,
         header: sealed(),
+        active: Epoch(69_999),
         edges,
     });
     decode(bencher, &message);

@@ -41,6 +41,17 @@ impl Shared {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         Ok(Arc::new(Self { inner, sink }))
     }
+
+    /// Sends a datagram beside QUIC's; what cannot be sent at once is lost, as any datagram may be.
+    pub fn send(&self, destination: SocketAddr, contents: &[u8]) {
+        let _ = self.inner.try_send(&Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: None,
+        });
+    }
 }
 
 impl AsyncUdpSocket for Shared {
@@ -87,7 +98,7 @@ impl AsyncUdpSocket for Shared {
 }
 
 /// Gives the sink what is not QUIC's and moves the rest to the front; how many buffers are left.
-fn sift(
+pub(crate) fn sift(
     sink: &dyn Sink,
     bufs: &mut [IoSliceMut<'_>],
     meta: &mut [RecvMeta],

@@ -206,6 +206,7 @@ impl Crowd {
             let delivery = RekeyDelivery {
                 group,
                 header,
+                active: Epoch(0),
                 edges,
             };
             sizes.push(Push::Rekey(delivery).to_bytes().len());

@@ -28,6 +28,7 @@ pub struct Channel {
     number: ChannelId,
     registration: Registration,
     leaf: u32,
+    sends: bool,
     key: ChannelKey,
     address: SocketAddr,
     outbox: Arc<Outbox>,
@@ -62,6 +63,11 @@ impl Channel {
     /// The member's leaf.
     pub fn leaf(&self) -> u32 {
         self.leaf
+    }
+
+    /// Whether the member may send, and so has to know when senders switch.
+    pub fn sends(&self) -> bool {
+        self.sends
     }
 
     /// Vouches for what either end says.
@@ -138,7 +144,7 @@ pub struct SealedRekey {
 pub enum Volley {
     /// A rekey to all channels of its group that take it; the others' members get it by stream.
     Rekey(SealedRekey),
-    /// A group's senders switch to an epoch: sealed once.
+    /// A group's senders are to switch to an epoch: sealed once.
     Activate(GroupId, Epoch, Bytes),
     /// A group has one channel more: see whether datagrams get through.
     Open(Arc<Channel>),
@@ -224,6 +230,7 @@ impl Channels {
         let Newcomer {
             registration,
             leaf,
+            sends,
             outbox,
             held,
         } = newcomer;
@@ -236,6 +243,7 @@ impl Channels {
             number,
             registration,
             leaf,
+            sends,
             key: ChannelKey::new(key),
             address: opening.address,
             outbox,
@@ -272,6 +280,7 @@ impl Channels {
 pub(super) struct Newcomer {
     pub(super) registration: Registration,
     pub(super) leaf: u32,
+    pub(super) sends: bool,
     pub(super) outbox: Arc<Outbox>,
     pub(super) held: Epoch,
 }
@@ -291,8 +300,8 @@ pub(crate) mod testing {
         channels
     }
 
-    /// A channel of a member that is known to hold epoch 3, whose leaf is its number; without an address the connection
-    /// is over. And where its stream's pushes are.
+    /// A channel of a member that is known to hold epoch 3, whose leaf is its number, and that may send where that is even;
+    /// without an address the connection is over. And where its stream's pushes are.
     pub(crate) fn opened(
         channels: &Channels,
         member: u64,
@@ -305,6 +314,7 @@ pub(crate) mod testing {
         let newcomer = Newcomer {
             registration,
             leaf,
+            sends: leaf % 2 == 0,
             outbox: outbox.clone(),
             held: Epoch(3),
         };
@@ -323,6 +333,7 @@ pub(crate) mod testing {
             group: GROUP,
             epoch: Epoch(previous + 1),
             previous: Epoch(previous),
+            active: Epoch(0),
             header: Bytes::new(),
             head: Bytes::new(),
             chunks: vec![],

@@ -43,6 +43,8 @@ pub(super) enum Outward {
 struct Listener {
     outbox: Arc<Outbox>,
     channel: Option<Arc<Channel>>,
+    /// Whether the member may send: who may not is not told when senders switch.
+    sends: bool,
 }
 
 /// Somebody who waits until these members are gone, and that is on record.
@@ -85,6 +87,8 @@ struct Log {
     snapshot: usize,
 }
 
+/// So many senders are told one by one that they switch.
+const FEW_SENDERS: usize = 64;
 /// A log shorter than this is not worth a snapshot.
 const SNAPSHOT_FLOOR: usize = 64 * 1024;
 
@@ -180,9 +184,9 @@ impl Served {
         let group = self.id();
         let sealed = self.fan.rekey(rekey);
         let mut conflated = 0;
-        for (&member, Listener { outbox, channel }) in &self.listeners {
-            match channel {
-                None => conflated += u64::from(outbox.rekey((group, member), rekey)),
+        for (&member, listener) in &self.listeners {
+            match &listener.channel {
+                None => conflated += u64::from(listener.outbox.rekey((group, member), rekey)),
                 Some(channel) if !sealed => channel.by_stream(rekey),
                 Some(_) => {}
             }
@@ -191,15 +195,27 @@ impl Served {
         count::conflated(conflated);
     }
 
+    /// Tells those who may send to switch: few of them by stream, which loses nothing, many by datagram.
     fn activate(&mut self, epoch: Epoch) {
+        let channels = self
+            .listeners
+            .values()
+            .filter(|l| l.sends && l.channel.is_some());
+        let many = channels.take(FEW_SENDERS + 1).count() > FEW_SENDERS;
+        let by_datagram = many && self.fan.activate(self.id(), epoch);
+        self.activate_by_stream(epoch, by_datagram);
+        count::activated();
+    }
+
+    /// Tells all who may send, or only those of them who have no channel.
+    fn activate_by_stream(&self, epoch: Epoch, without_channel: bool) {
         let group = self.id();
-        let sealed = self.fan.activate(group, epoch);
-        for (&member, listener) in &self.listeners {
-            if !sealed || listener.channel.is_none() {
+        let senders = self.listeners.iter().filter(|(_, listener)| listener.sends);
+        for (&member, listener) in senders {
+            if !without_channel || listener.channel.is_none() {
                 listener.outbox.activate((group, member), epoch);
             }
         }
-        count::activated();
     }
 
     /// The key that seals what follows the newest epoch, asked for ahead of time.
@@ -224,9 +240,12 @@ impl Served {
     /// The token told the push key of an epoch, or could not: then what follows it goes by streams.
     pub(super) fn push_key(&mut self, epoch: Epoch, answer: Result<Vec<Output>, PoolError>) {
         match answer.as_deref() {
-            Ok([Output::PushKey(key)]) => self.fan.key(epoch, key),
+            Ok([Output::PushKey(key)]) => return self.fan.key(self.id(), epoch, key),
             Ok(_) => tracing::warn!(group = %self.id(), "the token's answer is no push key"),
             Err(error) => tracing::debug!(group = %self.id(), %error, "no push key"),
+        }
+        if self.fan.no_key(epoch) {
+            self.activate_by_stream(epoch, false);
         }
     }
 
@@ -378,9 +397,11 @@ impl Served {
     /// From now on this connection is pushed the member's epochs, and no other one.
     fn listen(&mut self, member: MemberId, leaf: u32, held: Epoch, outbox: &Arc<Outbox>) {
         let registration = (self.id(), member);
+        let known = self.machine.member(member);
         let listener = Listener {
             outbox: outbox.clone(),
             channel: None,
+            sends: known.is_some_and(|known| known.role.sends()),
         };
         if let Some(before) = self.listeners.insert(member, listener) {
             self.close(&before);

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::crypto::{ChannelKey, PushCipher};
 use crate::group::ids::GroupId;
 use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
 use crate::group::wire::{Activate, Message, Push, RekeyDelivery};
+use crate::udp::Shared;
 
 /// A datagram that is sound, and the group that it is for.
 pub(super) enum Sound {
@@ -22,7 +23,8 @@ pub(super) enum Sound {
 /// What a link's datagrams are opened and verified with. Empty on a link that has no socket of its own.
 #[derive(Default)]
 pub(super) struct Datagrams {
-    socket: Mutex<Option<Arc<UdpSocket>>>,
+    /// Whose sink they are.
+    socket: Mutex<Weak<Shared>>,
     /// At most as many for each membership as it holds epochs.
     ciphers: Mutex<HashMap<PushKeyId, (Owner, PushCipher)>>,
     /// At most one for each group.
@@ -45,19 +47,20 @@ impl fmt::Debug for Datagrams {
 
 impl Datagrams {
     /// The link's socket is this one.
-    pub(super) fn bind(&self, socket: Arc<UdpSocket>) {
-        *lock(&self.socket) = Some(socket);
+    pub(super) fn bind(&self, socket: &Arc<Shared>) {
+        *lock(&self.socket) = Arc::downgrade(socket);
     }
 
     /// Whether datagrams come in on this link at all.
     pub(super) fn are_there(&self) -> bool {
-        lock(&self.socket).is_some()
+        lock(&self.socket).strong_count() > 0
     }
 
     /// Sends one; what cannot be sent is lost, as any datagram may be.
     pub(super) fn send(&self, to: SocketAddr, datagram: &[u8]) {
-        if let Some(socket) = &*lock(&self.socket) {
-            let _ = socket.send_to(datagram, to);
+        let socket = lock(&self.socket).upgrade();
+        if let Some(socket) = socket {
+            socket.send(to, datagram);
         }
     }
 

@@ -178,6 +178,7 @@ impl Driver {
         self.channel_forgotten();
         let mut held = self.shared.held();
         held.secrets.clear();
+        held.push_cipher = None;
         held.sending = None;
         held.sender_ids.clear();
     }

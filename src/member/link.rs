@@ -130,12 +130,10 @@ impl Drop for Link {
 /// A socket of this link's own, whose datagrams go to its memberships.
 fn own_endpoint(gateway: SocketAddr, dispatch: &Arc<Dispatch>) -> io::Result<Endpoint> {
     let socket = UdpSocket::bind(unspecified(gateway))?;
-    let sending = Arc::new(socket.try_clone()?);
     let shared = Shared::new(socket, dispatch.clone())?;
+    dispatch.datagrams.bind(&shared);
     let runtime = Arc::new(TokioRuntime);
-    let endpoint = Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
-    dispatch.datagrams.bind(sending);
-    Ok(endpoint)
+    Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)
 }
 
 /// The local address to speak to such a peer from.

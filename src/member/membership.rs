@@ -11,7 +11,7 @@ use super::client::Registered;
 use super::driver::Driver;
 use super::events::Events;
 use super::{Client, Event, ExportError, JoinError, Ticket, Unusable};
-use crate::crypto::EpochSecret;
+use crate::crypto::{EpochSecret, PushCipher};
 use crate::group::ids::{Epoch, MemberId, Role, SenderId};
 use crate::group::wire::{KeySet, Request, Response, Status, StatusReport};
 
@@ -41,6 +41,8 @@ pub(super) struct Held {
     pub(super) sending: Option<Epoch>,
     /// Of the epoch to send with; until there is one, of the newest.
     pub(super) sender_ids: Vec<SenderId>,
+    /// Opens what follows the newest epoch.
+    pub(super) push_cipher: Option<PushCipher>,
     pub(super) counters: Counters,
 }
 
@@ -61,6 +63,7 @@ impl Shared {
             secrets: BTreeMap::new(),
             sending: None,
             sender_ids: Vec::new(),
+            push_cipher: None,
             counters,
         };
         Self {
@@ -133,6 +136,12 @@ impl Membership {
     /// To take the registration up again in another process.
     pub fn ticket(&self) -> Ticket {
         self.shared.held().ticket.clone()
+    }
+
+    /// What opens datagrams that follow the newest epoch, where they come in at all. For load tests: members that only acknowledge
+    /// read with it what they are sent.
+    pub fn push_cipher(&self) -> Option<PushCipher> {
+        self.shared.held().push_cipher.clone()
     }
 
     /// The epochs that keys can be exported from, the oldest first.

@@ -180,7 +180,8 @@ impl Fanout {
             .get(&group)
             .map_or(&[][..], |group| &group.channels);
         let mut told = 0;
-        let datagrams = channels.iter().filter_map(|channel| {
+        let senders = channels.iter().filter(|channel| channel.sends());
+        let datagrams = senders.filter_map(|channel| {
             if channel.is_up() && channel.held() >= epoch {
                 told += 1;
                 return Some((channel.address(), datagram));

@@ -14,13 +14,14 @@ use tokio::time::timeout;
 use super::acknowledgements::Acknowledgements;
 use super::connection::Served;
 use super::fanout::Fanout;
+use super::socket::Socket;
 use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS};
 use crate::engine::Handle;
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
-use crate::udp::{Shared, endpoint_config};
+use crate::udp::endpoint_config;
 
 /// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
@@ -233,12 +234,11 @@ fn endpoint(
     config: ServerConfig,
     engine: &Handle,
 ) -> io::Result<(Endpoint, Arc<UdpSocket>)> {
-    let own = socket(address)?;
-    let socket = Arc::new(own.try_clone()?);
-    let shared = Shared::new(own, Acknowledgements::start(engine.clone()))?;
+    let socket = Arc::new(socket(address)?);
+    let own = Socket::start(socket.clone(), Acknowledgements::start(engine.clone()))?;
     let runtime = Arc::new(TokioRuntime);
     let endpoint =
-        Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), shared, runtime)?;
+        Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), own, runtime)?;
     if let Some(volleys) = engine.channels().volleys() {
         let fanout = Fanout::new(Arc::downgrade(&socket));
         let thread = std::thread::Builder::new().name("fan-out".to_owned());

@@ -10,6 +10,7 @@ mod fanout;
 mod listener;
 mod push;
 mod request;
+mod socket;
 mod transmit;
 
 pub use listener::{BindError, Listener};

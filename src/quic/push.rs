@@ -80,6 +80,7 @@ async fn message(
             Push::Rekey(RekeyDelivery {
                 group,
                 header: path.header,
+                active: path.active,
                 edges: path.edges,
             })
         }

@@ -16,6 +16,7 @@ use crate::support::{GROUP, SOON, Setup, Site};
 
 const SENT: &str = "wardcast_datagrams_sent_total";
 const ACKNOWLEDGED: &str = "wardcast_datagrams_acknowledged_total";
+const ACTIVATIONS: &str = "wardcast_datagrams_activations_total";
 const GIVEN_UP: &str = "wardcast_datagrams_given_up_total";
 
 /// A network between members and gateway that eats a share of the datagrams that are not QUIC's.
@@ -83,6 +84,10 @@ async fn join(site: &Site, name: &str, gateway: SocketAddr) -> Membership {
         address: gateway,
         ..site.options(name)
     };
+    enter(options).await
+}
+
+async fn enter(options: Options) -> Membership {
     let client = Client::new(options).expect("a client");
     client.join(GROUP, Role::Both).await.expect("is admitted")
 }
@@ -158,6 +163,27 @@ async fn rekeys_go_by_datagram_and_are_acknowledged() {
     site.evict(GROUP, gone).await;
     let epoch = current(&site, &mut members).await;
     agree(&site, &members, epoch).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_senders_are_told_to_switch_by_datagram() {
+    const MEMBERS: usize = 66; // more than are told one by one
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let mut joining = tokio::task::JoinSet::new();
+    for number in 0..MEMBERS {
+        let options = site.options(&format!("member-{number}"));
+        joining.spawn(enter(options));
+    }
+    let mut members = joining.join_all().await;
+    current(&site, &mut members).await;
+    let began = Instant::now();
+    while site.counter(ACTIVATIONS).await < MEMBERS as u64 {
+        assert!(began.elapsed() < SOON, "no activation went by datagram");
+        site.rotate(GROUP).await;
+        let epoch = current(&site, &mut members).await;
+        agree(&site, &members, epoch).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,7 +152,9 @@ class Member:
 
     def rekey(self, body):
         try:
-            edges = wire.edges(body, 2)
+            edges = wire.edges(body, 3)
+            # Before the new epoch takes the place of the oldest that is not active.
+            self.epochs.activate(wire.field(body, 2, int))
             self.deliver(wire.field(body, 1, bytes), edges, "rekey")
             return self.ack()
         except NeedsPath:

@@ -97,7 +97,7 @@ class Wire(unittest.TestCase):
     def test_edges_name_their_parents(self):
         kind, body = wire.decode(bytes.fromhex(self.golden["pushes"][0]["hex"]))
         self.assertEqual(kind, wire.REKEY)
-        first, second, third = wire.edges(body, 2)
+        first, second, third = wire.edges(body, 3)
         self.assertEqual(first.parent, second.child)
         self.assertEqual(second.parent.node, third.child.node)
 
@@ -176,7 +176,7 @@ class Deliveries(unittest.TestCase):
     def deliver(self, registration, message, damage=None):
         kind, body = wire.decode(bytes.fromhex(message))
         if kind == wire.REKEY:
-            header, edges = body[1], wire.edges(body, 2)
+            header, edges = body[1], wire.edges(body, 3)
         else:
             path = body[8] if kind == wire.GRANTED else body
             header, edges = path[0], wire.edges(path, 1)

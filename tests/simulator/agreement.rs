@@ -284,7 +284,12 @@ impl Group {
             .decode()
             .expect("chunks are well-formed");
         let held = session.newest();
-        let outcome = session.handle(Time(self.now), SessionInput::Rekey { header, edges });
+        let input = SessionInput::Rekey {
+            header,
+            edges,
+            active: rekey.active,
+        };
+        let outcome = session.handle(Time(self.now), input);
         match outcome {
             Ok(()) | Err(SessionError::OldEpoch { .. }) => {}
             Err(SessionError::Renewed(_)) => {
@@ -327,7 +332,7 @@ impl Group {
             }
         }
         if let Some(epoch) = acknowledged {
-            self.handle(Input::Ack { member, epoch });
+            self.handle(Input::Acks(vec![(member, epoch)]));
         }
     }
 

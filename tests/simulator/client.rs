@@ -182,11 +182,19 @@ impl Client {
                 self.ask_at = self.ask_at.min(now + RETRY);
                 Vec::new()
             }
-            Push::Rekey { header, edges } => {
+            Push::Rekey {
+                header,
+                edges,
+                active,
+            } => {
                 let (header, edges) = (parse(&header), read_edges(&edges));
                 // Of another suite it could not be verified.
                 let input = match header.header.suite == self.suite {
-                    true => SessionInput::Rekey { header, edges },
+                    true => SessionInput::Rekey {
+                        header,
+                        edges,
+                        active,
+                    },
                     false => SessionInput::OtherSuite {
                         activation_delay_ms: header.header.activation_delay_ms,
                     },

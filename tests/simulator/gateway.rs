@@ -42,6 +42,7 @@ pub(crate) enum Push {
     Rekey {
         header: Bytes,
         edges: Bytes,
+        active: Epoch,
     },
     Activate(Epoch),
     Removed(MemberId),
@@ -108,14 +109,22 @@ impl Gateway {
                 for (&member, &connection) in &self.attached {
                     let leaf = self.machine.member(member).map(|m| m.leaf);
                     let edges = leaf.map(|leaf| rekey.chunk_for(leaf).clone());
-                    let header = rekey.header.clone();
-                    let push = edges.map(|edges| Push::Rekey { header, edges });
+                    let (header, active) = (rekey.header.clone(), rekey.active);
+                    let push = edges.map(|edges| Push::Rekey {
+                        header,
+                        edges,
+                        active,
+                    });
                     wants.extend(push.map(|push| Want::Send(connection, push)));
                 }
             }
             Effect::Activate { epoch } => {
-                let all = self.attached.values();
-                wants.extend(all.map(|&to| Want::Send(to, Push::Activate(epoch))));
+                for (&member, &connection) in &self.attached {
+                    let role = self.machine.member(member).map(|m| m.role);
+                    if role.is_some_and(Role::sends) {
+                        wants.push(Want::Send(connection, Push::Activate(epoch)));
+                    }
+                }
             }
             Effect::Granted {
                 ticket,
@@ -220,7 +229,7 @@ impl Gateway {
                 self.handle(now, Input::Leave { member })
             }
             Request::Ack { member, epoch } if self.owns(identity, member) => {
-                self.handle(now, Input::Ack { member, epoch })
+                self.handle(now, Input::Acks(vec![(member, epoch)]))
             }
             Request::Leave { member } => {
                 vec![Want::Send(from, Push::Removed(member))]

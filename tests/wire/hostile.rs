@@ -233,11 +233,12 @@ fn size_is_bounded_before_anything_is_read() {
 fn the_worst_message_of_full_size_is_cheap() {
     let fill = |tail: &dyn Fn(&mut Encoder<Vec<u8>>)| {
         let mut e = Encoder::new(Vec::new());
-        e.array(2).unwrap().u8(32).unwrap().map(4).unwrap();
+        e.array(2).unwrap().u8(32).unwrap().map(5).unwrap();
         e.u8(0).unwrap().bytes(&samples::GROUP.0).unwrap();
         e.u8(1).unwrap().bytes(&[]).unwrap();
-        e.u8(2).unwrap().array(0).unwrap();
-        e.u8(3).unwrap();
+        e.u8(2).unwrap().u8(1).unwrap();
+        e.u8(3).unwrap().array(0).unwrap();
+        e.u8(4).unwrap();
         tail(&mut e);
         e.into_writer()
     };
@@ -256,6 +257,7 @@ fn the_worst_message_of_full_size_is_cheap() {
     let edges = Push::Rekey(RekeyDelivery {
         group: samples::GROUP,
         header: vec![].into(),
+        active: Epoch(1),
         edges: samples::edges().into_iter().cycle().take(19_000).collect(),
     });
     for bytes in [flat, nested, edges.to_bytes().to_vec()] {
@@ -281,6 +283,7 @@ fn edges_that_no_tree_has_are_refused() {
         let bytes = Push::Rekey(RekeyDelivery {
             group,
             header,
+            active: Epoch(1),
             edges,
         })
         .to_bytes();

@@ -96,7 +96,14 @@ impl Gateway {
             .iter()
             .find(|chunk| (chunk.first_leaf..=chunk.last_leaf).contains(&leaf));
         let edges = chunk.map_or(&[0x80][..], |chunk| &chunk.edges);
-        Push::from_bytes(&[&rekey_head(GROUP, &self.header), edges].concat()).unwrap()
+        Push::from_bytes(
+            &[
+                &rekey_head(GROUP, &self.header, Epoch(self.epoch - 1)),
+                edges,
+            ]
+            .concat(),
+        )
+        .unwrap()
     }
 
     fn seal(&self) -> Bytes {
@@ -321,7 +328,13 @@ fn a_member_follows_its_deliveries() {
             &header.signed,
             &header.signature
         ));
-        let taken = session.handle(Time(epoch.0), SessionInput::Rekey { header, edges });
+        let active = Epoch(epoch.0 - 1);
+        let rekey = SessionInput::Rekey {
+            header,
+            edges,
+            active,
+        };
+        let taken = session.handle(Time(epoch.0), rekey);
         match step["exported"].as_str() {
             Some(exported) => {
                 assert_eq!(taken, Ok(()), "{step}");

@@ -221,11 +221,13 @@ fn response() -> impl Strategy<Value = Response> {
 }
 
 fn push() -> impl Strategy<Value = Push> {
-    let rekey = (group_id(), vec(any::<u8>(), 0..300), vec(edge(), 0..16)).prop_map(
-        |(group, header, edges)| {
+    let header = vec(any::<u8>(), 0..300);
+    let rekey = (group_id(), header, any::<u64>(), vec(edge(), 0..16)).prop_map(
+        |(group, header, active, edges)| {
             Push::Rekey(RekeyDelivery {
                 group,
                 header: Bytes::from(header),
+                active: Epoch(active),
                 edges,
             })
         },

@@ -229,6 +229,7 @@ pub(crate) fn pushes() -> Vec<(&'static str, Push)> {
         Push::Rekey(RekeyDelivery {
             group: GROUP,
             header: sealed(),
+            active: Epoch(69_999),
             edges,
         })
     };

@@ -39,6 +39,7 @@ impl Outsider {
                 SessionInput::Rekey {
                     header,
                     edges: edges.clone(),
+                    active: Epoch(0),
                 },
             );
             while self.session.poll().is_some() {}

@@ -66,15 +66,13 @@ impl Served {
             None => {}
         }
         count::acknowledged(1);
-        self.handle(now, Input::Ack { member, epoch });
+        self.handle(now, Input::Acks(vec![(member, epoch)]));
     }
 
     /// Members hold epochs, as their channels know already.
     pub(in crate::engine) fn all_acknowledged(&mut self, now: Time, all: Vec<(MemberId, Epoch)>) {
         count::acknowledged(all.len() as u64);
-        for (member, epoch) in all {
-            self.handle(now, Input::Ack { member, epoch });
-        }
+        self.handle(now, Input::Acks(all));
     }
 
     /// The delivery of this registration needs a path.
@@ -228,6 +226,7 @@ impl Served {
         let newcomer = Newcomer {
             registration,
             leaf,
+            sends: listener.sends,
             outbox: outbox.clone(),
             held,
         };

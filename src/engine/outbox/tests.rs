@@ -11,6 +11,7 @@ fn rekey(epoch: u64) -> Arc<Rekey> {
         group: WHO.0,
         epoch: Epoch(epoch),
         previous: Epoch(epoch - 1),
+        active: Epoch(0),
         header: Bytes::new(),
         head: Bytes::new(),
         chunks: Vec::new(),

@@ -80,13 +80,8 @@ pub enum Input {
     SetPolicy(GroupPolicy),
     /// The group ends.
     Destroy,
-    /// A member confirmed an epoch's root.
-    Ack {
-        /// Which member.
-        member: MemberId,
-        /// The newest epoch that it holds.
-        epoch: Epoch,
-    },
+    /// Members confirmed an epoch's root: each with the newest that it holds.
+    Acks(Vec<(MemberId, Epoch)>),
     /// A member has a connection.
     Present {
         /// Which member.
@@ -201,6 +196,8 @@ pub struct Rekey {
     pub epoch: Epoch,
     /// The epoch delivered before: whoever holds its keys can open this one, unless the header tells of a rollover since.
     pub previous: Epoch,
+    /// The epoch that senders send with meanwhile.
+    pub active: Epoch,
     /// The signed header.
     pub header: Bytes,
     /// The push message up to its edges, the same for all: [`rekey_head`](crate::group::wire::rekey_head).

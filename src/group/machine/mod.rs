@@ -196,7 +196,7 @@ impl GroupMachine {
             Input::Rollover(rollover) => self.roll_over(rollover),
             Input::SetPolicy(policy) => self.waiting.policy = Some(policy),
             Input::Destroy => self.waiting.destroy = true,
-            Input::Ack { member, epoch } => self.acknowledge(member, epoch),
+            Input::Acks(all) => self.acknowledge(all),
             Input::Present { member } => {
                 if !self.is_joining(member) {
                     self.state.roster_mut().arrive(member, self.now);
@@ -272,10 +272,14 @@ impl GroupMachine {
         known.is_some_and(|m| m.presence == Presence::Joining)
     }
 
-    fn acknowledge(&mut self, member: MemberId, epoch: Epoch) {
-        // Nobody can hold what was not delivered: a claim like that is counted as nothing.
-        if epoch <= self.epochs.delivered() {
-            self.state.roster_mut().acknowledge(member, epoch);
+    fn acknowledge(&mut self, all: Vec<(MemberId, Epoch)>) {
+        let delivered = self.epochs.delivered();
+        let roster = self.state.roster_mut();
+        for (member, epoch) in all {
+            // Nobody can hold what was not delivered: a claim like that is counted as nothing.
+            if epoch <= delivered {
+                roster.acknowledge(member, epoch);
+            }
         }
     }
 

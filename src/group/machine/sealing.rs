@@ -236,11 +236,13 @@ impl GroupMachine {
         self.sealing.sealed = Some((making.epoch, header.clone()));
         if making.deliver {
             self.sealing.owed.clear();
+            let active = self.epochs.active();
             self.effects.push_back(Effect::Deliver(Arc::new(Rekey {
                 group: content.group,
                 epoch: making.epoch,
                 previous: self.epochs.delivered(),
-                head: rekey_head(content.group, &header),
+                active,
+                head: rekey_head(content.group, &header, active),
                 header,
                 chunks: chunks(self.state.tree(), &making.made),
             })));

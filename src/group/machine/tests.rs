@@ -202,9 +202,8 @@ impl Bench {
 
     fn all_acknowledge(&mut self) {
         let epoch = self.machine.status().epochs.delivered;
-        for member in self.members() {
-            self.input(Input::Ack { member, epoch });
-        }
+        let all = self.members().into_iter().map(|member| (member, epoch));
+        self.input(Input::Acks(all.collect()));
     }
 
     fn members(&self) -> Vec<MemberId> {
@@ -315,7 +314,7 @@ fn an_epoch_is_activated_by_a_quorum_or_by_time() {
     assert_eq!(bench.drain(), ["deliver 2 after 1"]);
     for member in [1, 2, 3] {
         let (member, epoch) = (MemberId(member), Epoch(2));
-        bench.input(Input::Ack { member, epoch });
+        bench.input(Input::Acks(vec![(member, epoch)]));
     }
     assert!(bench.seen.is_empty(), "three of four are not 95 percent");
     assert_eq!(bench.machine.assurance().percent(), 75);
@@ -340,7 +339,7 @@ fn an_epoch_is_activated_by_a_quorum_or_by_time() {
 fn a_claim_to_hold_what_was_not_delivered_counts_for_nothing() {
     let mut bench = Bench::with_members(GroupPolicy::default(), 1);
     let (member, epoch) = (MemberId(1), Epoch(99));
-    bench.input(Input::Ack { member, epoch });
+    bench.input(Input::Acks(vec![(member, epoch)]));
     assert_eq!(
         bench.machine.member(member).map(|m| m.acknowledged),
         Some(Epoch(1))

@@ -21,6 +21,7 @@
 //! space than the epoch's does not begin to send: it asks for its path, which brings the new ones.
 
 mod epochs;
+mod io;
 mod keyring;
 mod repair;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use super::limits::MAX_RATCHET_STEPS;
 use super::operations::WrappedKey;
 use super::wire::{EpochHeader, ParsedHeader};
 use epochs::HeldEpochs;
+pub use io::{SessionEffect, SessionInput};
 use keyring::Keyring;
 use repair::Repair;
 
@@ -65,78 +67,6 @@ pub struct Membership {
     pub leaf: KeyRef,
     /// Anything that differs between members: it spreads their requests in time.
     pub seed: u64,
-}
-
-/// What came.
-#[derive(Clone, Debug)]
-pub enum SessionInput {
-    /// A pushed epoch of another suite: what verifies it comes with a new leaf key, so nothing of it is believed but
-    /// that it is worth asking.
-    OtherSuite {
-        /// How long senders wait before they switch to it.
-        activation_delay_ms: u32,
-    },
-    /// A pushed epoch. The header's signature was verified.
-    Rekey {
-        /// The epoch.
-        header: ParsedHeader,
-        /// The edges of the member's chunk.
-        edges: Vec<Edge>,
-    },
-    /// The answer to a join, resume or pull. The header's signature was verified.
-    Path {
-        /// The newest epoch.
-        header: ParsedHeader,
-        /// From the leaf to the root.
-        edges: Vec<Edge>,
-        /// The epoch that senders send with.
-        active: Epoch,
-        /// The member's sender identifiers.
-        sender_ids: Vec<SenderId>,
-        /// The sender space that they are of.
-        sender_space: u32,
-    },
-    /// Senders switch.
-    Activate {
-        /// To this epoch.
-        epoch: Epoch,
-    },
-    /// The registration is over.
-    Evicted,
-    /// The time that [`MemberSession::next_timeout`] named has come.
-    Tick,
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionEffect {
-    /// An epoch's root is confirmed: traffic can be received with it.
-    Installed {
-        /// Which epoch.
-        epoch: Epoch,
-    },
-    /// Tell the gateway that this epoch is held.
-    Acknowledge {
-        /// Which epoch.
-        epoch: Epoch,
-    },
-    /// Ask the gateway for the path, or for the leaf key if that is another one now.
-    NeedPath {
-        /// The newest epoch that is held; 0 for none.
-        held: Epoch,
-    },
-    /// Send with this epoch from now on. Only senders are told.
-    SendWith {
-        /// Which epoch.
-        epoch: Epoch,
-    },
-    /// An epoch's root was dropped: forget what was exported from it.
-    Retired {
-        /// Which epoch.
-        epoch: Epoch,
-    },
-    /// The registration is over and every key is dropped.
-    Ended,
 }
 
 /// Why an input was not taken; what is held stays as it was.
@@ -252,7 +182,18 @@ impl<K: KeyOperations> MemberSession<K> {
                 self.repair.hint(now, own_time(activation_delay_ms));
                 Ok(())
             }
-            SessionInput::Rekey { header, edges } => self.rekey(now, &header, &edges),
+            SessionInput::Rekey {
+                header,
+                edges,
+                active,
+            } => {
+                if active < header.header.epoch {
+                    self.told_active = self.told_active.max(active);
+                    // Before the new one takes the place of the oldest that is not active.
+                    self.epochs.activate_when_due(now, self.told_active);
+                }
+                self.rekey(now, &header, &edges)
+            }
             SessionInput::Path {
                 header,
                 edges,

@@ -136,7 +136,12 @@ impl Bench {
     }
 
     fn rekey(&mut self, header: ParsedHeader, edges: Vec<Edge>) -> Result<(), SessionError> {
-        self.input(SessionInput::Rekey { header, edges })
+        let active = Epoch(0); // as if senders had never switched
+        self.input(SessionInput::Rekey {
+            header,
+            edges,
+            active,
+        })
     }
 
     /// A join somewhere: the root is ratcheted.
@@ -243,6 +248,31 @@ fn epochs_that_keep_coming_do_not_put_activation_off_and_only_three_are_held() {
         Some(&send_with(21)),
         "two delays after the first that waited"
     );
+}
+
+#[test]
+fn a_receiver_keeps_what_senders_use_though_nobody_tells_it_that_they_switch() {
+    let mut bench = Bench::joined(Role::Receiver);
+    let mut rekey = |epoch, active| {
+        bench.input(SessionInput::Rekey {
+            header: header(epoch, key(2, 0, 1, epoch as u16)),
+            edges: Vec::new(),
+            active: Epoch(active),
+        })
+    };
+    // 2 was activated before 3 was made; 3 and 4 were not.
+    for (epoch, active) in [(2, 1), (3, 2), (4, 2), (5, 2)] {
+        assert_eq!(rekey(epoch, active), Ok(()));
+    }
+    let held: Vec<u64> = bench.session.held().map(|header| header.epoch.0).collect();
+    assert_eq!((held, bench.session.active()), (vec![2, 4, 5], Epoch(2)));
+    // What no sender can use yet is not believed to be active.
+    let early = bench.input(SessionInput::Rekey {
+        header: header(6, key(2, 0, 1, 6)),
+        edges: Vec::new(),
+        active: Epoch(6),
+    });
+    assert_eq!((early, bench.session.active()), (Ok(()), Epoch(2)));
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub enum Push {
     /// A new epoch; answered by `Ack` with its number once its root is confirmed, else by `Nack`.
     #[n(32)]
     Rekey(#[n(0)] RekeyDelivery),
-    /// Senders switch to this epoch; answered by `Ack` with its number.
+    /// To those who may send: switch to this epoch; answered by `Ack` with its number.
     #[n(33)]
     Activate(#[n(0)] Activate),
     /// A registration is over; answered by `Ack`.
@@ -74,22 +74,27 @@ pub struct RekeyDelivery {
     /// The epoch's signed header.
     #[cbor(n(1), with = "super::fields::octets")]
     pub header: Bytes,
-    /// The up-edges that the members below the chunk need, from the leaves up; empty when they ratchet only.
+    /// The epoch that senders send with while this one is delivered: receivers are told in no other way.
     #[n(2)]
+    pub active: Epoch,
+    /// The up-edges that the members below the chunk need, from the leaves up; empty when they ratchet only.
+    #[n(3)]
     pub edges: Vec<Edge>,
 }
 
 /// Everything of a [`Push::Rekey`] before its edges: followed by an encoded CBOR array of edges it is the message.
-pub fn rekey_head(group: GroupId, header: &[u8]) -> Bytes {
+pub fn rekey_head(group: GroupId, header: &[u8], active: Epoch) -> Bytes {
     let mut e = Encoder::new(Vec::with_capacity(header.len() + 32));
     let written = e.array(2).and_then(|e| {
         e.u8(32)?
-            .map(3)?
+            .map(4)?
             .u8(0)?
             .encode(group)?
             .u8(1)?
             .bytes(header)?
-            .u8(2)
+            .u8(2)?
+            .encode(active)?
+            .u8(3)
     });
     written.expect("a Vec takes all bytes, and a group's identifier encodes");
     Bytes::from(e.into_writer())

@@ -93,9 +93,10 @@ fn a_rekey_in_two_buffers_is_one_message() {
     let message = Push::Rekey(RekeyDelivery {
         group,
         header: header.clone(),
+        active: Epoch(7),
         edges: edges(),
     });
-    let joined = [&rekey_head(group, &header)[..], &chunk[..]].concat();
+    let joined = [&rekey_head(group, &header, Epoch(7))[..], &chunk[..]].concat();
     assert_eq!(Bytes::from(joined), message.to_bytes());
 }
 

@@ -90,6 +90,7 @@ impl Driver {
         if datagrams.are_there() {
             let cipher = PushCipher::new(key);
             self.channel.names.insert(epoch, cipher.name());
+            self.shared.held().push_cipher = Some(cipher.clone());
             datagrams.hold(self.channel.owner, cipher);
         }
     }

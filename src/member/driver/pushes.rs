@@ -3,10 +3,9 @@
 use bytes::Bytes;
 
 use super::{Delivery, Driver};
-use crate::group::edges::Edge;
 use crate::group::ids::Epoch;
 use crate::group::session::{SessionError, SessionInput};
-use crate::group::wire::{EpochHeader, NackCode, Push, PushReply, Removed};
+use crate::group::wire::{EpochHeader, NackCode, Push, PushReply, RekeyDelivery, Removed};
 use crate::member::{End, Unusable, keys};
 
 impl Driver {
@@ -34,7 +33,7 @@ impl Driver {
                 self.observe(&rekey.header, &rekey.edges);
                 match self.only_acknowledges() {
                     true => self.only_acknowledge(&rekey.header),
-                    false => self.rekey(&rekey.header, rekey.edges),
+                    false => self.rekey(rekey),
                 }
             }
             Push::Activate(activate) => self.activate(activate.epoch),
@@ -55,14 +54,18 @@ impl Driver {
         answer
     }
 
-    fn rekey(&mut self, header: &Bytes, edges: Vec<Edge>) -> PushReply {
+    fn rekey(&mut self, rekey: RekeyDelivery) -> PushReply {
         let issuer = (self.ticket.keys, &self.ticket.issuer.signing[..]);
-        let header = match keys::verified(header, self.ticket.group_id, issuer) {
+        let header = match keys::verified(&rekey.header, self.ticket.group_id, issuer) {
             Ok(header) => header,
-            Err(Unusable::OtherSuite(_)) => return self.other_suite(header),
+            Err(Unusable::OtherSuite(_)) => return self.other_suite(&rekey.header),
             Err(why) => return self.reject(&why),
         };
-        let input = SessionInput::Rekey { header, edges };
+        let input = SessionInput::Rekey {
+            header,
+            edges: rekey.edges,
+            active: rekey.active,
+        };
         let taken = self.session.handle(self.now(), input);
         self.settle();
         match taken {

@@ -285,6 +285,7 @@ impl Group {
         Push::Rekey(RekeyDelivery {
             group: self.id,
             header: self.header(),
+            active: Epoch(0),
             edges,
         })
     }

@@ -163,9 +163,10 @@ async fn a_newer_rekey_ends_the_rounds_of_the_older_one() {
 }
 
 #[tokio::test]
-async fn an_activation_goes_by_stream_to_whoever_lacks_the_epoch() {
+async fn an_activation_goes_to_senders_and_by_stream_to_whoever_lacks_the_epoch() {
     let mut stage = Stage::new();
-    let [current, behind] = stage.members([1, 2]);
+    let [receiver, behind, current] = stage.members([1, 2, 4]);
+    receiver.channel.acknowledged(Epoch(4));
     current.channel.acknowledged(Epoch(4));
     let sealed = Bytes::from_static(b"switch");
     stage
@@ -177,6 +178,8 @@ async fn an_activation_goes_by_stream_to_whoever_lacks_the_epoch() {
     );
     let push = behind.outbox.next().await.expect("is told").push;
     assert!(matches!(push, DuePush::Activate(Epoch(4))));
+    assert_eq!(receiver.got(), None, "who does not send need not know");
+    assert!(!receiver.has_by_stream().await);
 }
 
 #[test]

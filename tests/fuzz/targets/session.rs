@@ -43,10 +43,11 @@ impl KeyOperations for Anything {
 fn input(bytes: &[u8]) -> Option<SessionInput> {
     if let Ok(push) = Push::from_bytes(bytes) {
         return match push {
-            Push::Rekey(RekeyDelivery { header, edges, .. }) => {
-                let header = EpochHeader::parse(&header).ok()?;
-                Some(SessionInput::Rekey { header, edges })
-            }
+            Push::Rekey(rekey) => Some(SessionInput::Rekey {
+                header: EpochHeader::parse(&rekey.header).ok()?,
+                edges: rekey.edges,
+                active: rekey.active,
+            }),
             Push::Activate(Activate { epoch, .. }) => Some(SessionInput::Activate { epoch }),
             Push::Removed(_) => Some(SessionInput::Evicted),
             Push::GoAway(_) => Some(SessionInput::Tick),

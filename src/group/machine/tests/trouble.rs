@@ -203,7 +203,7 @@ fn absence_becomes_a_leave_and_silence_too() {
     bench.settle();
     assert_eq!(bench.drain()[..1], ["removed 1 Absent"]);
     let (member, epoch) = (MemberId(2), Epoch(2));
-    bench.input(Input::Ack { member, epoch });
+    bench.input(Input::Acks(vec![(member, epoch)]));
     bench.after(5_200);
     bench.settle();
     assert_eq!(bench.members(), [MemberId(2)], "3 never answered");

@@ -34,6 +34,7 @@ fn after_a_rollover_a_member_asks_for_its_leaf_key_at_a_time_of_its_own() {
     let input = SessionInput::Rekey {
         header: rolled(2, root),
         edges: Vec::new(),
+        active: Epoch(0),
     };
     let renewed = Err(SessionError::Renewed(Epoch(2)));
     assert_eq!(bench.input(input.clone()), renewed);
@@ -68,6 +69,7 @@ fn after_a_rollover_a_member_asks_for_its_leaf_key_at_a_time_of_its_own() {
     let input = SessionInput::Rekey {
         header: rolled(3, next),
         edges: vec![edge(key(1, 1, 2, 0), next)],
+        active: Epoch(0),
     };
     assert_eq!(bench.input(input), Ok(()));
 }
@@ -78,6 +80,7 @@ fn a_member_does_not_wait_when_senders_switch() {
     let input = SessionInput::Rekey {
         header: rolled(2, key(2, 0, 3, 0)),
         edges: Vec::new(),
+        active: Epoch(0),
     };
     assert!(bench.input(input).is_err());
     assert!(bench.drain().is_empty());
@@ -104,6 +107,7 @@ fn a_leaf_key_whose_path_does_not_open_changes_nothing() {
     let input = SessionInput::Rekey {
         header: header(2, next),
         edges: Vec::new(),
+        active: Epoch(0),
     };
     assert_eq!(bench.input(input), Ok(()));
 }

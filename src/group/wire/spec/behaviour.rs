@@ -70,7 +70,7 @@
 //!     |                                                 |  wrapped, tagged, signed
 //!     |   quorum acknowledged, or                       v
 //!     +-------- activation delay passed ----------- delivered      rekey to all that are connected,
-//!            activate to all                            |          grants to those who joined
+//!            activate to senders                        |          grants to those who joined
 //!                                                       +--- a newer epoch takes its place: this one
 //!                                                            is never activated by itself
 //! ```
@@ -89,7 +89,8 @@
 //! | --- | --- | --- |
 //! | receivers | e is received | accept traffic of e beside that of the epochs before |
 //! | senders | activate(e), or activation delay after e was received | send with e, and never again with an earlier one |
-//! | all | that same moment | begin the retirement delay of all epochs before e |
+//! | receivers | a rekey says that e is active, or activation delay after e was received | take e for active |
+//! | all | when e is active | begin the retirement delay of all epochs before e |
 //! | all | retirement delay later | erase the roots and all exported keys of those epochs |
 //!
 //! An epoch that comes in a path (granted, path, key-set) and equals the path's active epoch is active at once;
@@ -97,7 +98,10 @@
 //! others send from the activation on: it never held the epoch before. When e and then e' are received before e is
 //! active, only e' becomes active, and e is retired with the ones before: the delay counts from e', but ends at the
 //! latest twice the delay after e was received, so that epochs which keep coming cannot put it off for ever. Delays run
-//! on while a member is away. A member holds [`MAX_HELD_EPOCHS`](crate::group::limits::MAX_HELD_EPOCHS) epochs (3) at
+//! on while a member is away. Activate goes to members that may send, and costs the others nothing: a receiver that is not told
+//! keeps what went before a little longer. Every rekey says which epoch was active as it was delivered; a member
+//! believes that before it installs the new one, and so never drops what senders still use. One that is not older than the
+//! rekey itself is not believed. A member holds [`MAX_HELD_EPOCHS`](crate::group::limits::MAX_HELD_EPOCHS) epochs (3) at
 //! most: beyond that the oldest go, the active one excepted.
 //!
 //! Keys of nodes are not epochs: a member holds them, as [keys](super::keys) says, until a delivery replaces them.

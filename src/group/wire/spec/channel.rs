@@ -53,7 +53,8 @@
 //! - A member acknowledges a probe whose code is right.
 //! - An acknowledgement counts when its code is right and its epoch is not newer than the newest that was delivered. It counts for
 //!   every epoch up to that one.
-//! - An activate is sent once and not acknowledged. One that is lost costs no more than the header's activation delay.
+//! - An activate is sent once, to members that may send, and not acknowledged. One that is lost costs no more than the header's
+//!   activation delay. A gateway may as well use streams, and does so where the senders are few.
 //! - A gateway sends only to the address that QUIC has validated for the connection when the probe is sent.
 //!
 //! # What an attacker can do

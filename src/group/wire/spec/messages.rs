@@ -69,7 +69,7 @@
 //! ; ---- the gateway opens the stream -------------------------------------------------------------
 //! push = rekey / activate / removed / go-away
 //!
-//! rekey    = [32, {0: group-id, 1: header-bytes, 2: [* edge], more}]
+//! rekey    = [32, {0: group-id, 1: header-bytes, 2: epoch, 3: [* edge], more}]    ; 2: the one that is active
 //! activate = [33, {0: group-id, 1: epoch, more}]
 //! removed  = [34, {0: group-id, 1: member, 2: reason, more}]
 //! go-away  = [35, {0: uint, more}]                    ; milliseconds after which to come back
@@ -159,8 +159,8 @@
 //!
 //! | push | is | answer |
 //! | --- | --- | --- |
-//! | rekey | a new epoch and the edges that this member's part of the tree needs, often none; or its whole path | ack, or nack |
-//! | activate | senders switch to this epoch now | ack, or nack when the member does not hold it |
+//! | rekey | a new epoch and the edges that this member's part of the tree needs, often none; or its whole path. And the epoch that senders send with meanwhile | ack, or nack |
+//! | activate | to members that may send: switch to this epoch now | ack, or nack when the member does not hold it |
 //! | removed | the registration is over; erase its keys | ack |
 //! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
 //!

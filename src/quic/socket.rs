@@ -1,0 +1,348 @@
+//! The gateway's UDP socket, read by a thread of its own: acknowledgements end there, QUIC's packets go on to quinn.
+//!
+//! A runtime that watches this socket is woken by each acknowledgement that comes and, while a rekey is sent, by each
+//! datagram that has left; for a few bytes that costs more than all that is done with them. The thread sleeps for a moment
+//! after it has read acknowledgements, and then finds many.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use quinn::{AsyncUdpSocket, UdpPoller};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tokio::time::{Sleep, sleep};
+
+use crate::udp::{Sink, sift};
+
+/// How long acknowledgements are gathered.
+const GATHER: Duration = Duration::from_millis(1);
+/// Packets of QUIC that wait for quinn; what comes beyond is lost, as it would be in a full socket.
+const MAX_WAITING: usize = 8_192;
+/// The longest packet, in bytes; what coalesces in the kernel is so many of them.
+const MAX_PACKET: usize = 1_500;
+/// When a full socket is tried again.
+const FULL: Duration = Duration::from_millis(1);
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
+
+/// What quinn sends on, and what it is handed.
+pub(super) struct Socket {
+    socket: Arc<UdpSocket>,
+    state: Arc<UdpSocketState>,
+    waiting: Arc<Waiting>,
+    /// Tells the thread to end.
+    ended: OwnedFd,
+}
+
+/// QUIC's packets on their way to quinn.
+#[derive(Default)]
+struct Waiting(Mutex<Queue>);
+
+#[derive(Default)]
+struct Queue {
+    packets: VecDeque<(RecvMeta, Box<[u8]>)>,
+    failed: Option<io::Error>,
+    task: Option<Waker>,
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Socket {
+    /// Begins to read; what is not QUIC's goes to the sink. Ends when it is dropped.
+    pub(super) fn start(socket: Arc<UdpSocket>, sink: Arc<dyn Sink>) -> io::Result<Arc<Self>> {
+        let state = Arc::new(UdpSocketState::new((&*socket).into())?);
+        let ended = eventfd(0, EventfdFlags::CLOEXEC)?;
+        let waiting = Arc::<Waiting>::default();
+        let reader = Reader {
+            socket: socket.clone(),
+            state: state.clone(),
+            waiting: waiting.clone(),
+            ended: ended.try_clone()?,
+            sink,
+        };
+        let thread = std::thread::Builder::new().name("datagrams".to_owned());
+        thread.spawn(move || reader.run())?;
+        Ok(Arc::new(Socket {
+            socket,
+            state,
+            waiting,
+            ended,
+        }))
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // An event's counter takes a one at any time.
+        let _ = rustix::io::write(&self.ended, &1_u64.to_ne_bytes());
+    }
+}
+
+impl fmt::Debug for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Socket({:?})", self.socket.local_addr())
+    }
+}
+
+impl AsyncUdpSocket for Socket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        Box::pin(Writable {
+            socket: self.socket.clone(),
+            pause: None,
+        })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.state.try_send((&*self.socket).into(), transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let mut queue = self.waiting.lock();
+        let count = queue.packets.len().min(bufs.len());
+        let packets = queue.packets.drain(..count);
+        for ((buf, meta), (came, bytes)) in bufs.iter_mut().zip(&mut *meta).zip(packets) {
+            // One that quinn has no room for is one that it refuses anyway.
+            let length = bytes.len().min(buf.len());
+            buf[..length].copy_from_slice(&bytes[..length]);
+            *meta = came;
+            (meta.len, meta.stride) = (length, length);
+        }
+        if count > 0 {
+            return Poll::Ready(Ok(count));
+        }
+        if let Some(error) = queue.failed.take() {
+            return Poll::Ready(Err(error));
+        }
+        queue.task = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
+}
+
+/// Waits until the socket has room: rarely needed, so it looks now and again.
+#[derive(Debug)]
+struct Writable {
+    socket: Arc<UdpSocket>,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl UdpPoller for Writable {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if let Some(pause) = &mut self.pause {
+                std::task::ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            let mut room = [PollFd::new(&self.socket, PollFlags::OUT)];
+            if poll(&mut room, Some(&NOW))? > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            self.pause = Some(Box::pin(sleep(FULL)));
+        }
+    }
+}
+
+/// The thread.
+struct Reader {
+    socket: Arc<UdpSocket>,
+    state: Arc<UdpSocketState>,
+    waiting: Arc<Waiting>,
+    ended: OwnedFd,
+    sink: Arc<dyn Sink>,
+}
+
+impl Reader {
+    fn run(self) {
+        let room = self.state.gro_segments() * MAX_PACKET;
+        let mut storage = vec![0; room * BATCH_SIZE];
+        loop {
+            let mut ready = [
+                PollFd::new(&self.socket, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
+            ];
+            // An interrupted wait is as good as one that has ended.
+            let _ = poll(&mut ready, None);
+            if !ready[1].revents().is_empty() {
+                return;
+            }
+            if self.drain(&mut storage, room) {
+                std::thread::sleep(GATHER);
+            }
+        }
+    }
+
+    /// Takes all that has come; whether acknowledgements were among it.
+    fn drain(&self, storage: &mut [u8], room: usize) -> bool {
+        let mut any = false;
+        loop {
+            let mut chunks = storage.chunks_mut(room).map(IoSliceMut::new);
+            let mut bufs: [IoSliceMut<'_>; BATCH_SIZE] =
+                std::array::from_fn(|_| chunks.next().expect("there is room for a batch"));
+            let mut meta = [RecvMeta::default(); BATCH_SIZE];
+            let received = self
+                .state
+                .recv((&*self.socket).into(), &mut bufs, &mut meta);
+            let received = match received {
+                Ok(received) => received,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        self.fail(error);
+                    }
+                    return any;
+                }
+            };
+            let kept = sift(&*self.sink, &mut bufs, &mut meta, received);
+            any |= kept < received;
+            self.hand_over(&bufs[..kept], &meta[..kept]);
+            if received < BATCH_SIZE {
+                return any;
+            }
+        }
+    }
+
+    fn hand_over(&self, bufs: &[IoSliceMut<'_>], metas: &[RecvMeta]) {
+        if bufs.is_empty() {
+            return;
+        }
+        let mut lost = 0;
+        let mut queue = self.waiting.lock();
+        for (buf, meta) in bufs.iter().zip(metas) {
+            for packet in buf[..meta.len].chunks(meta.stride.max(1)) {
+                if queue.packets.len() < MAX_WAITING {
+                    queue.packets.push_back((*meta, packet.into()));
+                } else {
+                    lost += 1;
+                }
+            }
+        }
+        let task = queue.task.take();
+        drop(queue);
+        if let Some(task) = task {
+            task.wake();
+        }
+        if lost > 0 {
+            metrics::counter!("wardcast_quic_packets_lost_total").increment(lost);
+        }
+    }
+
+    /// Quinn decides what an error of the socket means.
+    fn fail(&self, error: io::Error) {
+        let mut queue = self.waiting.lock();
+        queue.failed = Some(error);
+        if let Some(task) = queue.task.take() {
+            task.wake();
+        }
+        drop(queue);
+        std::thread::sleep(FULL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    #[derive(Debug, Default)]
+    struct Count(AtomicUsize);
+
+    impl Sink for Count {
+        fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+            self.0.fetch_add(datagrams.len(), Ordering::SeqCst);
+        }
+    }
+
+    fn bound() -> Arc<UdpSocket> {
+        Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"))
+    }
+
+    async fn received(socket: &Socket) -> Vec<Vec<u8>> {
+        let mut storage = [[0; 20]; 2];
+        let next = std::future::poll_fn(|cx| {
+            let mut bufs = storage.each_mut().map(|bytes| IoSliceMut::new(bytes));
+            let mut meta = [RecvMeta::default(); 2];
+            let count = std::task::ready!(socket.poll_recv(cx, &mut bufs, &mut meta));
+            let count = count.expect("is a socket");
+            let packets = bufs.iter().zip(&meta).take(count);
+            Poll::Ready(
+                packets
+                    .map(|(buf, meta)| buf[..meta.len].to_vec())
+                    .collect(),
+            )
+        });
+        timeout(SOON, next).await.expect("something comes")
+    }
+
+    #[tokio::test]
+    async fn quics_packets_come_in_their_order_and_others_go_to_the_sink() {
+        let (own, peer, count) = (bound(), bound(), Arc::<Count>::default());
+        let to = own.local_addr().expect("is bound");
+        let socket = Socket::start(own, count.clone()).expect("starts");
+        for number in 0..100 {
+            for first in [5, 0x40] {
+                peer.send_to(&[first, number], to).expect("is sent");
+            }
+        }
+        let mut packets = Vec::new();
+        while packets.len() < 100 {
+            packets.extend(received(&socket).await);
+        }
+        let expected: Vec<_> = (0..100).map(|number| vec![0x40, number]).collect();
+        assert_eq!(packets, expected);
+        let began = Instant::now();
+        while count.0.load(Ordering::SeqCst) < 100 {
+            assert!(began.elapsed() < SOON, "all are taken");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_thread_ends_with_the_socket() {
+        let own = bound();
+        let socket = Socket::start(own.clone(), Arc::<Count>::default()).expect("starts");
+        let mut writable = socket.clone().create_io_poller();
+        let room = std::future::poll_fn(|cx| writable.as_mut().poll_writable(cx));
+        room.await.expect("there is room");
+        drop((socket, writable));
+        let began = Instant::now();
+        while Arc::strong_count(&own) > 1 {
+            assert!(began.elapsed() < SOON, "the thread lets go of it");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
