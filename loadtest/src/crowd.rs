@@ -4,17 +4,21 @@
 //! Sampled ones acknowledge what they are sent without looking into it, so that this process can drive more members than it
 //! could compute keys for.
 
+mod datagrams;
 mod sampled;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use wardcast::group::ids::{Epoch, MemberId, Role};
 use wardcast::group::wire::{Message, Push, RekeyDelivery};
 use wardcast::member::{Client, Event, Membership, Observed, Options};
+
+use datagrams::Opener;
 
 use crate::Failure;
 use crate::operator::GROUP;
@@ -25,8 +29,29 @@ use crate::site::Site;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a join is tried, over passing refusals.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
-/// All that members do at any time waits for an answer of the gateway.
-const ROLE: Role = Role::Both;
+/// Reports that are read at once, and how long others are waited for while more than that are missing.
+const AT_ONCE: usize = 128;
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Who the members of a run are.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Manner {
+    /// How many members may send; the others only receive, and are not told when senders switch to a new key.
+    #[arg(long, default_value_t = 1, value_name = "COUNT")]
+    senders: u32,
+    /// The share of members that acknowledge without computing keys, in percent; the report says so.
+    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=99))]
+    sampled: u32,
+}
+
+impl Manner {
+    fn role(self, member: usize) -> Role {
+        match member < self.senders as usize {
+            true => Role::Both,
+            false => Role::Receiver,
+        }
+    }
+}
 
 /// What a member saw, and when.
 #[derive(Debug)]
@@ -71,7 +96,8 @@ type Joined = Result<Result<(usize, MemberId), Failure>, tokio::task::JoinError>
 struct Seat {
     id: Option<MemberId>,
     holds: Epoch,
-    sends: Epoch,
+    /// None if it only receives.
+    sends: Option<Epoch>,
     /// Its end is part of the run.
     evicted: bool,
 }
@@ -85,18 +111,23 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Lets one member after the other join, so many at a time; `sampled` percent of them only acknowledge.
+    /// Lets one member after the other join, so many at a time.
     pub(crate) async fn join(
         site: &Site,
         gateway: SocketAddr,
         at_once: usize,
-        sampled: u32,
+        manner: Manner,
     ) -> Result<Self, Failure> {
         let (report, seen) = mpsc::unbounded_channel();
         let (tap, observed) = mpsc::channel(1024);
+        let opener = Arc::<Opener>::default();
         let members = site.members().len();
+        let seat = |member| Seat {
+            sends: manner.role(member).sends().then_some(Epoch(0)),
+            ..Seat::default()
+        };
         let mut crowd = Crowd {
-            seats: vec![Seat::default(); members],
+            seats: (0..members).map(seat).collect(),
             seen,
             observed,
             real: 0,
@@ -120,8 +151,10 @@ impl Crowd {
                 credentials.clone(),
                 site.trust().clone(),
             );
-            if is_sampled(member, sampled) {
-                joining.spawn(async move { Ok((member, sampled::join(options, reporter).await?)) });
+            let (role, opener) = (manner.role(member), opener.clone());
+            if is_sampled(member, manner.sampled) {
+                let joined = sampled::join(options, role, reporter, opener);
+                joining.spawn(async move { Ok((member, joined.await?)) });
                 continue;
             }
             crowd.real += 1;
@@ -130,7 +163,9 @@ impl Crowd {
                 patience: JOIN_PATIENCE,
                 ..options
             };
-            joining.spawn(async move { Ok((member, join(options, reporter).await?)) });
+            let opener = (member == 0).then_some(opener);
+            let joined = join(options, role, reporter, opener);
+            joining.spawn(async move { Ok((member, joined.await?)) });
         }
         while let Some(last) = joining.join_next().await {
             crowd.take(Some(last))?;
@@ -148,11 +183,6 @@ impl Crowd {
             self.seats[member].id = Some(id);
         }
         Ok(())
-    }
-
-    /// How many members there were at the beginning.
-    pub(crate) fn members(&self) -> usize {
-        self.seats.len()
     }
 
     /// How many members compute keys.
@@ -180,20 +210,52 @@ impl Crowd {
         since: Instant,
     ) -> Result<Vec<Duration>, Failure> {
         let mut took = Vec::with_capacity(self.seats.len());
-        while self.missing(|seat| seat.holds >= epoch) > 0 {
-            let (seen, before) = self.next("hold", epoch).await?;
-            let now = self.seats[seen.member].holds;
-            if before < epoch && now >= epoch {
-                took.push(seen.at.saturating_duration_since(since));
-            }
-        }
+        let holds = |seat: &Seat| seat.holds >= epoch;
+        self.until(&format!("hold epoch {epoch}"), holds, |seen| {
+            took.push(seen.at.saturating_duration_since(since));
+        })
+        .await?;
         Ok(took)
     }
 
     /// Waits until all send with `epoch` or a newer one.
     pub(crate) async fn send(&mut self, epoch: Epoch) -> Result<(), Failure> {
-        while self.missing(|seat| seat.sends >= epoch) > 0 {
-            self.next("send with", epoch).await?;
+        let sends = |seat: &Seat| seat.sends.is_none_or(|sends| sends >= epoch);
+        self.until(&format!("send with epoch {epoch}"), sends, |_| {})
+            .await
+    }
+
+    /// Waits until that holds of all; tells when it came to hold of each.
+    async fn until(
+        &mut self,
+        what: &str,
+        done: impl Fn(&Seat) -> bool,
+        mut came: impl FnMut(&Seen),
+    ) -> Result<(), Failure> {
+        let mut missing = self.missing(&done);
+        let mut seen = Vec::with_capacity(AT_ONCE);
+        while missing > 0 {
+            let received = timeout(PATIENCE, self.seen.recv_many(&mut seen, AT_ONCE)).await;
+            if !matches!(received, Ok(1..)) {
+                let patience = PATIENCE.as_secs();
+                return Err(format!(
+                    "{missing} members do not {what}, and nothing happened for {patience} s"
+                )
+                .into());
+            }
+            for seen in seen.drain(..) {
+                let before = done(&self.seats[seen.member]);
+                self.note(&seen)?;
+                let seat = &self.seats[seen.member];
+                if !before && done(seat) {
+                    came(&seen);
+                    missing -= usize::from(!seat.evicted);
+                }
+            }
+            if missing > AT_ONCE {
+                // Nobody who reports meanwhile has to wake this task: that would be most of what members cost.
+                sleep(LOOK).await;
+            }
         }
         Ok(())
     }
@@ -202,9 +264,8 @@ impl Crowd {
     pub(crate) fn rekey_bytes(&mut self) -> Option<usize> {
         let mut sizes = Vec::new();
         while let Ok(Observed { header, edges }) = self.observed.try_recv() {
-            let group = wardcast::group::ids::GroupId([0; 16]);
             let delivery = RekeyDelivery {
-                group,
+                group: wardcast::group::ids::GroupId([0; 16]),
                 header,
                 active: Epoch(0),
                 edges,
@@ -219,24 +280,18 @@ impl Crowd {
         there.filter(|seat| !done(seat)).count()
     }
 
-    /// Notes the next thing that is seen; also what that member held before. An end that nobody asked for is an error.
-    async fn next(&mut self, verb: &str, epoch: Epoch) -> Result<(Seen, Epoch), Failure> {
-        let Ok(Some(seen)) = timeout(PATIENCE, self.seen.recv()).await else {
-            let missing = self.missing(|seat| seat.holds >= epoch && seat.sends >= epoch);
-            let patience = PATIENCE.as_secs();
-            return Err(format!("{missing} members do not {verb} epoch {epoch}, and nothing happened for {patience} s").into());
-        };
+    /// Notes what was seen. An end that nobody asked for is an error.
+    fn note(&mut self, seen: &Seen) -> Result<(), Failure> {
         let seat = &mut self.seats[seen.member];
-        let before = seat.holds;
         match &seen.what {
-            What::Holds(now) => seat.holds = before.max(*now),
-            What::Sends(now) => seat.sends = seat.sends.max(*now),
+            What::Holds(now) => seat.holds = seat.holds.max(*now),
+            What::Sends(now) => seat.sends = seat.sends.map(|sends| sends.max(*now)),
             What::Over(why) if !seat.evicted => {
                 return Err(format!("member {} was lost: {why}", seen.member).into());
             }
             What::Over(_) => {}
         }
-        Ok((seen, before))
+        Ok(())
     }
 }
 
@@ -247,17 +302,28 @@ fn is_sampled(member: usize, percent: u32) -> bool {
 }
 
 /// A real member, which is followed by a task of its own.
-async fn join(options: Options, reporter: Reporter) -> Result<MemberId, Failure> {
-    let membership = Client::new(options)?.join(GROUP, ROLE).await?;
+async fn join(
+    options: Options,
+    role: Role,
+    reporter: Reporter,
+    opener: Option<Arc<Opener>>,
+) -> Result<MemberId, Failure> {
+    let membership = Client::new(options)?.join(GROUP, role).await?;
     let id = membership.member();
-    tokio::spawn(follow(membership, reporter));
+    tokio::spawn(follow(membership, reporter, opener));
     Ok(id)
 }
 
-async fn follow(mut membership: Membership, reporter: Reporter) {
+/// Reports what happens, and tells those who only acknowledge what this member reads pushes with.
+async fn follow(mut membership: Membership, reporter: Reporter, opener: Option<Arc<Opener>>) {
     while let Some(event) = membership.next().await {
         match event {
-            Event::Installed { epoch } => reporter.tell(What::Holds(epoch)),
+            Event::Installed { epoch } => {
+                if let Some((opener, cipher)) = opener.as_ref().zip(membership.push_cipher()) {
+                    opener.learn(cipher);
+                }
+                reporter.tell(What::Holds(epoch));
+            }
             Event::Send { epoch } => reporter.tell(What::Sends(epoch)),
             Event::Ended(end) => reporter.tell(What::Over(format!("{end:?}"))),
             Event::Rejoined { .. } => reporter.tell(What::Over("it joined afresh".to_owned())),

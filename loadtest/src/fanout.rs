@@ -9,7 +9,7 @@ use wardcast::group::ids::Epoch;
 use crate::Failure;
 use crate::bare::{self, Extent};
 use crate::counters::Counters;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Manner};
 use crate::gateway::{Gateway, Setup};
 use crate::live::{Live, Round};
 use crate::report::Progress;
@@ -29,9 +29,8 @@ pub(crate) struct Arguments {
     extent: Extent,
     #[command(flatten)]
     setup: Setup,
-    /// The share of members that acknowledge without computing keys, in percent; the report says so.
-    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=99))]
-    sampled: u32,
+    #[command(flatten)]
+    manner: Manner,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -47,7 +46,7 @@ struct Reading {
 pub(crate) fn policy() -> String {
     format!(
         "batch_interval_ms = {BATCH_INTERVAL_MS}\nsender_id_bits = 24\n\
-         admit = [{{ identity = \"cn:member-*\", roles = [\"both\"] }}]\n"
+         admit = [{{ identity = \"cn:member-*\", roles = [\"both\", \"receiver\"] }}]\n"
     )
 }
 
@@ -68,7 +67,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
 
     let began = Instant::now();
     let at_once = extent.at_once as usize;
-    let crowd = Crowd::join(&site, gateway.address, at_once, arguments.sampled).await;
+    let crowd = Crowd::join(&site, gateway.address, at_once, arguments.manner).await;
     let seconds = began.elapsed().as_secs_f64();
     let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
     let mut live = Live { gateway, crowd };

@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use wardcast::admin::api::GroupView;
 use wardcast::group::ids::Epoch;
 
 use crate::Failure;
 use crate::crowd::Crowd;
 use crate::gateway::Gateway;
+
+/// The pause between two looks at what the gateway knows.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Both sides of a run that is under way.
 pub(crate) struct Live {
@@ -59,6 +63,7 @@ impl Live {
             }
             // A newer one may have come in between.
             self.crowd.hold(view.epoch, Instant::now()).await?;
+            sleep(LOOK).await; // each look costs the gateway a request
         }
     }
 

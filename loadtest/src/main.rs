@@ -56,6 +56,13 @@ enum Scenario {
         /// Where its certificates are.
         directory: PathBuf,
     },
+    /// One system of `peers` with its subscribers; started by it.
+    #[command(hide = true)]
+    PeersSystem {
+        kind: peers::system::Kind,
+        #[command(flatten)]
+        arguments: peers::Arguments,
+    },
     /// The bare loop's process; started by `peers`.
     #[command(hide = true)]
     FloorServer,
@@ -73,6 +80,7 @@ async fn main() -> ExitCode {
             json,
         } => run_bare(extent, bytes, json).await,
         Scenario::BareServer { directory } => bare::server::serve(&directory).await,
+        Scenario::PeersSystem { kind, arguments } => peers::host::serve(kind, &arguments).await,
         Scenario::FloorServer => peers::floor::server::serve(),
     };
     match outcome {

@@ -6,12 +6,13 @@
 mod client;
 mod etcd;
 pub(crate) mod floor;
+pub(crate) mod host;
 mod mqtt;
 mod nats;
 mod ours;
 mod program;
 mod report;
-mod system;
+pub(crate) mod system;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -20,12 +21,13 @@ use clap::ValueEnum;
 
 use crate::Failure;
 use crate::bare::Extent;
+use crate::crowd;
 use crate::gateway::Setup;
 use crate::limits;
 use crate::report::Progress;
-use crate::site::Site;
+use host::{Host, Order};
 use report::{Figures, Manner, Peers, Ratio};
-use system::{Kind, System, Turn, Way};
+use system::{Kind, Turn};
 
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,10 +39,8 @@ pub(crate) struct Arguments {
     /// Only these systems, separated by commas; all if none is named.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Kind>,
-    /// The share of wardcast's members that acknowledge without computing keys, in percent, on QUIC streams; the report
-    /// says so.
-    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=99))]
-    sampled: u32,
+    #[command(flatten)]
+    manner: crowd::Manner,
     /// Bytes of a payload; those of wardcast's rekeys if not named.
     #[arg(long, value_parser = clap::value_parser!(u32).range(8..=1400))]
     bytes: Option<u32>,
@@ -68,26 +68,30 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Peers, Failure> {
         members, rounds, ..
     } = arguments.extent;
     let members = members as usize;
-    limits::require(members * kinds.len())?;
-    let site = Site::make(members)?;
+    limits::require(members)?;
     let mut systems = Vec::new();
     for kind in kinds {
-        systems.push(System::start(kind, &site, arguments).await?);
+        systems.push(Host::start(kind).await?);
     }
     let payload_bytes = warm_up(&mut systems, arguments.bytes).await?;
     let turns = take_turns(&mut systems, payload_bytes, rounds).await?;
 
-    let figures = systems.iter().map(|System { kind, grew, .. }| {
+    let figures = systems.iter().map(|Host { kind, ready, .. }| {
         let turns = turns.get(kind).map_or(&[][..], Vec::as_slice);
-        Ok((*kind, Figures::of(*kind, members, *grew, turns)?))
+        Ok((*kind, Figures::of(*kind, members, ready.grew, turns)?))
     });
+    let ours = systems.iter().find(|host| host.kind == Kind::Wardcast);
     Ok(Peers {
         scenario: "peers",
         ok: true,
         members,
         rounds,
         payload_bytes,
-        wardcast: systems.iter().find_map(manner),
+        wardcast: ours.map(|host| Manner {
+            real: host.ready.real,
+            sampled: members - host.ready.real,
+            batch_interval_ms: ours::BATCH_INTERVAL_MS,
+        }),
         mqtt_quality_of_service: arguments.qos,
         systems: figures.collect::<Result<_, Failure>>()?,
         ratios: ratios(&turns),
@@ -102,22 +106,20 @@ fn chosen(only: &[Kind]) -> Vec<Kind> {
 }
 
 /// A push through each that does not count: it sets up what later ones find ready. Returns the payload's bytes.
-async fn warm_up(systems: &mut [System], named: Option<u32>) -> Result<usize, Failure> {
-    let mut bytes = named.map(|bytes| bytes as usize);
+async fn warm_up(systems: &mut [Host], named: Option<u32>) -> Result<usize, Failure> {
+    let mut length = named.map(|bytes| bytes as usize);
     for system in systems {
         // Ours needs no payload, and knows afterwards how long the others' are.
-        let payload = tally::payload(1, bytes.unwrap_or_default());
-        system.turn(&payload).await?;
-        if let Way::Wardcast(joined) = &mut system.way {
-            bytes = bytes.or(Some(joined.rekey_bytes()?));
-        }
+        let bytes = length.unwrap_or_default();
+        let pushed = system.push(Order { number: 1, bytes }).await?;
+        length = length.or(pushed.rekey_bytes);
     }
-    Ok(bytes.ok_or("no system was chosen")?)
+    Ok(length.ok_or("no system was chosen")?)
 }
 
 /// All rounds; in each, every system has a turn, and another one begins.
 async fn take_turns(
-    systems: &mut [System],
+    systems: &mut [Host],
     bytes: usize,
     rounds: u32,
 ) -> Result<BTreeMap<Kind, Vec<Turn>>, Failure> {
@@ -125,28 +127,17 @@ async fn take_turns(
     let mut turns: BTreeMap<Kind, Vec<Turn>> = BTreeMap::new();
     for round in 0..rounds {
         // The first number was the warm-up's.
-        let payload = tally::payload(u64::from(round) + 2, bytes);
+        let number = u64::from(round) + 2;
         for place in 0..systems.len() {
             let place = (place + round as usize) % systems.len();
             let system = &mut systems[place];
-            let turn = system.turn(&payload).await?;
-            turns.entry(system.kind).or_default().push(turn);
+            let pushed = system.push(Order { number, bytes }).await?;
+            turns.entry(system.kind).or_default().push(pushed.turn);
         }
         progress.at(round as usize + 1, rounds as usize);
     }
     progress.end(&format!("{rounds} rounds of {} systems", systems.len()));
     Ok(turns)
-}
-
-fn manner(system: &System) -> Option<Manner> {
-    let Way::Wardcast(joined) = &system.way else {
-        return None;
-    };
-    Some(Manner {
-        real: joined.real(),
-        sampled: joined.members() - joined.real(),
-        batch_interval_ms: ours::BATCH_INTERVAL_MS,
-    })
 }
 
 fn ratios(turns: &BTreeMap<Kind, Vec<Turn>>) -> BTreeMap<String, Ratio> {

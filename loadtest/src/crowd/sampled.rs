@@ -1,6 +1,5 @@
 //! Members that only acknowledge: the protocol as seen from outside, without a key.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,17 @@ use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
 use tokio::time::sleep;
 use wardcast::crypto::EphemeralKey;
-use wardcast::group::ids::{Epoch, MemberId, Suite};
+use wardcast::group::ids::{Epoch, MemberId, Role, Suite};
+use wardcast::group::wire::datagram::ChannelId;
 use wardcast::group::wire::{
-    ALPN, Acknowledge, EpochHeader, Grant, Join, Message, Offer, Push, PushReply, Request, Response,
+    ALPN, Acknowledge, EpochHeader, Grant, Join, Message, Offer, OpenChannel, Push, PushReply,
+    Request, Response,
 };
 use wardcast::member::Options;
 use wardcast::tls;
 
-use super::{ROLE, Reporter, What};
+use super::datagrams::{Line, Opener};
+use super::{Reporter, What};
 use crate::Failure;
 use crate::operator::GROUP;
 
@@ -27,26 +29,42 @@ const LIMIT: usize = 1 << 20;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Joins and acknowledges from then on.
-pub(super) async fn join(options: Options, reporter: Reporter) -> Result<MemberId, Failure> {
-    let connection = connect(&options).await?;
-    let grant = register(&connection).await?;
-    let (member, epoch) = (
-        grant.member,
-        EpochHeader::parse(&grant.path.header)?.header.epoch,
-    );
-    reporter.tell(What::Holds(epoch));
+pub(super) async fn join(
+    options: Options,
+    role: Role,
+    reporter: Reporter,
+    opener: Arc<Opener>,
+) -> Result<MemberId, Failure> {
+    let (endpoint, line) = Line::endpoint(opener, reporter.clone())?;
+    let connection = connect(&options, &endpoint).await?;
+    let grant = register(&connection, role).await?;
+    let header = EpochHeader::parse(&grant.path.header)?.header;
+    let (member, epoch) = (grant.member, header.epoch);
+    line.holds(epoch);
     reporter.tell(What::Sends(grant.path.active));
     let acknowledge = Request::Acknowledge(Acknowledge {
         group: GROUP.to_owned(),
         member,
         epoch,
     });
-    tokio::spawn(serve(connection.clone(), reporter));
+    tokio::spawn(serve(connection.clone(), reporter, line.clone()));
     ask(&connection, &acknowledge).await?;
+    let open = Request::OpenChannel(OpenChannel {
+        group: GROUP.to_owned(),
+        member,
+    });
+    match ask(&connection, &open).await? {
+        Response::ChannelOpened(opened) => {
+            let channel = ChannelId(opened.channel);
+            line.open(&connection, (header.group, member), channel)?;
+        }
+        Response::Refused(_) => {} // it is pushed everything on streams then
+        other => return Err(format!("a channel was asked for, and {other:?} came").into()),
+    }
     Ok(member)
 }
 
-async fn connect(options: &Options) -> Result<Connection, Failure> {
+async fn connect(options: &Options, endpoint: &Endpoint) -> Result<Connection, Failure> {
     let crypto = tls::client_config(options.credentials.clone(), &options.trust, &[ALPN])?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
     let mut transport = TransportConfig::default();
@@ -54,16 +72,15 @@ async fn connect(options: &Options) -> Result<Connection, Failure> {
         .max_concurrent_bidi_streams(STREAMS.into())
         .keep_alive_interval(Some(options.keep_alive));
     config.transport_config(Arc::new(transport));
-    let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
     Ok(endpoint
         .connect_with(config, options.address, &options.server_name)?
         .await?)
 }
 
-async fn register(connection: &Connection) -> Result<Box<Grant>, Failure> {
+async fn register(connection: &Connection, role: Role) -> Result<Box<Grant>, Failure> {
     let join = Request::Join(Join {
         group: GROUP.to_owned(),
-        role: ROLE,
+        role,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     });
     loop {
@@ -84,10 +101,10 @@ async fn ask(connection: &Connection, request: &Request) -> Result<Response, Fai
     Ok(Response::from_bytes(&receive.read_to_end(LIMIT).await?)?)
 }
 
-async fn serve(connection: Connection, reporter: Reporter) {
+async fn serve(connection: Connection, reporter: Reporter, line: Arc<Line>) {
     let why = loop {
         let answered = match connection.accept_bi().await {
-            Ok((send, receive)) => answer(send, receive, &reporter).await,
+            Ok((send, receive)) => answer(send, receive, &reporter, &line).await,
             Err(error) => break error.to_string(),
         };
         if let Err(error) = answered {
@@ -101,12 +118,13 @@ async fn answer(
     mut send: SendStream,
     mut receive: RecvStream,
     reporter: &Reporter,
+    line: &Line,
 ) -> Result<(), Failure> {
     let push = Push::from_bytes(&receive.read_to_end(LIMIT).await?)?;
     let epoch = match push {
         Push::Rekey(rekey) => {
             let epoch = EpochHeader::parse(&rekey.header)?.header.epoch;
-            reporter.tell(What::Holds(epoch));
+            line.holds(epoch);
             epoch
         }
         Push::Activate(activate) => {

@@ -6,7 +6,7 @@ use serde_json::json;
 use wardcast::group::ids::Epoch;
 
 use crate::Failure;
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Manner};
 use crate::fanout::policy;
 use crate::gateway::{Gateway, Setup};
 use crate::live::Live;
@@ -43,10 +43,10 @@ impl Ours {
         self,
         site: &Site,
         at_once: usize,
-        sampled: u32,
+        manner: Manner,
     ) -> Result<Joined, Failure> {
         let gateway = self.gateway;
-        let crowd = Crowd::join(site, gateway.address, at_once, sampled).await;
+        let crowd = Crowd::join(site, gateway.address, at_once, manner).await;
         let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
         let mut live = Live { gateway, crowd };
         let settled = live.settle(Epoch(1)).await;
@@ -65,11 +65,6 @@ impl Joined {
     /// How many members compute keys.
     pub(super) fn real(&self) -> usize {
         self.live.crowd.real()
-    }
-
-    /// How many members there are.
-    pub(super) fn members(&self) -> usize {
-        self.live.crowd.members()
     }
 
     /// The size of a rekey since the last call.

@@ -50,6 +50,8 @@ pub(crate) struct Figures {
     server_cpu_us_per_delivery: f64,
     /// Of this process, where all subscribers are: whether it was the limit.
     generator_cpu_us_per_delivery: f64,
+    /// While nothing is pushed, for each member in each second: what keeping connections alive costs. It is no part of the above.
+    server_idle_cpu_us_per_member: f64,
     rss_kib_per_member: f64,
     /// Whether the sender comes to know who has it.
     acknowledged: bool,
@@ -72,6 +74,7 @@ impl Figures {
         let took: Vec<Duration> = turns.iter().map(|turn| turn.took).collect();
         let all = Quantiles::of(&took).ok_or("no round was run")?;
         let expected = members * turns.len();
+        let idle: f64 = turns.iter().map(|turn| turn.idle).sum();
         let per = |cpu: fn(&Turn) -> Duration| {
             let sum: Duration = turns.iter().map(cpu).sum();
             rounded(sum.as_secs_f64() * 1e6 / expected.max(1) as f64)
@@ -85,6 +88,7 @@ impl Figures {
             all_ms_p99: all.p99_ms,
             server_cpu_us_per_delivery: per(|turn| turn.server),
             generator_cpu_us_per_delivery: per(|turn| turn.generator),
+            server_idle_cpu_us_per_member: rounded(idle * 1e6 / expected.max(1) as f64),
             rss_kib_per_member: rounded(grew as f64 / 1024.0 / members.max(1) as f64),
             acknowledged: kind.acknowledges(),
         })
@@ -158,7 +162,7 @@ impl Report for Peers {
 }
 
 impl Figures {
-    fn rows(&self, kind: Kind) -> [(String, String); 4] {
+    fn rows(&self, kind: Kind) -> [(String, String); 5] {
         let row = |what: &str, value: String| (format!("{}: {what}", kind.name()), value);
         let until = if self.acknowledged {
             "until all acknowledged"
@@ -177,6 +181,13 @@ impl Figures {
                 report::cpu(self.generator_cpu_us_per_delivery, None),
             ),
             row(
+                "server CPU at rest",
+                format!(
+                    "{:.1} us per member and second",
+                    self.server_idle_cpu_us_per_member
+                ),
+            ),
+            row(
                 "server memory per member",
                 format!("{:.1} KiB", self.rss_kib_per_member),
             ),
@@ -192,6 +203,7 @@ mod tests {
         Turn {
             took: Duration::from_millis(took),
             acked,
+            idle: 0.001,
             server: Duration::from_micros(server),
             generator: Duration::from_micros(10),
         }
@@ -206,6 +218,7 @@ mod tests {
         let cpu = figures.server_cpu_us_per_delivery;
         assert_eq!((cpu, figures.rss_kib_per_member), (20.0, 2.0));
         assert_eq!(figures.generator_cpu_us_per_delivery, 1.0);
+        assert_eq!(figures.server_idle_cpu_us_per_member, 100.0);
         assert!(Figures::of(Kind::Floor, 10, 0, &[]).is_err());
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::client::{Caller, connect_all};
@@ -19,6 +19,8 @@ use crate::usage::Usage;
 
 /// How long a round's trailing work is waited for, which counts as the server's.
 const SETTLE: Duration = Duration::from_millis(200);
+/// How long a server is watched at rest, at least: while others have their turns. Some systems keep connections alive often.
+const REST: Duration = Duration::from_millis(500);
 
 /// Which systems there are, in the order of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]
@@ -65,11 +67,13 @@ impl Kind {
 }
 
 /// What one push took.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Turn {
     pub(super) took: Duration,
     pub(super) acked: usize,
-    /// CPU time of the server.
+    /// CPU seconds that the server took in each second before, when nothing was pushed.
+    pub(super) idle: f64,
+    /// CPU time of the server, less what it takes at rest.
     pub(super) server: Duration,
     /// CPU time of this process, where all subscribers are.
     pub(super) generator: Duration,
@@ -77,10 +81,11 @@ pub(super) struct Turn {
 
 /// A system with all its subscribers.
 pub(super) struct System {
-    pub(super) kind: Kind,
     /// Resident memory that the server gained as they connected, in bytes.
     pub(super) grew: u64,
     pub(super) way: Way,
+    /// When the last turn ended, and what the server had used by then.
+    ended: (Instant, Usage),
 }
 
 /// How a push goes.
@@ -115,7 +120,7 @@ impl System {
             Kind::Wardcast => {
                 let mut ours = Ours::start(site, &arguments.setup).await?;
                 let before = ours.usage()?;
-                let joined = ours.join(site, at_once, arguments.sampled).await?;
+                let joined = ours.join(site, at_once, arguments.manner).await?;
                 (before, Way::Wardcast(Box::new(joined)))
             }
             Kind::Floor => {
@@ -138,8 +143,13 @@ impl System {
             }
         };
         sleep(SETTLE).await;
-        let grew = way.usage()?.resident.saturating_sub(before.resident);
-        Ok(System { kind, grew, way })
+        let connected = way.usage()?;
+        let grew = connected.resident.saturating_sub(before.resident);
+        Ok(System {
+            grew,
+            way,
+            ended: (Instant::now(), connected),
+        })
     }
 
     /// One push of this payload to all; wardcast's own is as long.
@@ -147,14 +157,23 @@ impl System {
         if let Way::Wardcast(joined) = &mut self.way {
             joined.prepare().await?;
         }
+        let (since, used) = &self.ended;
+        sleep(REST.saturating_sub(since.elapsed())).await;
+        let (rested, before) = (since.elapsed(), self.way.usage()?);
+        let idle = before.since(used).cpu.as_secs_f64() / rested.as_secs_f64();
         let own = std::process::id();
         let (server, generator) = (self.way.usage()?, Usage::of(own)?);
+        let began = Instant::now();
         let (took, acked) = self.way.push(payload).await?;
         sleep(SETTLE).await;
+        let (elapsed, after) = (began.elapsed(), self.way.usage()?);
+        let spent = after.since(&server).cpu;
+        self.ended = (Instant::now(), after);
         Ok(Turn {
             took,
             acked,
-            server: self.way.usage()?.since(&server).cpu,
+            server: spent.saturating_sub(elapsed.mul_f64(idle)),
+            idle,
             generator: Usage::of(own)?.since(&generator).cpu,
         })
     }

@@ -1,0 +1,226 @@
+//! The push channel of members that only acknowledge: what a real member can open, they read with its keys.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use quinn::{Connection, Endpoint, TokioRuntime};
+use wardcast::crypto::{ChannelKey, Key, PushCipher};
+use wardcast::group::ids::{Epoch, GroupId, MemberId};
+use wardcast::group::wire::datagram::{
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context,
+};
+use wardcast::group::wire::{EpochHeader, Message, Push};
+use wardcast::udp::{Shared, Sink, endpoint_config};
+
+use super::{Reporter, What};
+use crate::Failure;
+
+/// Push keys that are kept: of the epochs that a member holds, and one more.
+const KEYS: usize = 4;
+
+/// What all members of a run read pushes with.
+#[derive(Default)]
+pub(super) struct Opener(Mutex<Keys>);
+
+#[derive(Default)]
+struct Keys {
+    ciphers: VecDeque<PushCipher>,
+    /// The epochs of datagrams that were opened before, by nonce: each is sent to many.
+    opened: HashMap<[u8; 12], Epoch>,
+}
+
+impl Opener {
+    /// A real member holds this key.
+    pub(super) fn learn(&self, cipher: PushCipher) {
+        let mut keys = lock(&self.0);
+        if keys.ciphers.len() == KEYS {
+            keys.ciphers.pop_front();
+            keys.opened.clear();
+        }
+        keys.ciphers.push_back(cipher);
+    }
+
+    /// The epoch that a sealed rekey brings; none when no key opens it, or it is another push.
+    fn epoch_of(&self, datagram: &Datagram<'_>) -> Option<Epoch> {
+        let Datagram::Sealed { key, nonce, .. } = datagram else {
+            return None;
+        };
+        let mut keys = lock(&self.0);
+        if let Some(epoch) = keys.opened.get(nonce) {
+            return Some(*epoch);
+        }
+        let cipher = keys.ciphers.iter().find(|cipher| cipher.name() == *key)?;
+        let push = Push::from_bytes(&cipher.open(datagram)?).ok()?;
+        let Push::Rekey(rekey) = push else {
+            return None;
+        };
+        let epoch = EpochHeader::parse(&rekey.header).ok()?.header.epoch;
+        keys.opened.insert(*nonce, epoch);
+        Some(epoch)
+    }
+}
+
+/// One member's socket, as far as it is not QUIC's.
+pub(super) struct Line {
+    opener: Arc<Opener>,
+    reporter: Reporter,
+    socket: OnceLock<Weak<Shared>>,
+    channel: OnceLock<Channel>,
+    held: AtomicU64,
+}
+
+struct Channel {
+    number: ChannelId,
+    key: ChannelKey,
+    gateway: SocketAddr,
+}
+
+impl Line {
+    /// A socket for one connection, and what reads its datagrams.
+    pub(super) fn endpoint(
+        opener: Arc<Opener>,
+        reporter: Reporter,
+    ) -> Result<(Endpoint, Arc<Self>), Failure> {
+        let line = Arc::new(Line {
+            opener,
+            reporter,
+            socket: OnceLock::new(),
+            channel: OnceLock::new(),
+            held: AtomicU64::new(0),
+        });
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let shared = Shared::new(socket, line.clone())?;
+        // Nobody else sets it.
+        let _ = line.socket.set(Arc::downgrade(&shared));
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
+        Ok((endpoint, line))
+    }
+
+    /// The gateway has opened the channel.
+    pub(super) fn open(
+        &self,
+        connection: &Connection,
+        (group, member): (GroupId, MemberId),
+        number: ChannelId,
+    ) -> Result<(), Failure> {
+        let mut key = [0; 32];
+        let context = channel_context(&group, member, number);
+        connection
+            .export_keying_material(&mut key, CHANNEL_LABEL, &context)
+            .map_err(|_| "the connection is over")?;
+        // It is opened once.
+        let _ = self.channel.set(Channel {
+            number,
+            key: ChannelKey::new(Key::from_bytes(key)),
+            gateway: connection.remote_address(),
+        });
+        Ok(())
+    }
+
+    /// An epoch came in some other way.
+    pub(super) fn holds(&self, epoch: Epoch) {
+        if self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0 {
+            self.reporter.tell(What::Holds(epoch));
+        }
+    }
+
+    fn answer(&self, channel: &Channel) {
+        let held = Epoch(self.held.load(Ordering::Relaxed));
+        let code = |covered: &[u8]| channel.key.code(covered);
+        if let Some(socket) = self.socket.get().and_then(Weak::upgrade) {
+            socket.send(channel.gateway, &acknowledge(channel.number, held, code));
+        }
+    }
+}
+
+impl Sink for Line {
+    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+        let Some(channel) = self.channel.get() else {
+            return;
+        };
+        for (_, bytes) in datagrams {
+            match Datagram::parse(bytes) {
+                Some(Datagram::Probe(said)) if channel.key.vouches(&said) => {}
+                Some(sealed) => match self.opener.epoch_of(&sealed) {
+                    Some(epoch) => self.holds(epoch),
+                    None => continue,
+                },
+                None => continue,
+            }
+            self.answer(channel);
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line(..)")
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use wardcast::group::ids::{KeyRef, NodeId, Suite};
+    use wardcast::group::operations::PushKey;
+    use wardcast::group::wire::{Activate, RekeyDelivery};
+
+    use super::*;
+
+    const GROUP: GroupId = GroupId([1; 16]);
+
+    fn rekey(epoch: u64) -> Push {
+        let header = EpochHeader {
+            suite: Suite::One,
+            group: GROUP,
+            epoch: Epoch(epoch),
+            root: KeyRef {
+                node: NodeId { level: 1, index: 0 },
+                generation: 1,
+                step: 0,
+            },
+            activation_delay_ms: 1,
+            retirement_delay_ms: 1,
+            sender_space: 0,
+            members: 1,
+            rollover: 0,
+        };
+        Push::Rekey(RekeyDelivery {
+            group: GROUP,
+            header: header.assemble([0; 8], [0; 16], &[0; 64]),
+            active: Epoch(epoch - 1),
+            edges: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn what_a_real_member_can_open_is_read_and_nothing_else() {
+        let cipher = |byte| PushCipher::new(&PushKey([byte; 32]));
+        let sealed = |byte, push: &Push| cipher(byte).seal(&[&push.to_bytes()]).expect("fits");
+        let opener = Opener::default();
+        let read = |bytes: &[u8]| opener.epoch_of(&Datagram::parse(bytes)?);
+        let datagram = sealed(1, &rekey(7));
+        assert_eq!(read(&datagram), None);
+        opener.learn(cipher(1));
+        for _ in 0..2 {
+            assert_eq!(read(&datagram), Some(Epoch(7)));
+        }
+        let activate = Push::Activate(Activate {
+            group: GROUP,
+            epoch: Epoch(7),
+        });
+        assert_eq!(read(&sealed(1, &activate)), None);
+        (2..=KEYS as u8 + 1).for_each(|byte| opener.learn(cipher(byte)));
+        assert_eq!(read(&datagram), None, "its key is forgotten");
+        assert_eq!(read(&sealed(2, &rekey(8))), Some(Epoch(8)));
+    }
+}
