@@ -6,6 +6,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use support::members::{Ledger, Member};
@@ -14,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use wardcast::admin::api::GroupView;
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::{RemovalReason, spi};
 
@@ -186,11 +188,8 @@ async fn a_python_member_has_the_keys_that_rust_members_have() {
     others.push(Member::join(&site, "late", &ledger).await);
     site.rotate(GROUP).await;
     both_hold(&anna, &python, newest(&site).await).await;
-    assert!(
-        python.count("by", "rekey") >= 4,
-        "{:#?}",
-        python.events.borrow()
-    );
+    let pushed = python.count("by", "rekey") + python.count("by", "datagram");
+    assert!(pushed >= 4, "{:#?}", python.events.borrow());
 
     // It is held up while epochs pass, and goes on with the newest.
     python.signal("-STOP");
@@ -237,6 +236,33 @@ async fn a_python_member_has_the_keys_that_rust_members_have() {
     assert_eq!(python.count("event", "bad header"), 0);
     python.ends_well().await;
     assert!(ledger.check() >= 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_member_is_pushed_rekeys_by_datagram() {
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let ledger = Ledger::default();
+    let python = Python::start(&site, "python", &ledger);
+    python.joined().await;
+    python
+        .event("opens a channel", |event| event["event"] == "channel")
+        .await;
+    let anna = Member::join(&site, "anna", &ledger).await;
+    // A rekey goes by datagram once the channel was probed and the token has told its key: both may take a moment.
+    let began = Instant::now();
+    while python.count("by", "datagram") < 3 {
+        assert!(began.elapsed() < SOON, "{:#?}", python.events.borrow());
+        site.rotate(GROUP).await;
+        both_hold(&anna, &python, newest(&site).await).await;
+    }
+    // It is believed.
+    let all = |view: &GroupView| (view.members, view.acknowledged) == (2, 2);
+    while !all(&site.group(GROUP).await) {
+        assert!(began.elapsed() < SOON, "both acknowledge");
+    }
+    assert!(site.counter("wardcast_datagrams_acknowledged_total").await >= 3);
+    assert!(ledger.check() >= 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

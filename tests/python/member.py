@@ -15,6 +15,7 @@ import random
 import ssl
 import sys
 
+import channel
 import wire
 from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.quic.configuration import QuicConfiguration
@@ -56,6 +57,14 @@ class Connection(QuicConnectionProtocol):
         self.answers = {}
         self.lost = asyncio.get_running_loop().create_future()
         self.on_push = None
+        self.on_datagram = None
+        self.exporter = channel.Exporter(self._quic)
+
+    def datagram_received(self, data, addr):
+        if not channel.is_datagram(data):
+            super().datagram_received(data, addr)
+        elif self.on_datagram and (reply := self.on_datagram(data)):
+            self._transport.sendto(reply, addr)
 
     async def request(self, kind, body, *expected):
         """The kind of the answer and its body; a Refused when it is one."""
@@ -125,6 +134,8 @@ class Member:
         self.registration = None
         self.sender_space = None
         self.epochs = Epochs(tell, self.drop)
+        self.pushes = channel.Pushes()
+        self.channel = None
         self.connection = None
         self.pulling = None
         self.hurry = asyncio.Event()
@@ -150,12 +161,30 @@ class Member:
             self.end("removed", reason=wire.field(body, 2, int))
         return self.ack()
 
-    def rekey(self, body):
+    def datagram(self, data):
+        """Takes a datagram; the acknowledgement, where one is due."""
+        if self.registration is None or self.channel is None:
+            return None
+        if self.channel.is_probed_by(data):
+            return self.channel.acknowledge(self.newest())
+        message = self.pushes.open(data)
+        if message is None:
+            return None
+        kind, body = wire.decode(message)
+        if kind not in (wire.REKEY, wire.ACTIVATE) or wire.field(body, 0, bytes) != self.registration.group:
+            return None
+        if kind == wire.ACTIVATE:
+            self.activate(wire.field(body, 1, int))
+            return None
+        done, _ = wire.decode(self.rekey(body, "datagram"))
+        return self.channel.acknowledge(self.newest()) if done == wire.ACK else None
+
+    def rekey(self, body, by="rekey"):
         try:
             edges = wire.edges(body, 3)
             # Before the new epoch takes the place of the oldest that is not active.
             self.epochs.activate(wire.field(body, 2, int))
-            self.deliver(wire.field(body, 1, bytes), edges, "rekey")
+            self.deliver(wire.field(body, 1, bytes), edges, by)
             return self.ack()
         except NeedsPath:
             code = wire.NEED_PATH
@@ -199,6 +228,8 @@ class Member:
         group = self.registration.group.hex()
         tell("installed", group=group, epoch=header.epoch, by=by, edges=len(edges), exported=exported)
         self.epochs.install(header)
+        if header.epoch in self.registration.roots:
+            self.pushes.hold(header.epoch, channel.push_key(self.registration.roots[header.epoch]))
         if self.options.role != "receiver" and self.sender_space not in (None, header.sender_space):
             self.pull()
 
@@ -244,6 +275,7 @@ class Member:
         await self.path(wire.field(body, 8, dict), "renewal")
 
     def drop(self, epoch):
+        self.pushes.drop(epoch)
         self.registration.drop(epoch)
 
     # ---- requests ---------------------------------------------------------------------------------
@@ -281,6 +313,18 @@ class Member:
         else:
             await self.path(body, "resume")
 
+    async def open_channel(self, connection):
+        """Asks for rekeys by datagram; without, they come on streams."""
+        try:
+            _, body = await self.ask(wire.OPEN_CHANNEL, {1: self.member}, wire.CHANNEL_OPENED)
+        except Refused as refused:
+            tell("no channel", code=refused.code)
+            return
+        number = wire.field(body, 0, int)
+        group = self.registration.group
+        self.channel = channel.Channel.opened(connection.exporter, group, self.member, number)
+        tell("channel", number=number)
+
     async def leave(self):
         await self.ask(wire.LEAVE, {1: self.member}, wire.LEFT)
         self.end("left")
@@ -289,6 +333,7 @@ class Member:
         """The registration is over: its keys are dropped."""
         tell(event, **details)
         self.epochs.end()
+        self.pushes = channel.Pushes()
         self.registration = None
         if not self.over.done():
             self.over.set_result(None)
@@ -299,7 +344,11 @@ class Member:
         """One connection's life."""
         self.connection = connection
         connection.on_push = self.push
+        connection.on_datagram = self.datagram
+        self.channel = None
         await (self.join() if self.registration is None else self.resume())
+        if not self.over.done():
+            await self.open_channel(connection)
         while not self.over.done() and not connection.lost.done():
             await asyncio.wait(
                 [self.over, connection.lost], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED

@@ -8,6 +8,7 @@ import unittest
 from pathlib import Path
 
 import cbor2
+import channel
 import epochs
 import keys
 import pycddl
@@ -26,6 +27,46 @@ def vectors(name):
 
 def private_key(scalar):
     return ec.derive_private_key(int(scalar, 16), ec.SECP256R1())
+
+
+class PushChannel(unittest.TestCase):
+    given = vectors("channel.json")
+
+    def pushes(self):
+        given = self.given["push key"]
+        key = channel.push_key(bytes.fromhex(given["root"]))
+        self.assertEqual(key.hex(), given["key"])
+        pushes = channel.Pushes()
+        pushes.hold(1, key)
+        self.assertEqual(pushes.names[1].hex(), given["name"])
+        return pushes
+
+    def test_sealed_pushes_open_under_the_key_of_their_epoch(self):
+        pushes = self.pushes()
+        for case in self.given["sealed"]:
+            datagram = bytes.fromhex(case["datagram"])
+            self.assertTrue(channel.is_datagram(datagram))
+            self.assertEqual(pushes.open(datagram).hex(), case["message"])
+            for at in range(0, len(datagram), 7):
+                changed = bytearray(datagram)
+                changed[at] ^= 1
+                self.assertIsNone(pushes.open(bytes(changed)))
+            self.assertIsNone(pushes.open(datagram[:30]))
+        pushes.drop(1)
+        self.assertIsNone(pushes.open(datagram))
+
+    def test_what_is_said_on_a_channel(self):
+        given = self.given["channel"]
+        own = channel.Channel(given["number"], bytes.fromhex(given["key"]))
+        acknowledge, probe = given["acknowledge"], given["probe"]
+        self.assertEqual(own.acknowledge(acknowledge["epoch"]).hex(), acknowledge["hex"])
+        probe = bytes.fromhex(probe["hex"])
+        self.assertTrue(own.is_probed_by(probe))
+        self.assertFalse(own.is_probed_by(probe[:-1] + bytes([probe[-1] ^ 1])))
+        self.assertFalse(own.is_probed_by(bytes.fromhex(acknowledge["hex"])))
+        bound = channel.context(bytes.fromhex(given["group"]), given["member"], given["number"])
+        self.assertEqual(bound.hex(), given["exporter context"])
+        self.assertEqual(channel.LABEL.decode(), given["exporter label"])
 
 
 class Suite1(unittest.TestCase):

@@ -57,6 +57,8 @@
 //!   activation delay. A gateway may as well use streams, and does so where the senders are few.
 //! - A gateway sends only to the address that QUIC has validated for the connection when the probe is sent.
 //!
+//! `tests/vectors/channel.json` has a root's push key, sealed pushes, and what is said on a channel.
+//!
 //! # What an attacker can do
 //!
 //! | who | can | cannot |
