@@ -1,10 +1,11 @@
 //! The push channel's side of the delivery seam: whose datagrams go where, and what was acknowledged.
 //!
 //! A shard seals a rekey once and hands it to whoever sends datagrams, who was told before, in the same order, which channels the
-//! group has: a [`Volley`]. What becomes of each is known to the [`Channel`] alone, in two atomics; nothing is allocated,
+//! group has: a [`Volley`]. What becomes of each is known to the [`Channel`] alone, in a few atomics; nothing is allocated,
 //! cloned or locked for a member. Whoever cannot be reached so gets the rekey through the outbox, as everybody does who has
 //! no channel.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -30,24 +31,42 @@ pub struct Channel {
     leaf: u32,
     sends: bool,
     key: ChannelKey,
-    address: SocketAddr,
+    whereabouts: Whereabouts,
     outbox: Arc<Outbox>,
     /// The newest epoch that the group has delivered: nobody can hold a newer one.
     delivered: Arc<AtomicU64>,
     held: AtomicU64,
+    /// The newest that a datagram said so of.
+    heard: AtomicU64,
     up: AtomicBool,
 }
 
 /// What a member asks for, and where its connection is.
 pub struct Opening {
     /// Where QUIC knows the member to be.
-    pub address: SocketAddr,
+    pub whereabouts: Whereabouts,
     /// Exports the channel's key from the connection.
     pub export: Export,
 }
 
 /// Exports a key for a context; none only when the connection is over.
 pub type Export = Box<dyn FnOnce(&[u8]) -> Option<Key> + Send>;
+
+/// Looks up the address that QUIC has validated last.
+pub struct Whereabouts(Box<dyn Fn() -> Option<SocketAddr> + Send + Sync>);
+
+impl Whereabouts {
+    /// `look` says none once the connection is over.
+    pub fn new(look: impl Fn() -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
+        Whereabouts(Box::new(look))
+    }
+}
+
+impl fmt::Debug for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Whereabouts(..)")
+    }
+}
 
 impl Channel {
     /// Its number.
@@ -75,14 +94,20 @@ impl Channel {
         &self.key
     }
 
-    /// Where datagrams go: validated by QUIC when the channel was opened.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Where the member is now, as QUIC has validated it; none once its connection is over. Takes the connection's lock: not
+    /// to be asked for each datagram.
+    pub fn address(&self) -> Option<SocketAddr> {
+        (self.whereabouts.0)()
     }
 
     /// The newest epoch that the member is known to hold.
     pub fn held(&self) -> Epoch {
         Epoch(self.held.load(Ordering::Relaxed))
+    }
+
+    /// The newest epoch that a datagram acknowledged.
+    pub fn heard(&self) -> Epoch {
+        Epoch(self.heard.load(Ordering::Relaxed))
     }
 
     /// Whether datagrams were seen to get through, both ways.
@@ -100,12 +125,13 @@ impl Channel {
         if epoch.0 > self.delivered.load(Ordering::Relaxed) {
             return false;
         }
+        self.heard.fetch_max(epoch.0, Ordering::Relaxed);
         self.up.store(true, Ordering::Relaxed);
         self.learn(epoch)
     }
 
     /// The member holds an epoch, however that became known; whether it is news.
-    pub(super) fn learn(&self, epoch: Epoch) -> bool {
+    pub(crate) fn learn(&self, epoch: Epoch) -> bool {
         self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0
     }
 
@@ -245,10 +271,11 @@ impl Channels {
             leaf,
             sends,
             key: ChannelKey::new(key),
-            address: opening.address,
+            whereabouts: opening.whereabouts,
             outbox,
             delivered: delivered.clone(),
             held: AtomicU64::new(held.0),
+            heard: AtomicU64::new(0),
             up: AtomicBool::new(false),
         });
         self.write(|table| table.channels[number.0 as usize] = Some(channel.clone()));
@@ -319,7 +346,7 @@ pub(crate) mod testing {
             held: Epoch(3),
         };
         let opening = Opening {
-            address,
+            whereabouts: Whereabouts::new(move || Some(address)),
             export: Box::new(move |_| (address.port() != 0).then(Key::generate)),
         };
         let delivered = Arc::new(AtomicU64::new(5));

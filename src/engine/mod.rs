@@ -37,7 +37,9 @@ use crate::store::{self, Store, StoreError};
 
 #[cfg(test)]
 pub(crate) use channel::testing;
-pub use channel::{Channel, Channels, Export, MAX_CHANNELS, Opening, SealedRekey, Table, Volley};
+pub use channel::{
+    Channel, Channels, Export, MAX_CHANNELS, Opening, SealedRekey, Table, Volley, Whereabouts,
+};
 use directory::Directory;
 use event::Event;
 pub use event::{GroupView, MemberView};

@@ -85,21 +85,13 @@ async fn request(served: Arc<Served>, mut send: SendStream, mut receive: RecvStr
     }
 }
 
-async fn respond(served: &Served, request: Request) -> Response {
+async fn respond(served: &Arc<Served>, request: Request) -> Response {
     let registers = matches!(request, Request::Join(_) | Request::Resume(_));
     if registers && served.outbox.len() >= MAX_REGISTRATIONS {
         let why = "this connection carries as many registrations as it may; open another one";
         return refused(Refusal::because(RefusalCode::TooManyRegistrations, why));
     }
-    answer(
-        &served.front.engine,
-        &served.place.identity,
-        &served.outbox,
-        &served.connection,
-        request,
-    )
-    .await
-    .unwrap_or_else(refused)
+    answer(served, request).await.unwrap_or_else(refused)
 }
 
 fn refused(refusal: Refusal) -> Response {

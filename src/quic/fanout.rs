@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::slice::Iter;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
@@ -36,8 +36,14 @@ const IDLE: Duration = Duration::from_secs(3_600);
 #[derive(Default)]
 struct Group {
     /// By leaf: each has one at most.
-    channels: Vec<Arc<Channel>>,
+    targets: Vec<Target>,
     round: Option<Round>,
+}
+
+/// A channel, and where its datagrams go: looked up when it is probed, so that whoever has moved is found again.
+struct Target {
+    channel: Arc<Channel>,
+    address: SocketAddr,
 }
 
 /// One rekey on its way.
@@ -46,6 +52,41 @@ struct Round {
     /// Leaves of those who were sent it and have not acknowledged it; ascending.
     waiting: Vec<u32>,
     sent: usize,
+}
+
+/// Who does not wait for a rekey any more, though no datagram said so.
+#[derive(Default)]
+struct Settled {
+    /// They have it by other means: its datagrams, or what would acknowledge them, are lost.
+    unheard: Vec<Arc<Channel>>,
+    /// It is not sent to them again.
+    lost: Vec<Arc<Channel>>,
+}
+
+impl Round {
+    /// Leaves those waiting whom it is to be sent again.
+    fn settle(&mut self, targets: &[Target]) -> Settled {
+        let (epoch, last) = (self.sealed.rekey.epoch, self.sent == PAUSES.len());
+        let mut settled = Settled::default();
+        let mut own = targets.iter().peekable();
+        self.waiting.retain(|leaf| {
+            // Whoever has left meanwhile, or was evicted, has no channel any more.
+            let Some(Target { channel, .. }) = at(&mut own, *leaf) else {
+                return false;
+            };
+            if channel.heard() >= epoch {
+                return false;
+            }
+            let into = match channel.held() >= epoch {
+                true => &mut settled.unheard,
+                false if channel.is_up() && !last => return true,
+                false => &mut settled.lost,
+            };
+            into.push(channel.clone());
+            false
+        });
+        settled
+    }
 }
 
 /// What is due at some time.
@@ -96,31 +137,33 @@ impl Fanout {
         match volley {
             Volley::Rekey(sealed) => self.rekey(sealed),
             Volley::Activate(group, epoch, datagram) => self.activate(group, epoch, &datagram),
-            Volley::Open(channel) => {
-                self.after(Duration::ZERO, Due::Probe(Arc::downgrade(&channel), 0));
-                let (group, _) = channel.registration();
-                let channels = &mut self.groups.entry(group).or_default().channels;
-                let at = place(channels, channel.leaf());
-                channels.insert(at, channel);
-            }
+            Volley::Open(channel) => self.open(channel),
             Volley::Close(channel) => self.close(&channel),
         }
     }
 
-    fn close(&mut self, channel: &Arc<Channel>) {
-        let (group, _) = channel.registration();
-        let Some(Group { channels, round }) = self.groups.get_mut(&group) else {
+    fn open(&mut self, channel: Arc<Channel>) {
+        // Without an address its connection is over already, and what closes it follows.
+        let Some(address) = channel.address() else {
             return;
         };
-        let at = place(channels, channel.leaf());
-        if channels
-            .get(at)
-            .is_some_and(|own| Arc::ptr_eq(own, channel))
-        {
-            channels.remove(at);
+        self.after(Duration::ZERO, Due::Probe(Arc::downgrade(&channel), 0));
+        let (group, _) = channel.registration();
+        let targets = &mut self.groups.entry(group).or_default().targets;
+        let at = place(targets, channel.leaf());
+        targets.insert(at, Target { channel, address });
+    }
+
+    fn close(&mut self, channel: &Arc<Channel>) {
+        let (group, _) = channel.registration();
+        let Some(Group { targets, round }) = self.groups.get_mut(&group) else {
+            return;
+        };
+        if let Some(at) = own(targets, channel) {
+            targets.remove(at);
         }
         // Whoever opens a channel anew in the middle of a rekey's rounds is still owed it.
-        if channels.is_empty() && round.is_none() {
+        if targets.is_empty() && round.is_none() {
             self.groups.remove(&group);
         }
     }
@@ -130,8 +173,14 @@ impl Fanout {
         let Some(group) = self.groups.get_mut(&id) else {
             return;
         };
-        let mut waiting = Vec::with_capacity(group.channels.len());
-        for channel in &group.channels {
+        let older = group.round.take();
+        let unheard = older.map(|mut older| older.settle(&group.targets).unheard);
+        self.doubt(&unheard.unwrap_or_default());
+        let Some(group) = self.groups.get_mut(&id) else {
+            return;
+        };
+        let mut waiting = Vec::with_capacity(group.targets.len());
+        for Target { channel, .. } in &group.targets {
             if channel.takes(&sealed.rekey) {
                 waiting.push(channel.leaf());
             } else {
@@ -149,24 +198,24 @@ impl Fanout {
 
     /// Sends a group's rekey to all who wait for it.
     fn send(&mut self, id: GroupId) {
-        let Some(Group { channels, round }) = self.groups.get_mut(&id) else {
+        let Some(Group { targets, round }) = self.groups.get_mut(&id) else {
             return;
         };
         let Some(round) = round else {
             return;
         };
         // All three are in the order of leaves.
-        let mut channels = channels.iter().peekable();
+        let mut targets = targets.iter().peekable();
         let mut chunks = round.sealed.rekey.chunks.iter().zip(&round.sealed.chunks);
         let mut chunk = chunks.next();
         let datagrams = round.waiting.iter().filter_map(|leaf| {
-            let channel = at(&mut channels, *leaf)?;
+            let target = at(&mut targets, *leaf)?;
             while chunk.is_some_and(|(run, _)| run.last_leaf < *leaf) {
                 chunk = chunks.next();
             }
             let own = chunk.filter(|(run, _)| run.first_leaf <= *leaf);
             let datagram = own.map_or(&round.sealed.others, |(_, sealed)| sealed);
-            Some((channel.address(), datagram.as_ref()))
+            Some((target.address, datagram.as_ref()))
         });
         self.transmitter.send(datagrams);
         let (epoch, pause) = (round.sealed.rekey.epoch, PAUSES[round.sent]);
@@ -175,16 +224,16 @@ impl Fanout {
     }
 
     fn activate(&mut self, group: GroupId, epoch: Epoch, datagram: &[u8]) {
-        let channels = self
+        let targets = self
             .groups
             .get(&group)
-            .map_or(&[][..], |group| &group.channels);
+            .map_or(&[][..], |group| &group.targets);
         let mut told = 0;
-        let senders = channels.iter().filter(|channel| channel.sends());
-        let datagrams = senders.filter_map(|channel| {
+        let senders = targets.iter().filter(|target| target.channel.sends());
+        let datagrams = senders.filter_map(|Target { channel, address }| {
             if channel.is_up() && channel.held() >= epoch {
                 told += 1;
-                return Some((channel.address(), datagram));
+                return Some((*address, datagram));
             }
             channel.activate_by_stream(epoch);
             None
@@ -212,7 +261,7 @@ impl Fanout {
 
     /// A pause is over: whoever has not acknowledged is sent it again, or served by stream.
     fn again(&mut self, id: GroupId, epoch: Epoch) {
-        let Some(Group { channels, round }) = self.groups.get_mut(&id) else {
+        let Some(Group { targets, round }) = self.groups.get_mut(&id) else {
             return;
         };
         let Some(current) = round
@@ -221,47 +270,37 @@ impl Fanout {
         else {
             return;
         };
-        let last = current.sent == PAUSES.len();
-        let mut given_up = Vec::new();
-        let mut own = channels.iter().peekable();
-        current.waiting.retain(|leaf| {
-            // Whoever has left meanwhile, or was evicted, has no channel any more.
-            let Some(channel) = at(&mut own, *leaf) else {
-                return false;
-            };
-            if channel.held() >= epoch {
-                return false;
-            }
-            let again = channel.is_up() && !last;
-            if !again {
-                given_up.push(Arc::clone(channel));
-            }
-            again
-        });
+        let settled = current.settle(targets);
         let rekey = current.sealed.rekey.clone();
         let left = current.waiting.len() as u64;
         if left == 0 {
             *round = None;
-            if channels.is_empty() {
+            if targets.is_empty() {
                 self.groups.remove(&id);
             }
         } else {
             metrics::counter!("wardcast_datagrams_resent_total").increment(left);
             self.send(id);
         }
-        self.give_up(&rekey, given_up);
+        self.doubt(&settled.unheard);
+        self.give_up(&rekey, &settled.lost);
     }
 
-    /// These members get it by stream, and their channels are probed anew.
-    fn give_up(&mut self, rekey: &Arc<Rekey>, channels: Vec<Arc<Channel>>) {
+    /// These members get it by stream.
+    fn give_up(&mut self, rekey: &Arc<Rekey>, channels: &[Arc<Channel>]) {
         metrics::counter!("wardcast_datagrams_given_up_total").increment(channels.len() as u64);
         for channel in channels {
             channel.by_stream(rekey);
-            // One that is down already, for it was only just opened, is being probed.
-            if channel.is_up() {
-                channel.down();
-                self.after(Duration::ZERO, Due::Probe(Arc::downgrade(&channel), 0));
-            }
+        }
+        self.doubt(channels);
+    }
+
+    /// Datagrams do not get through to these: nothing goes by them until a probe is answered.
+    fn doubt(&mut self, channels: &[Arc<Channel>]) {
+        // One that is down already, for it was only just opened, is being probed.
+        for channel in channels.iter().filter(|channel| channel.is_up()) {
+            channel.down();
+            self.after(Duration::ZERO, Due::Probe(Arc::downgrade(channel), 0));
         }
     }
 
@@ -273,11 +312,20 @@ impl Fanout {
         if probed.is_up() {
             return;
         }
+        let Some(address) = probed.address() else {
+            return; // its connection is over
+        };
+        let (group, _) = probed.registration();
+        if let Some(group) = self.groups.get_mut(&group)
+            && let Some(at) = own(&group.targets, &probed)
+        {
+            group.targets[at].address = address;
+        }
         let number = u64::from_be_bytes(random());
         let code = |covered: &[u8]| probed.key().code(covered);
         let datagram = datagram::probe(probed.number(), number, code);
         self.transmitter
-            .send(std::iter::once((probed.address(), &datagram[..])));
+            .send(std::iter::once((address, &datagram[..])));
         let pause = match sent + 1 < PROBES {
             true => NEXT_PROBE,
             false => PROBE_AGAIN,
@@ -286,15 +334,23 @@ impl Fanout {
     }
 }
 
-/// The channel of a leaf, when asked for one leaf after the other.
-fn at<'a>(channels: &mut Peekable<Iter<'a, Arc<Channel>>>, leaf: u32) -> Option<&'a Arc<Channel>> {
-    while channels.next_if(|channel| channel.leaf() < leaf).is_some() {}
-    channels.next_if(|channel| channel.leaf() == leaf)
+/// The target of a leaf, when asked for one leaf after the other.
+fn at<'a>(targets: &mut Peekable<Iter<'a, Target>>, leaf: u32) -> Option<&'a Target> {
+    let before = |target: &&Target| target.channel.leaf() < leaf;
+    while targets.next_if(before).is_some() {}
+    targets.next_if(|target| target.channel.leaf() == leaf)
 }
 
-/// Where a leaf's channel is, or would be.
-fn place(channels: &[Arc<Channel>], leaf: u32) -> usize {
-    channels.partition_point(|channel| channel.leaf() < leaf)
+/// Where a leaf's target is, or would be.
+fn place(targets: &[Target], leaf: u32) -> usize {
+    targets.partition_point(|target| target.channel.leaf() < leaf)
+}
+
+/// Where this channel is, unless another one took its place.
+fn own(targets: &[Target], channel: &Arc<Channel>) -> Option<usize> {
+    let at = place(targets, channel.leaf());
+    let found = targets.get(at)?;
+    Arc::ptr_eq(&found.channel, channel).then_some(at)
 }
 
 #[cfg(test)]

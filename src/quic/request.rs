@@ -2,23 +2,18 @@
 
 use std::sync::Arc;
 
-use quinn::Connection;
 use zeroize::Zeroizing;
 
+use super::connection::Served;
 use crate::crypto::Key;
-use crate::engine::{Handle, Opening, Outbox};
-use crate::group::ids::Identity;
+use crate::engine::{Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
 use crate::group::wire::{Ack, ChannelOpened, Left, Refusal, Request, Response};
 
 /// Has the engine do what a member asks.
-pub(super) async fn answer(
-    engine: &Handle,
-    identity: &Arc<Identity>,
-    outbox: &Arc<Outbox>,
-    connection: &Connection,
-    request: Request,
-) -> Result<Response, Refusal> {
+pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
+    let (engine, outbox) = (&served.front.engine, &served.outbox);
+    let identity = &served.place.identity;
     Ok(match request {
         Request::Join(join) => {
             let grant = engine.join(identity, join, outbox).await?;
@@ -34,7 +29,7 @@ pub(super) async fn answer(
         Request::Status(status) => Response::Status(engine.status(identity, &status.group).await?),
         Request::OpenChannel(open) => {
             let channel = engine
-                .open_channel(identity, open, outbox, opening(connection))
+                .open_channel(identity, open, outbox, opening(served))
                 .await?;
             Response::ChannelOpened(ChannelOpened { channel: channel.0 })
         }
@@ -48,10 +43,12 @@ pub(super) async fn answer(
 }
 
 /// Where the member is, as QUIC has validated it, and what exports its channel's key.
-fn opening(connection: &Connection) -> Opening {
-    let connection = connection.clone();
+fn opening(served: &Arc<Served>) -> Opening {
+    let connection = served.connection.clone();
+    // A channel does not keep its connection alive.
+    let served = Arc::downgrade(served);
     Opening {
-        address: connection.remote_address(),
+        whereabouts: Whereabouts::new(move || Some(served.upgrade()?.connection.remote_address())),
         export: Box::new(move |context| {
             let mut key = Zeroizing::new([0; 32]);
             let exported = connection.export_keying_material(&mut *key, CHANNEL_LABEL, context);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::net::UdpSocket;
+use tokio::task::AbortHandle;
 use wardcast::group::ids::{Epoch, Role};
 use wardcast::group::wire::datagram::{ChannelId, acknowledge, probe};
 use wardcast::member::{Client, Event, Membership, Options};
@@ -24,6 +25,8 @@ struct Network {
     address: SocketAddr,
     /// In percent.
     eats: Arc<AtomicU32>,
+    /// How often it has forgotten who is behind which address.
+    moves: Arc<AtomicU32>,
 }
 
 impl Network {
@@ -31,25 +34,36 @@ impl Network {
         let front = Arc::new(socket().await);
         let address = front.local_addr().expect("is bound");
         let eats = Arc::new(AtomicU32::new(0));
+        let moves = Arc::new(AtomicU32::new(0));
         let network = Network {
             address,
             eats: eats.clone(),
+            moves: moves.clone(),
         };
         tokio::spawn(async move {
-            let mut backs: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
-            let (mut buffer, mut count) = ([0; 2048], 0_u32);
+            let mut backs: HashMap<SocketAddr, (Arc<UdpSocket>, AbortHandle)> = HashMap::new();
+            let (mut buffer, mut count, mut moved) = ([0; 2048], 0_u32, 0);
             while let Ok((length, from)) = front.recv_from(&mut buffer).await {
+                let now = moves.load(Ordering::Relaxed);
+                if std::mem::replace(&mut moved, now) != now {
+                    backs.drain().for_each(|(_, (_, task))| task.abort());
+                }
                 if let Entry::Vacant(new) = backs.entry(from) {
                     let back = Arc::new(socket().await);
-                    tokio::spawn(back_to(front.clone(), from, back.clone(), eats.clone()));
-                    new.insert(back);
+                    let back_to = back_to(front.clone(), from, back.clone(), eats.clone());
+                    new.insert((back, tokio::spawn(back_to).abort_handle()));
                 }
                 if !eaten(&buffer[..length], &eats, &mut count) {
-                    let _ = backs[&from].send_to(&buffer[..length], gateway).await;
+                    let _ = backs[&from].0.send_to(&buffer[..length], gateway).await;
                 }
             }
         });
         network
+    }
+
+    /// From now on members come from other addresses, and what goes to the old ones is lost.
+    fn moves(&self) {
+        self.moves.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -232,6 +246,32 @@ async fn a_member_behind_a_network_without_datagrams_is_served_by_streams_from_t
     }
     assert_eq!(site.counter(SENT).await, 0);
     assert_eq!(site.counter(GIVEN_UP).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_address_changes_is_found_again() {
+    let site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let network = Network::start(site.quic).await;
+    let options = Options {
+        address: network.address,
+        keep_alive: Duration::from_millis(300),
+        ..site.options("anna")
+    };
+    let mut members = vec![enter(options).await];
+    current(&site, &mut members).await;
+    reaches(&site, ACKNOWLEDGED, 1).await;
+    network.moves();
+    // What is sent to the old address is not acknowledged, and the probe that follows goes to the new one. From then on
+    // rekeys are acknowledged by datagram again, on the same connection.
+    let began = Instant::now();
+    while site.counter(ACKNOWLEDGED).await < 5 {
+        assert!(began.elapsed() < SOON, "it is not found again");
+        site.rotate(GROUP).await;
+        let epoch = current(&site, &mut members).await;
+        agree(&site, &members, epoch).await;
+    }
+    assert_eq!(members[0].counters().resumes, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::crypto::Key;
+    use crate::engine::channel::Whereabouts;
     use crate::engine::outbox::Outbox;
     use crate::engine::testing::{GROUP, rekey};
     use crate::group::ids::MemberId;
@@ -147,7 +148,7 @@ mod tests {
             held: Epoch(3),
         };
         let opening = Opening {
-            address: ([127, 0, 0, 1], 9).into(),
+            whereabouts: Whereabouts::new(|| None),
             export: Box::new(|_| Some(Key::generate())),
         };
         fan.open(newcomer, opening).expect("is opened");

@@ -197,3 +197,25 @@ fn a_channel_is_probed_until_it_is_up_or_closed() {
     probe(&mut stage);
     assert_eq!(member.got(), None);
 }
+
+#[tokio::test]
+async fn a_channel_whose_member_acknowledges_by_other_means_alone_is_probed_anew() {
+    let mut stage = Stage::new();
+    let [by_datagram, by_stream, behind] = stage.members([1, 2, 4]);
+    stage.rekey();
+    by_datagram.channel.acknowledged(Epoch(4));
+    by_stream.channel.learn(Epoch(4));
+    stage.again();
+    let up = |member: &Member| member.channel.is_up();
+    assert!(up(&by_datagram) && !up(&by_stream) && up(&behind));
+    assert!(!by_stream.has_by_stream().await, "it has it");
+    // A newer rekey that comes before the next round does not hide it either.
+    behind.channel.learn(Epoch(4));
+    stage.fanout.volley(Volley::Rekey(SealedRekey {
+        rekey: rekey(4),
+        chunks: vec![],
+        others: Bytes::from_static(b"newer"),
+    }));
+    assert!(up(&by_datagram) && !up(&behind));
+    assert!(behind.has_by_stream().await);
+}
