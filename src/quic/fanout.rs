@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::slice::Iter;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use super::socket::Reader;
 use super::transmit::Transmitter;
 use crate::crypto::random;
 use crate::engine::{Channel, SealedRekey, Volley};
@@ -108,9 +109,9 @@ pub(super) struct Fanout {
 
 impl Fanout {
     /// Sends on that socket as long as anybody else holds it.
-    pub(super) fn new(socket: Weak<UdpSocket>) -> Self {
+    pub(super) fn new(reader: Weak<Reader>) -> Self {
         Fanout {
-            transmitter: Transmitter::new(socket),
+            transmitter: Transmitter::new(reader),
             groups: HashMap::new(),
             timers: BTreeMap::new(),
             numbers: 0,

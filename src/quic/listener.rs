@@ -49,8 +49,6 @@ pub enum BindError {
 pub struct Listener {
     endpoint: Endpoint,
     front: Arc<Front>,
-    /// What the sending thread sends on.
-    _socket: Arc<UdpSocket>,
 }
 
 /// What all connections share.
@@ -93,7 +91,7 @@ impl Listener {
         config.transport_config(Arc::new(transport()));
         config.max_incoming(limits.handshakes);
         let bound = endpoint(address, config, &engine);
-        let (endpoint, socket) = bound.map_err(|source| BindError::Address { address, source })?;
+        let endpoint = bound.map_err(|source| BindError::Address { address, source })?;
         let front = Front {
             engine,
             limits,
@@ -105,7 +103,6 @@ impl Listener {
         Ok(Self {
             endpoint,
             front: Arc::new(front),
-            _socket: socket,
         })
     }
 
@@ -229,22 +226,19 @@ fn place(
 }
 
 /// An endpoint, and the thread that sends datagrams on the same socket.
-fn endpoint(
-    address: SocketAddr,
-    config: ServerConfig,
-    engine: &Handle,
-) -> io::Result<(Endpoint, Arc<UdpSocket>)> {
-    let socket = Arc::new(socket(address)?);
-    let own = Socket::start(socket.clone(), Acknowledgements::start(engine.clone()))?;
+fn endpoint(address: SocketAddr, config: ServerConfig, engine: &Handle) -> io::Result<Endpoint> {
+    let acknowledgements = Acknowledgements::start(engine.clone());
+    let own = Socket::start(socket(address)?, acknowledgements)?;
+    let reader = own.reader();
     let runtime = Arc::new(TokioRuntime);
     let endpoint =
         Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), own, runtime)?;
     if let Some(volleys) = engine.channels().volleys() {
-        let fanout = Fanout::new(Arc::downgrade(&socket));
+        let fanout = Fanout::new(reader);
         let thread = std::thread::Builder::new().name("fan-out".to_owned());
         thread.spawn(move || fanout.run(&volleys))?;
     }
-    Ok((endpoint, socket))
+    Ok(endpoint)
 }
 
 /// A bound socket that has room for the answers of very many members at once.

@@ -2,7 +2,8 @@
 //!
 //! A runtime that watches this socket is woken by each acknowledgement that comes and, while a rekey is sent, by each
 //! datagram that has left; for a few bytes that costs more than all that is done with them. The thread sleeps for a moment
-//! after it has read acknowledgements, and then finds many.
+//! after it has read acknowledgements, and then finds many. While a rekey is sent it leaves the socket to whoever sends, who
+//! reads between two batches: two threads at one socket slow each other down.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -34,19 +35,25 @@ const NOW: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// What quinn sends on, and what it is handed.
-pub(super) struct Socket {
-    socket: Arc<UdpSocket>,
-    state: Arc<UdpSocketState>,
-    waiting: Arc<Waiting>,
+/// The socket as quinn has it. Dropping it ends the thread.
+pub(super) struct Socket(Arc<Reader>);
+
+/// Who reads the socket, and for whom.
+pub(super) struct Reader {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    sink: Arc<dyn Sink>,
+    waiting: Mutex<Queue>,
+    /// Where datagrams are read to; whoever has it reads.
+    storage: Mutex<Vec<u8>>,
+    /// How many are sending.
+    sending: Mutex<u32>,
+    sent: Condvar,
     /// Tells the thread to end.
     ended: OwnedFd,
 }
 
 /// QUIC's packets on their way to quinn.
-#[derive(Default)]
-struct Waiting(Mutex<Queue>);
-
 #[derive(Default)]
 struct Queue {
     packets: VecDeque<(RecvMeta, Box<[u8]>)>,
@@ -54,60 +61,56 @@ struct Queue {
     task: Option<Waker>,
 }
 
-impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing panics while it holds the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Socket {
-    /// Begins to read; what is not QUIC's goes to the sink. Ends when it is dropped.
-    pub(super) fn start(socket: Arc<UdpSocket>, sink: Arc<dyn Sink>) -> io::Result<Arc<Self>> {
-        let state = Arc::new(UdpSocketState::new((&*socket).into())?);
-        let ended = eventfd(0, EventfdFlags::CLOEXEC)?;
-        let waiting = Arc::<Waiting>::default();
-        let reader = Reader {
-            socket: socket.clone(),
-            state: state.clone(),
-            waiting: waiting.clone(),
-            ended: ended.try_clone()?,
-            sink,
-        };
-        let thread = std::thread::Builder::new().name("datagrams".to_owned());
-        thread.spawn(move || reader.run())?;
-        Ok(Arc::new(Socket {
+    /// Begins to read; what is not QUIC's goes to the sink.
+    pub(super) fn start(socket: UdpSocket, sink: Arc<dyn Sink>) -> io::Result<Arc<Self>> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let room = state.gro_segments() * MAX_PACKET * BATCH_SIZE;
+        let reader = Arc::new(Reader {
             socket,
             state,
-            waiting,
-            ended,
-        }))
+            sink,
+            waiting: Mutex::default(),
+            storage: Mutex::new(vec![0; room]),
+            sending: Mutex::default(),
+            sent: Condvar::new(),
+            ended: eventfd(0, EventfdFlags::CLOEXEC)?,
+        });
+        let own = reader.clone();
+        let thread = std::thread::Builder::new().name("datagrams".to_owned());
+        thread.spawn(move || own.run())?;
+        Ok(Arc::new(Socket(reader)))
+    }
+
+    /// For whoever sends beside quinn, as long as there is a socket.
+    pub(super) fn reader(&self) -> Weak<Reader> {
+        Arc::downgrade(&self.0)
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         // An event's counter takes a one at any time.
-        let _ = rustix::io::write(&self.ended, &1_u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.0.ended, &1_u64.to_ne_bytes());
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Socket({:?})", self.socket.local_addr())
+        write!(f, "Socket({:?})", self.0.socket.local_addr())
     }
 }
 
 impl AsyncUdpSocket for Socket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
         Box::pin(Writable {
-            socket: self.socket.clone(),
+            reader: self.reader(),
             pause: None,
         })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.state.try_send((&*self.socket).into(), transmit)
+        self.0.state.try_send((&self.0.socket).into(), transmit)
     }
 
     fn poll_recv(
@@ -116,7 +119,7 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut queue = self.waiting.lock();
+        let mut queue = lock(&self.0.waiting);
         let count = queue.packets.len().min(bufs.len());
         let packets = queue.packets.drain(..count);
         for ((buf, meta), (came, bytes)) in bufs.iter_mut().zip(&mut *meta).zip(packets) {
@@ -137,22 +140,21 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.0.socket.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.state.max_gso_segments()
+        self.0.state.max_gso_segments()
     }
 
     fn may_fragment(&self) -> bool {
-        self.state.may_fragment()
+        self.0.state.may_fragment()
     }
 }
 
 /// Waits until the socket has room: rarely needed, so it looks now and again.
-#[derive(Debug)]
 struct Writable {
-    socket: Arc<UdpSocket>,
+    reader: Weak<Reader>,
     pause: Option<Pin<Box<Sleep>>>,
 }
 
@@ -163,7 +165,10 @@ impl UdpPoller for Writable {
                 std::task::ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
-            let mut room = [PollFd::new(&self.socket, PollFlags::OUT)];
+            let Some(reader) = self.reader.upgrade() else {
+                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+            };
+            let mut room = [PollFd::new(&reader.socket, PollFlags::OUT)];
             if poll(&mut room, Some(&NOW))? > 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -172,20 +177,45 @@ impl UdpPoller for Writable {
     }
 }
 
-/// The thread.
-struct Reader {
-    socket: Arc<UdpSocket>,
-    state: Arc<UdpSocketState>,
-    waiting: Arc<Waiting>,
-    ended: OwnedFd,
-    sink: Arc<dyn Sink>,
+impl fmt::Debug for Writable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Writable(..)")
+    }
+}
+
+/// Somebody sends, and reads in between.
+pub(super) struct Sending<'a>(&'a Reader);
+
+impl Sending<'_> {
+    pub(super) fn socket(&self) -> &UdpSocket {
+        &self.0.socket
+    }
+
+    /// Takes what has come meanwhile.
+    pub(super) fn read(&self) {
+        self.0.drain();
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.sending) -= 1;
+        self.0.sent.notify_one();
+    }
 }
 
 impl Reader {
-    fn run(self) {
-        let room = self.state.gro_segments() * MAX_PACKET;
-        let mut storage = vec![0; room * BATCH_SIZE];
+    /// The socket is the caller's until he is done.
+    pub(super) fn sending(&self) -> Sending<'_> {
+        *lock(&self.sending) += 1;
+        Sending(self)
+    }
+
+    fn run(&self) {
         loop {
+            let sending = lock(&self.sending);
+            // Nothing panics while it holds the lock.
+            drop(self.sent.wait_while(sending, |sending| *sending > 0));
             let mut ready = [
                 PollFd::new(&self.socket, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
@@ -195,24 +225,24 @@ impl Reader {
             if !ready[1].revents().is_empty() {
                 return;
             }
-            if self.drain(&mut storage, room) {
+            if self.drain() {
                 std::thread::sleep(GATHER);
             }
         }
     }
 
     /// Takes all that has come; whether acknowledgements were among it.
-    fn drain(&self, storage: &mut [u8], room: usize) -> bool {
+    fn drain(&self) -> bool {
+        let mut storage = lock(&self.storage);
+        let room = storage.len() / BATCH_SIZE;
         let mut any = false;
         loop {
             let mut chunks = storage.chunks_mut(room).map(IoSliceMut::new);
             let mut bufs: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| chunks.next().expect("there is room for a batch"));
             let mut meta = [RecvMeta::default(); BATCH_SIZE];
-            let received = self
-                .state
-                .recv((&*self.socket).into(), &mut bufs, &mut meta);
-            let received = match received {
+            let socket = (&self.socket).into();
+            let received = match self.state.recv(socket, &mut bufs, &mut meta) {
                 Ok(received) => received,
                 Err(error) => {
                     if error.kind() != io::ErrorKind::WouldBlock {
@@ -235,7 +265,7 @@ impl Reader {
             return;
         }
         let mut lost = 0;
-        let mut queue = self.waiting.lock();
+        let mut queue = lock(&self.waiting);
         for (buf, meta) in bufs.iter().zip(metas) {
             for packet in buf[..meta.len].chunks(meta.stride.max(1)) {
                 if queue.packets.len() < MAX_WAITING {
@@ -257,7 +287,7 @@ impl Reader {
 
     /// Quinn decides what an error of the socket means.
     fn fail(&self, error: io::Error) {
-        let mut queue = self.waiting.lock();
+        let mut queue = lock(&self.waiting);
         queue.failed = Some(error);
         if let Some(task) = queue.task.take() {
             task.wake();
@@ -265,6 +295,11 @@ impl Reader {
         drop(queue);
         std::thread::sleep(FULL);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -287,8 +322,8 @@ mod tests {
         }
     }
 
-    fn bound() -> Arc<UdpSocket> {
-        Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"))
+    fn bound() -> UdpSocket {
+        UdpSocket::bind("127.0.0.1:0").expect("binds")
     }
 
     async fn received(socket: &Socket) -> Vec<Vec<u8>> {
@@ -333,14 +368,14 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_ends_with_the_socket() {
-        let own = bound();
-        let socket = Socket::start(own.clone(), Arc::<Count>::default()).expect("starts");
+        let socket = Socket::start(bound(), Arc::<Count>::default()).expect("starts");
+        let reader = socket.reader();
         let mut writable = socket.clone().create_io_poller();
         let room = std::future::poll_fn(|cx| writable.as_mut().poll_writable(cx));
         room.await.expect("there is room");
         drop((socket, writable));
         let began = Instant::now();
-        while Arc::strong_count(&own) > 1 {
+        while reader.strong_count() > 0 {
             assert!(began.elapsed() < SOON, "the thread lets go of it");
             std::thread::sleep(Duration::from_millis(1));
         }

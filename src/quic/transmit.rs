@@ -5,32 +5,35 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Weak;
 use std::time::Duration;
 
+use super::socket::Reader;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
-/// Datagrams of one call.
-const BATCH: usize = 64;
+/// Datagrams of one call; what has come meanwhile is read before the next one.
+const BATCH: usize = 128;
 /// How long a full socket is waited for, again and again; what it then does not take is lost like any datagram.
 const FULL: Duration = Duration::from_millis(20);
 const PATIENCE: u32 = 50;
 
 /// Sends on the socket of the listener, as long as there is one.
 pub(super) struct Transmitter {
-    socket: Weak<UdpSocket>,
+    reader: Weak<Reader>,
 }
 
 impl Transmitter {
-    pub(super) fn new(socket: Weak<UdpSocket>) -> Self {
-        Transmitter { socket }
+    pub(super) fn new(reader: Weak<Reader>) -> Self {
+        Transmitter { reader }
     }
 
     /// Sends them all; what cannot be sent is lost, as any datagram may be.
     pub(super) fn send<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
-        let Some(socket) = self.socket.upgrade() else {
+        let Some(reader) = self.reader.upgrade() else {
             return;
         };
+        let sending = reader.sending();
+        let socket = sending.socket();
         let six = socket.local_addr().is_ok_and(|own| own.is_ipv6());
         let mut datagrams = datagrams.peekable();
         let mut addresses: Vec<SocketAddrAny> = Vec::with_capacity(BATCH);
@@ -41,7 +44,8 @@ impl Transmitter {
                 addresses.push(mapped(address, six).as_any());
                 slices.push([IoSlice::new(datagram)]);
             }
-            call(&socket, &addresses, &slices);
+            call(socket, &addresses, &slices);
+            sending.read();
         }
     }
 }
@@ -85,13 +89,23 @@ fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>;
 mod tests {
     use std::sync::Arc;
 
+    use super::super::socket::Socket;
     use super::*;
+    use crate::udp::Sink;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl Sink for Nobody {
+        fn take(&self, _: &[(SocketAddr, &[u8])]) {}
+    }
 
     #[test]
     fn each_gets_its_own_and_an_address_that_cannot_be_sent_to_holds_nobody_up() {
-        let own = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"));
-        own.set_nonblocking(true).expect("is a socket");
-        let transmitter = Transmitter::new(Arc::downgrade(&own));
+        let own = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let address = own.local_addr().expect("is bound");
+        let own = Socket::start(own, Arc::new(Nobody)).expect("starts");
+        let transmitter = Transmitter::new(own.reader());
         let members: Vec<UdpSocket> = (0..150)
             .map(|_| UdpSocket::bind("127.0.0.1:0").expect("binds"))
             .collect();
@@ -111,10 +125,7 @@ mod tests {
                 .expect("is a socket");
             let mut buffer = [0; 10];
             let (length, from) = member.recv_from(&mut buffer).expect("gets one");
-            assert_eq!(
-                (&buffer[..length], from),
-                (&[at as u8; 3][..], own.local_addr().expect("is bound"))
-            );
+            assert_eq!((&buffer[..length], from), (&[at as u8; 3][..], address));
         }
         drop(own);
         transmitter.send(std::iter::once(unreachable)); // there is no socket any more

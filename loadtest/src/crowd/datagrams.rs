@@ -28,8 +28,15 @@ pub(super) struct Opener(Mutex<Keys>);
 #[derive(Default)]
 struct Keys {
     ciphers: VecDeque<PushCipher>,
-    /// The epochs of datagrams that were opened before, by nonce: each is sent to many.
-    opened: HashMap<[u8; 12], Epoch>,
+    /// What datagrams brought that were opened before, by nonce: each is sent to many.
+    opened: HashMap<[u8; 12], Brought>,
+}
+
+/// What a sealed datagram brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Brought {
+    Rekey(Epoch),
+    Activate(Epoch),
 }
 
 impl Opener {
@@ -43,23 +50,25 @@ impl Opener {
         keys.ciphers.push_back(cipher);
     }
 
-    /// The epoch that a sealed rekey brings; none when no key opens it, or it is another push.
-    fn epoch_of(&self, datagram: &Datagram<'_>) -> Option<Epoch> {
+    /// What a sealed datagram brings; none when no key opens it.
+    fn open(&self, datagram: &Datagram<'_>) -> Option<Brought> {
         let Datagram::Sealed { key, nonce, .. } = datagram else {
             return None;
         };
         let mut keys = lock(&self.0);
-        if let Some(epoch) = keys.opened.get(nonce) {
-            return Some(*epoch);
+        if let Some(brought) = keys.opened.get(nonce) {
+            return Some(*brought);
         }
         let cipher = keys.ciphers.iter().find(|cipher| cipher.name() == *key)?;
-        let push = Push::from_bytes(&cipher.open(datagram)?).ok()?;
-        let Push::Rekey(rekey) = push else {
-            return None;
+        let brought = match Push::from_bytes(&cipher.open(datagram)?).ok()? {
+            Push::Rekey(rekey) => {
+                Brought::Rekey(EpochHeader::parse(&rekey.header).ok()?.header.epoch)
+            }
+            Push::Activate(activate) => Brought::Activate(activate.epoch),
+            _ => return None,
         };
-        let epoch = EpochHeader::parse(&rekey.header).ok()?.header.epoch;
-        keys.opened.insert(*nonce, epoch);
-        Some(epoch)
+        keys.opened.insert(*nonce, brought);
+        Some(brought)
     }
 }
 
@@ -146,8 +155,12 @@ impl Sink for Line {
         for (_, bytes) in datagrams {
             match Datagram::parse(bytes) {
                 Some(Datagram::Probe(said)) if channel.key.vouches(&said) => {}
-                Some(sealed) => match self.opener.epoch_of(&sealed) {
-                    Some(epoch) => self.holds(epoch),
+                Some(sealed) => match self.opener.open(&sealed) {
+                    Some(Brought::Rekey(epoch)) => self.holds(epoch),
+                    Some(Brought::Activate(epoch)) => {
+                        self.reporter.tell(What::Sends(epoch));
+                        continue;
+                    }
                     None => continue,
                 },
                 None => continue,
@@ -207,20 +220,23 @@ mod tests {
         let cipher = |byte| PushCipher::new(&PushKey([byte; 32]));
         let sealed = |byte, push: &Push| cipher(byte).seal(&[&push.to_bytes()]).expect("fits");
         let opener = Opener::default();
-        let read = |bytes: &[u8]| opener.epoch_of(&Datagram::parse(bytes)?);
+        let read = |bytes: &[u8]| opener.open(&Datagram::parse(bytes)?);
         let datagram = sealed(1, &rekey(7));
         assert_eq!(read(&datagram), None);
         opener.learn(cipher(1));
         for _ in 0..2 {
-            assert_eq!(read(&datagram), Some(Epoch(7)));
+            assert_eq!(read(&datagram), Some(Brought::Rekey(Epoch(7))));
         }
         let activate = Push::Activate(Activate {
             group: GROUP,
             epoch: Epoch(7),
         });
-        assert_eq!(read(&sealed(1, &activate)), None);
+        assert_eq!(
+            read(&sealed(1, &activate)),
+            Some(Brought::Activate(Epoch(7)))
+        );
         (2..=KEYS as u8 + 1).for_each(|byte| opener.learn(cipher(byte)));
         assert_eq!(read(&datagram), None, "its key is forgotten");
-        assert_eq!(read(&sealed(2, &rekey(8))), Some(Epoch(8)));
+        assert_eq!(read(&sealed(2, &rekey(8))), Some(Brought::Rekey(Epoch(8))));
     }
 }

@@ -1,14 +1,17 @@
 //! Who is sent what, again, and by which way; members are sockets that do not answer by themselves.
 
+use std::net::UdpSocket;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::super::socket::Socket;
 use super::*;
 use crate::engine::testing::{GROUP, channels, opened, rekey};
 use crate::engine::{Channels, DuePush, Outbox};
 use crate::group::edges::Chunk;
+use crate::udp::Sink;
 
 struct Member {
     socket: UdpSocket,
@@ -44,17 +47,25 @@ impl Member {
     }
 }
 
+#[derive(Debug)]
+struct Nobody;
+
+impl Sink for Nobody {
+    fn take(&self, _: &[(SocketAddr, &[u8])]) {}
+}
+
 struct Stage {
     fanout: Fanout,
     channels: Channels,
-    _socket: Arc<UdpSocket>,
+    _socket: Arc<Socket>,
 }
 
 impl Stage {
     fn new() -> Self {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").expect("binds"));
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let socket = Socket::start(socket, Arc::new(Nobody)).expect("starts");
         Stage {
-            fanout: Fanout::new(Arc::downgrade(&socket)),
+            fanout: Fanout::new(socket.reader()),
             channels: channels(),
             _socket: socket,
         }
