@@ -8,6 +8,7 @@ mod fanout;
 mod gateway;
 mod limits;
 mod live;
+mod model;
 mod operator;
 mod peers;
 mod report;
@@ -39,6 +40,8 @@ enum Scenario {
     /// The same push through what one would take instead, beside ours, in one run and in turns: NATS, MQTT, etcd, and
     /// a bare loop over UDP as the floor.
     Peers(peers::Arguments),
+    /// What groups past this machine need, computed from what was measured, and from trees of that size.
+    Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
     Bare {
         #[command(flatten)]
@@ -74,6 +77,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().scenario {
         Scenario::Fanout(arguments) => run_fanout(&arguments).await,
         Scenario::Peers(arguments) => run_peers(&arguments).await,
+        Scenario::Model(arguments) => run_model(&arguments),
         Scenario::Bare {
             extent,
             bytes,
@@ -98,6 +102,10 @@ async fn run_fanout(arguments: &fanout::Arguments) -> Result<(), Failure> {
 
 async fn run_peers(arguments: &peers::Arguments) -> Result<(), Failure> {
     report::print(&peers::run(arguments).await?, arguments.json)
+}
+
+fn run_model(arguments: &model::Arguments) -> Result<(), Failure> {
+    report::print(&model::run(arguments)?, arguments.json)
 }
 
 async fn run_bare(extent: bare::Extent, bytes: usize, json: bool) -> Result<(), Failure> {

@@ -55,7 +55,10 @@
 //!   every epoch up to that one.
 //! - An activate is sent once, to members that may send, and not acknowledged. One that is lost costs no more than the header's
 //!   activation delay. A gateway may as well use streams, and does so where the senders are few.
-//! - A gateway sends only to the address that QUIC has validated for the connection when the probe is sent.
+//! - A gateway sends only to the address that QUIC had validated for the connection when it sent the last probe. So a member
+//!   whose address changes is found again by the probe that follows what was lost.
+//! - A member that holds what was sent to it by datagram, and did not say so by datagram, has it by other means: its channel is
+//!   probed anew, and what follows goes by stream until the probe is acknowledged.
 //!
 //! `tests/vectors/channel.json` has a root's push key, sealed pushes, and what is said on a channel.
 //!
