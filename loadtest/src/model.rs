@@ -23,7 +23,7 @@ const LARGEST_TREE: u64 = 1_000_000;
 const HEADERS: f64 = 28.0;
 /// An acknowledgement, in bytes.
 const ACKNOWLEDGEMENT: f64 = 29.0;
-/// A pushed edge, in bytes: its names and 40 bytes of ciphertext.
+/// A pushed edge, in bytes: its names and 40 bytes of ciphertext. Most members need one of an eviction.
 const EDGE: f64 = 54.0;
 
 /// What to compute.
@@ -81,8 +81,6 @@ pub(crate) struct Core {
     wraps: usize,
     /// Different datagrams of its rekey: the chunks, and one for all others.
     datagrams: usize,
-    /// Edges in the datagram that has most.
-    most_edges: usize,
     plan_us: f64,
     tree_bytes_per_member: f64,
 }
@@ -167,13 +165,11 @@ fn measure(members: u64) -> Result<Core, Failure> {
         .map(|edge| Edge::new(*edge, [0; 40]))
         .collect();
     let chunks = chunks(&tree, &edges);
-    let most = chunks.iter().map(|chunk| chunk.edges.len()).max();
     progress.end(&format!("{members} members, one evicted"));
     Ok(Core {
         members,
         wraps: edges.len(),
         datagrams: chunks.len() + 1,
-        most_edges: (most.unwrap_or(0) as f64 / EDGE).round() as usize,
         plan_us,
         tree_bytes_per_member,
     })

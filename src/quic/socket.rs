@@ -28,6 +28,8 @@ const GATHER: Duration = Duration::from_millis(1);
 const MAX_WAITING: usize = 8_192;
 /// The longest packet, in bytes; what coalesces in the kernel is so many of them.
 const MAX_PACKET: usize = 1_500;
+/// Batches that are read before whoever reads has something else to do: a flood must not keep rekeys from being sent.
+const MAX_BATCHES: usize = 4;
 /// When a full socket is tried again.
 const FULL: Duration = Duration::from_millis(1);
 const NOW: Timespec = Timespec {
@@ -46,8 +48,8 @@ pub(super) struct Reader {
     waiting: Mutex<Queue>,
     /// Where datagrams are read to; whoever has it reads.
     storage: Mutex<Vec<u8>>,
-    /// How many are sending.
-    sending: Mutex<u32>,
+    /// Whether the socket is the sender's.
+    sending: Mutex<bool>,
     sent: Condvar,
     /// Tells the thread to end.
     ended: OwnedFd,
@@ -64,18 +66,7 @@ struct Queue {
 impl Socket {
     /// Begins to read; what is not QUIC's goes to the sink.
     pub(super) fn start(socket: UdpSocket, sink: Arc<dyn Sink>) -> io::Result<Arc<Self>> {
-        let state = UdpSocketState::new((&socket).into())?;
-        let room = state.gro_segments() * MAX_PACKET * BATCH_SIZE;
-        let reader = Arc::new(Reader {
-            socket,
-            state,
-            sink,
-            waiting: Mutex::default(),
-            storage: Mutex::new(vec![0; room]),
-            sending: Mutex::default(),
-            sent: Condvar::new(),
-            ended: eventfd(0, EventfdFlags::CLOEXEC)?,
-        });
+        let reader = Arc::new(Reader::new(socket, sink)?);
         let own = reader.clone();
         let thread = std::thread::Builder::new().name("datagrams".to_owned());
         thread.spawn(move || own.run())?;
@@ -169,7 +160,8 @@ impl UdpPoller for Writable {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
             let mut room = [PollFd::new(&reader.socket, PollFlags::OUT)];
-            if poll(&mut room, Some(&NOW))? > 0 {
+            // An interrupted look is repeated like one that found no room.
+            if poll(&mut room, Some(&NOW)).is_ok_and(|ready| ready > 0) {
                 return Poll::Ready(Ok(()));
             }
             self.pause = Some(Box::pin(sleep(FULL)));
@@ -199,15 +191,30 @@ impl Sending<'_> {
 
 impl Drop for Sending<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.sending) -= 1;
+        *lock(&self.0.sending) = false;
         self.0.sent.notify_one();
     }
 }
 
 impl Reader {
-    /// The socket is the caller's until he is done.
+    fn new(socket: UdpSocket, sink: Arc<dyn Sink>) -> io::Result<Self> {
+        let state = UdpSocketState::new((&socket).into())?;
+        let room = state.gro_segments() * MAX_PACKET * BATCH_SIZE;
+        Ok(Reader {
+            socket,
+            state,
+            sink,
+            waiting: Mutex::default(),
+            storage: Mutex::new(vec![0; room]),
+            sending: Mutex::default(),
+            sent: Condvar::new(),
+            ended: eventfd(0, EventfdFlags::CLOEXEC)?,
+        })
+    }
+
+    /// The socket is the caller's until he is done: the one thread that sends beside quinn.
     pub(super) fn sending(&self) -> Sending<'_> {
-        *lock(&self.sending) += 1;
+        *lock(&self.sending) = true;
         Sending(self)
     }
 
@@ -215,7 +222,7 @@ impl Reader {
         loop {
             let sending = lock(&self.sending);
             // Nothing panics while it holds the lock.
-            drop(self.sent.wait_while(sending, |sending| *sending > 0));
+            drop(self.sent.wait_while(sending, |sending| *sending));
             let mut ready = [
                 PollFd::new(&self.socket, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.ended.as_fd(), PollFlags::IN),
@@ -231,12 +238,12 @@ impl Reader {
         }
     }
 
-    /// Takes all that has come; whether acknowledgements were among it.
+    /// Takes what has come; whether that was all of it, and acknowledgements were among it.
     fn drain(&self) -> bool {
         let mut storage = lock(&self.storage);
         let room = storage.len() / BATCH_SIZE;
         let mut any = false;
-        loop {
+        for _ in 0..MAX_BATCHES {
             let mut chunks = storage.chunks_mut(room).map(IoSliceMut::new);
             let mut bufs: [IoSliceMut<'_>; BATCH_SIZE] =
                 std::array::from_fn(|_| chunks.next().expect("there is room for a batch"));
@@ -258,6 +265,7 @@ impl Reader {
                 return any;
             }
         }
+        false
     }
 
     fn hand_over(&self, bufs: &[IoSliceMut<'_>], metas: &[RecvMeta]) {
@@ -364,6 +372,23 @@ mod tests {
             assert!(began.elapsed() < SOON, "all are taken");
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    #[test]
+    fn a_flood_keeps_nobody_from_sending() {
+        let (own, peer, count) = (bound(), bound(), Arc::<Count>::default());
+        let to = own.local_addr().expect("is bound");
+        let reader = Reader::new(own, count.clone()).expect("a socket");
+        for _ in 0..200 {
+            peer.send_to(&[5], to).expect("is sent");
+        }
+        let most = MAX_BATCHES * BATCH_SIZE;
+        let taken = || count.0.load(Ordering::SeqCst);
+        assert!(!reader.drain(), "more has come");
+        assert_eq!(taken(), most);
+        assert!(reader.drain());
+        assert_eq!(taken(), 200);
+        assert!(!reader.drain(), "nothing has come");
     }
 
     #[tokio::test]

@@ -1,15 +1,16 @@
 //! Many datagrams to many addresses in one call of the kernel (sendmmsg).
 
 use std::io::IoSlice;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::socket::Reader;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
+
+use super::socket::{Reader, Sending};
 
 /// Datagrams of one call; what has come meanwhile is read before the next one.
 const BATCH: usize = 128;
@@ -33,8 +34,7 @@ impl Transmitter {
             return;
         };
         let sending = reader.sending();
-        let socket = sending.socket();
-        let six = socket.local_addr().is_ok_and(|own| own.is_ipv6());
+        let six = sending.socket().local_addr().is_ok_and(|own| own.is_ipv6());
         let mut datagrams = datagrams.peekable();
         let mut addresses: Vec<SocketAddrAny> = Vec::with_capacity(BATCH);
         while datagrams.peek().is_some() {
@@ -44,8 +44,10 @@ impl Transmitter {
                 addresses.push(mapped(address, six).as_any());
                 slices.push([IoSlice::new(datagram)]);
             }
-            call(socket, &addresses, &slices);
-            sending.read();
+            call(&sending, &addresses, &slices);
+            if datagrams.peek().is_some() {
+                sending.read();
+            }
         }
     }
 }
@@ -58,7 +60,7 @@ fn mapped(address: SocketAddr, six: bool) -> SocketAddr {
     }
 }
 
-fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>; 1]]) {
+fn call(sending: &Sending<'_>, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>; 1]]) {
     let mut controls: Vec<_> = addresses
         .iter()
         .map(|_| SendAncillaryBuffer::default())
@@ -67,6 +69,7 @@ fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>;
     let mut headers: Vec<MMsgHdr<'_>> = whole
         .map(|((address, slice), control)| MMsgHdr::new_with_addr(address, slice, control))
         .collect();
+    let socket = sending.socket();
     let (mut sent, mut waits) = (0, 0);
     while sent < headers.len() {
         match sendmmsg(socket, &mut headers[sent..], SendFlags::DONTWAIT) {
@@ -78,6 +81,7 @@ fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>;
                 let timeout = FULL.try_into().ok();
                 // Whatever it says, the next try shows.
                 let _ = poll(&mut writable, timeout.as_ref());
+                sending.read();
             }
             // That one cannot be sent: no route, a firewall. The others may.
             Err(_) => sent += 1,
@@ -87,6 +91,7 @@ fn call(socket: &UdpSocket, addresses: &[SocketAddrAny], slices: &[[IoSlice<'_>;
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
     use std::sync::Arc;
 
     use super::super::socket::Socket;

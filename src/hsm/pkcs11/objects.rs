@@ -66,6 +66,26 @@ pub(super) fn secret_key(kind: KeyType, derive: bool, wrap: bool, sign: bool) ->
     ]
 }
 
+/// The templates of a key pair, from what both halves have: it signs, or it derives, and the private half stays.
+pub(super) fn halves(
+    both: impl Fn(ObjectClass) -> Vec<Attribute>,
+    signs: bool,
+) -> (Vec<Attribute>, Vec<Attribute>) {
+    let mut public = both(ObjectClass::PUBLIC_KEY);
+    public.extend([Attribute::Private(false), Attribute::Verify(signs)]);
+    let mut private = both(ObjectClass::PRIVATE_KEY);
+    private.extend([
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Sign(signs),
+        Attribute::Derive(!signs),
+        Attribute::Decrypt(false),
+        Attribute::Unwrap(false),
+    ]);
+    (public, private)
+}
+
 /// The master key of that id.
 pub(super) fn master(
     session: &Session,

@@ -230,20 +230,9 @@ fn pair(label: &[u8], signs: bool) -> (Vec<Attribute>, Vec<Attribute>) {
             }),
         ]
     };
-    let mut public = both(ObjectClass::PUBLIC_KEY);
-    public.extend([Attribute::Private(false), Attribute::Verify(signs)]);
-    let mut private = both(ObjectClass::PRIVATE_KEY);
+    let (public, mut private) = objects::halves(both, signs);
     // Generation takes the curve from the public half, and some tokens want it there alone.
     private.retain(|attribute| !matches!(attribute, Attribute::EcParams(_)));
-    private.extend([
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(signs),
-        Attribute::Derive(!signs),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
-    ]);
     (public, private)
 }
 

@@ -200,17 +200,5 @@ fn pair(label: &[u8], signs: bool, stays: bool) -> (Vec<Attribute>, Vec<Attribut
             Attribute::Id(pair_label(signs).into_bytes()),
         ]
     };
-    let mut public = both(ObjectClass::PUBLIC_KEY);
-    public.extend([Attribute::Private(false), Attribute::Verify(signs)]);
-    let mut private = both(ObjectClass::PRIVATE_KEY);
-    private.extend([
-        Attribute::Private(true),
-        Attribute::Sensitive(true),
-        Attribute::Extractable(false),
-        Attribute::Sign(signs),
-        Attribute::Derive(!signs),
-        Attribute::Decrypt(false),
-        Attribute::Unwrap(false),
-    ]);
-    (public, private)
+    objects::halves(both, signs)
 }
