@@ -15,6 +15,7 @@ PACKAGES=(
     gstreamer1.0-plugins-bad                     # SRTP
     python3-gi gir1.2-gstreamer-1.0              # and GStreamer from Python
     python3-venv                                 # the Python member's packages
+    valgrind                                     # callgrind counts what a rekey costs
     nats-server mosquitto etcd-server            # what pushes are measured beside; runs start their own, on loopback
 )
 VENV=target/venv

@@ -68,5 +68,6 @@ step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --js
 step 'small load' says_ok "$LOADTEST" fanout --members 200 --rounds 3 --json
 step 'small load beside peers' says_ok "$LOADTEST" peers --members 100 --rounds 2 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
+step 'counts of a rekey' cargo bench --locked --bench rekey -- --figures
 step fuzz tests/fuzz/run
 summary
