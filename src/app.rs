@@ -221,5 +221,6 @@ fn limits(config: &Config) -> quic::Limits {
         connections: limits.connections as usize,
         connections_per_identity: limits.connections_per_identity as usize,
         handshakes: limits.handshakes as usize,
+        alive: Duration::from_millis(config.listen.alive_ms.into()),
     }
 }

@@ -256,6 +256,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         connections: 1,
         connections_per_identity: 1,
         handshakes: 1,
+        alive: SOON,
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind(any, tls, limits, engine.clone()).expect("a listener");

@@ -23,6 +23,7 @@ const MAX_COUNT: usize = 10_000_000;
 const MAX_SHARDS: usize = 1_024;
 /// Upper bound of time-outs, in seconds: a day.
 const MAX_TIMEOUT_S: usize = 86_400;
+const MAX_ALIVE_MS: usize = 300_000;
 
 /// All that is wrong with a configuration by itself.
 pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
@@ -66,6 +67,7 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
     let per_identity = count(limits.connections_per_identity);
     let bounds = [
         ("listen.drain_s", count(listen.drain_s), 0, MAX_TIMEOUT_S),
+        ("listen.alive_ms", count(listen.alive_ms), 100, MAX_ALIVE_MS),
         ("token.pool.workers", pool.workers, 1, MAX_WORKERS),
         ("token.pool.queue", pool.queue, 1, MAX_COUNT),
         (

@@ -63,6 +63,9 @@ pub struct Listen {
     pub address: SocketAddr,
     /// How long a stopping gateway waits for what is under way, in seconds.
     pub drain_s: u32,
+    /// How often members without a connection say that they are there, in milliseconds; after three times as long without a word
+    /// they are absent.
+    pub alive_ms: u32,
 }
 
 /// `[tls]`: certificates, for QUIC and for the admin interface.
@@ -151,6 +154,7 @@ impl Default for Listen {
         Listen {
             address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
             drain_s: 10,
+            alive_ms: 20_000,
         }
     }
 }

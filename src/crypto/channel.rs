@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::{Key, random};
 use crate::group::operations::PushKey;
 use crate::group::wire::datagram::{
-    Code, Datagram, MAX_DATAGRAM, PushKeyId, SEALED_HEAD, SEALED_OVERHEAD, Said, sealed_head,
+    Code, Datagram, MAX_DATAGRAM, PushKeyId, SEALED_HEAD, SEALED_OVERHEAD, Said, answered,
+    sealed_head,
 };
 
 const TAG: usize = 16;
@@ -124,6 +125,12 @@ impl ChannelKey {
     /// Whether what was said was said by the other end of the connection.
     pub fn vouches<T>(&self, said: &Said<'_, T>) -> bool {
         self.code(said.covered).ct_eq(said.code).into()
+    }
+
+    /// Whether it was said in answer to what had this number.
+    pub fn answers<T>(&self, said: &Said<'_, T>, number: u64) -> bool {
+        let covered = answered(said.covered, number);
+        self.code(&covered).ct_eq(said.code).into()
     }
 
     fn mac(&self, covered: &[u8]) -> Cmac<Aes256> {

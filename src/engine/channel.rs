@@ -5,11 +5,13 @@
 //! cloned or locked for a member. Whoever cannot be reached so gets the rekey through the outbox, as everybody does who has
 //! no channel.
 
-use std::fmt;
+mod seat;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -18,12 +20,16 @@ use super::outbox::{Outbox, Registration};
 use crate::crypto::{ChannelKey, Key};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::machine::Rekey;
-use crate::group::wire::datagram::{ChannelId, channel_context};
+use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Said, channel_context, newest};
+use seat::Seat;
+pub use seat::Whereabouts;
 
 /// Channels that a gateway has open; members beyond are served by streams.
 pub const MAX_CHANNELS: usize = 131_072;
+/// Answers to parked members that wait to be sent; whoever gets none says again that it is there.
+const MAX_ANSWERS: usize = 8_192;
 
-/// One member's channel on one connection.
+/// One member's channel: on one connection, or parked.
 #[derive(Debug)]
 pub struct Channel {
     number: ChannelId,
@@ -31,14 +37,15 @@ pub struct Channel {
     leaf: u32,
     sends: bool,
     key: ChannelKey,
-    whereabouts: Whereabouts,
-    outbox: Arc<Outbox>,
+    seat: Mutex<Seat>,
     /// The newest epoch that the group has delivered: nobody can hold a newer one.
     delivered: Arc<AtomicU64>,
     held: AtomicU64,
     /// The newest that a datagram said so of.
     heard: AtomicU64,
     up: AtomicBool,
+    /// When a parked member was heard of last, in milliseconds of the channels' clock.
+    alive: AtomicU64,
 }
 
 /// What a member asks for, and where its connection is.
@@ -51,22 +58,6 @@ pub struct Opening {
 
 /// Exports a key for a context; none only when the connection is over.
 pub type Export = Box<dyn FnOnce(&[u8]) -> Option<Key> + Send>;
-
-/// Looks up the address that QUIC has validated last.
-pub struct Whereabouts(Box<dyn Fn() -> Option<SocketAddr> + Send + Sync>);
-
-impl Whereabouts {
-    /// `look` says none once the connection is over.
-    pub fn new(look: impl Fn() -> Option<SocketAddr> + Send + Sync + 'static) -> Self {
-        Whereabouts(Box::new(look))
-    }
-}
-
-impl fmt::Debug for Whereabouts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Whereabouts(..)")
-    }
-}
 
 impl Channel {
     /// Its number.
@@ -95,9 +86,51 @@ impl Channel {
     }
 
     /// Where the member is now, as QUIC has validated it; none once its connection is over. Takes the connection's lock: not
-    /// to be asked for each datagram.
+    /// to be asked for each datagram. A parked member is where it was when it was parked.
     pub fn address(&self) -> Option<SocketAddr> {
-        (self.whereabouts.0)()
+        self.seat().address()
+    }
+
+    /// Whether the member is served by datagram alone.
+    pub fn is_parked(&self) -> bool {
+        matches!(*self.seat(), Seat::Parked(_))
+    }
+
+    /// Serves the member by datagram alone from now on, where it is; false when datagrams do not reach it, or it lacks what was
+    /// delivered.
+    pub(super) fn park(&self, now: Duration) -> bool {
+        let current = self.heard().0 >= self.delivered.load(Ordering::Relaxed);
+        let mut seat = self.seat();
+        let Some(address) = seat.address().filter(|_| self.is_up() && current) else {
+            return false;
+        };
+        self.lives(now);
+        *seat = Seat::Parked(address);
+        true
+    }
+
+    /// A parked member says from this address that it is there: what it is answered. From elsewhere it is not answered, and
+    /// has to come back on a connection, which validates where it is.
+    fn answer(&self, said: &Said<'_, u64>, from: SocketAddr) -> Option<[u8; AUTHENTICATED]> {
+        let at = |own: SocketAddr| {
+            (own.ip().to_canonical(), own.port()) == (from.ip().to_canonical(), from.port())
+        };
+        match *self.seat() {
+            Seat::Parked(own) if at(own) && self.key.vouches(said) => {}
+            _ => return None,
+        }
+        let delivered = Epoch(self.delivered.load(Ordering::Relaxed));
+        let code = |covered: &[u8]| self.key.code(covered);
+        Some(newest(self.number, delivered, said.what, code))
+    }
+
+    fn lives(&self, now: Duration) {
+        self.alive.store(milliseconds(now), Ordering::Relaxed);
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
+        // Nothing panics while it holds the lock.
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The newest epoch that the member is known to hold.
@@ -140,17 +173,22 @@ impl Channel {
         self.up.store(false, Ordering::Relaxed);
     }
 
-    /// Hands a rekey to the member's stream.
+    /// Hands a rekey to the member's stream. A parked member has none: it is told of the epoch when it says that it is there.
     pub fn by_stream(&self, rekey: &Arc<Rekey>) {
-        self.outbox.held(self.registration, self.held());
-        if self.outbox.rekey(self.registration, rekey) {
+        let Some(outbox) = self.seat().outbox() else {
+            return;
+        };
+        outbox.held(self.registration, self.held());
+        if outbox.rekey(self.registration, rekey) {
             count::conflated(1);
         }
     }
 
     /// Tells the member by its stream that senders switch.
     pub fn activate_by_stream(&self, epoch: Epoch) {
-        self.outbox.activate(self.registration, epoch);
+        if let Some(outbox) = self.seat().outbox() {
+            outbox.activate(self.registration, epoch);
+        }
     }
 }
 
@@ -176,6 +214,8 @@ pub enum Volley {
     Open(Arc<Channel>),
     /// A group has this one no more.
     Close(Arc<Channel>),
+    /// What parked members are answered who said that they are there.
+    Answers(Vec<(SocketAddr, [u8; AUTHENTICATED])>),
 }
 
 /// All channels of a gateway, by number, and the way to whoever sends datagrams.
@@ -185,6 +225,9 @@ pub struct Channels {
     volleys: Sender<Volley>,
     /// Taken by whoever sends datagrams.
     waiting: Mutex<Option<Receiver<Volley>>>,
+    /// Answers that were handed to whoever sends and are not sent yet.
+    answers: AtomicUsize,
+    began: Instant,
 }
 
 /// Channels by number; numbers that are free are given again.
@@ -219,6 +262,8 @@ impl Channels {
             table: RwLock::default(),
             volleys,
             waiting: Mutex::new(Some(waiting)),
+            answers: AtomicUsize::new(0),
+            began: Instant::now(),
         }
     }
 
@@ -271,12 +316,12 @@ impl Channels {
             leaf,
             sends,
             key: ChannelKey::new(key),
-            whereabouts: opening.whereabouts,
-            outbox,
+            seat: Mutex::new(Seat::Connected(opening.whereabouts, outbox)),
             delivered: delivered.clone(),
             held: AtomicU64::new(held.0),
             heard: AtomicU64::new(0),
             up: AtomicBool::new(false),
+            alive: AtomicU64::new(0),
         });
         self.write(|table| table.channels[number.0 as usize] = Some(channel.clone()));
         self.send(Volley::Open(channel.clone()));
@@ -298,9 +343,59 @@ impl Channels {
         let _ = self.volleys.send(volley);
     }
 
+    /// Serves a member by datagram alone from now on; false when that cannot be.
+    pub(super) fn park(&self, channel: &Channel) -> bool {
+        channel.park(self.began.elapsed())
+    }
+
+    /// A parked member says from an address that it is there: what it is answered, if it is believed.
+    pub fn answer(
+        &self,
+        channel: &Channel,
+        said: &Said<'_, u64>,
+        from: SocketAddr,
+    ) -> Option<[u8; AUTHENTICATED]> {
+        let answer = channel.answer(said, from)?;
+        channel.lives(self.began.elapsed());
+        Some(answer)
+    }
+
+    /// Has answers sent, as long as not too many wait.
+    pub fn send_answers(&self, answers: Vec<(SocketAddr, [u8; AUTHENTICATED])>) {
+        let count = answers.len();
+        let waiting = self.answers.fetch_add(count, Ordering::Relaxed);
+        if count == 0 || waiting + count > MAX_ANSWERS {
+            self.answers.fetch_sub(count, Ordering::Relaxed);
+            return;
+        }
+        self.send(Volley::Answers(answers));
+    }
+
+    /// So many answers were sent.
+    pub fn answered(&self, count: usize) {
+        self.answers.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    /// Parked members that were not heard of for so long, by their channels.
+    pub fn silent(&self, patience: Duration) -> Vec<Arc<Channel>> {
+        let Some(since) = self.began.elapsed().checked_sub(patience) else {
+            return Vec::new();
+        };
+        let since = milliseconds(since);
+        let table = self.table();
+        let open = table.channels.iter().flatten();
+        let silent = open
+            .filter(|channel| channel.alive.load(Ordering::Relaxed) < since && channel.is_parked());
+        silent.cloned().collect()
+    }
+
     fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whom a channel is opened for.
@@ -369,71 +464,4 @@ pub(crate) mod testing {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::testing::{opened, rekey};
-    use super::*;
-
-    const ADDRESS: &str = "127.0.0.1:9";
-
-    fn channel(channels: &Channels, member: u64) -> Arc<Channel> {
-        opened(channels, member, ADDRESS).expect("is opened").0
-    }
-
-    #[test]
-    fn nothing_is_opened_before_somebody_sends() {
-        let channels = Channels::new();
-        assert!(opened(&channels, 1, ADDRESS).is_none());
-        let volleys = channels.volleys().expect("nobody took it");
-        assert!(channels.volleys().is_none());
-        let channel = channel(&channels, 1);
-        assert!(Arc::ptr_eq(
-            channels.table().get(channel.number()).expect("is there"),
-            &channel
-        ));
-        let told = volleys.try_recv().expect("whoever sends is told");
-        assert!(matches!(told, Volley::Open(opened) if Arc::ptr_eq(&opened, &channel)));
-        channels.close(&channel);
-        let told = volleys.try_recv().expect("whoever sends is told");
-        assert!(matches!(told, Volley::Close(closed) if Arc::ptr_eq(&closed, &channel)));
-    }
-
-    #[test]
-    fn numbers_are_given_again_and_a_lost_connection_takes_none() {
-        let channels = Channels::new();
-        let _volleys = channels.volleys();
-        let first = channel(&channels, 1);
-        let second = channel(&channels, 2);
-        assert_ne!(first.number(), second.number());
-        channels.close(&first);
-        assert!(channels.table().get(first.number()).is_none());
-        assert!(opened(&channels, 3, "0.0.0.0:0").is_none());
-        let third = channel(&channels, 3);
-        assert_eq!(third.number(), first.number());
-    }
-
-    #[test]
-    fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
-        let channels = Channels::new();
-        let _volleys = channels.volleys();
-        let channel = channel(&channels, 1);
-        assert!(!channel.acknowledged(Epoch(6)));
-        assert_eq!((channel.held(), channel.is_up()), (Epoch(3), false));
-        assert!(!channel.acknowledged(Epoch(3)));
-        assert!(channel.is_up(), "datagrams get through");
-        assert!(channel.acknowledged(Epoch(5)));
-        assert!(!channel.acknowledged(Epoch(5)));
-        assert_eq!(channel.held(), Epoch(5));
-    }
-
-    #[test]
-    fn a_rekey_goes_by_datagram_to_whoever_holds_what_it_follows() {
-        let channels = Channels::new();
-        let _volleys = channels.volleys();
-        let channel = channel(&channels, 1);
-        assert!(!channel.takes(&rekey(3)), "it was not probed");
-        channel.acknowledged(Epoch(3));
-        assert!(channel.takes(&rekey(3)) && !channel.takes(&rekey(4)));
-        channel.down();
-        assert!(!channel.takes(&rekey(3)));
-    }
-}
+mod tests;

@@ -25,6 +25,11 @@ pub(super) fn joined() {
     metrics::counter!("wardcast_joins_total").increment(1);
 }
 
+/// A member gave its connection up and is served by datagram alone.
+pub(super) fn parked() {
+    metrics::counter!("wardcast_parkings_total").increment(1);
+}
+
 /// A registration is over.
 pub(super) fn removed() {
     metrics::counter!("wardcast_removals_total").increment(1);

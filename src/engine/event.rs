@@ -43,6 +43,8 @@ pub(super) enum What {
     PushKey(Epoch, Result<Vec<Output>, PoolError>),
     /// The delivery of this registration needs a path.
     PathFor(MemberId, Reply<PathDelivery>),
+    /// A parked member was not heard of for long, on the channel with this number.
+    Silent(MemberId, ChannelId),
     /// A connection is over.
     Detached(MemberId, Arc<Outbox>),
     /// The store answered an append.
@@ -60,6 +62,7 @@ pub(super) enum Ask {
     Acknowledge(MemberId, Epoch, Reply<()>),
     Status(Reply<StatusReport>),
     OpenChannel(OpenChannel, Arc<Outbox>, Opening, Reply<ChannelId>),
+    Park(MemberId, Arc<Outbox>, Reply<u32>),
 }
 
 /// An operator's request.

@@ -3,6 +3,7 @@
 mod ask;
 mod fan;
 mod operate;
+mod park;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use super::channel::{Channel, Channels};
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Registration};
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
 use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
 use crate::group::operations::{Batch, Operation, Output, Priority};
@@ -41,10 +42,29 @@ pub(super) enum Outward {
 
 /// Where a member's pushes go.
 struct Listener {
-    outbox: Arc<Outbox>,
+    /// Its connection's; a parked member has none.
+    outbox: Option<Arc<Outbox>>,
     channel: Option<Arc<Channel>>,
     /// Whether the member may send: who may not is not told when senders switch.
     sends: bool,
+}
+
+impl Listener {
+    fn is_on(&self, outbox: &Arc<Outbox>) -> bool {
+        let own = self.outbox.as_ref();
+        own.is_some_and(|own| Arc::ptr_eq(own, outbox))
+    }
+
+    fn rekey(&self, registration: Registration, rekey: &Arc<Rekey>) -> bool {
+        let outbox = self.outbox.as_ref();
+        outbox.is_some_and(|outbox| outbox.rekey(registration, rekey))
+    }
+
+    fn activate(&self, registration: Registration, epoch: Epoch) {
+        if let Some(outbox) = &self.outbox {
+            outbox.activate(registration, epoch);
+        }
+    }
 }
 
 /// Somebody who waits until these members are gone, and that is on record.
@@ -186,7 +206,7 @@ impl Served {
         let mut conflated = 0;
         for (&member, listener) in &self.listeners {
             match &listener.channel {
-                None => conflated += u64::from(listener.outbox.rekey((group, member), rekey)),
+                None => conflated += u64::from(listener.rekey((group, member), rekey)),
                 Some(channel) if !sealed => channel.by_stream(rekey),
                 Some(_) => {}
             }
@@ -213,7 +233,7 @@ impl Served {
         let senders = self.listeners.iter().filter(|(_, listener)| listener.sends);
         for (&member, listener) in senders {
             if !without_channel || listener.channel.is_none() {
-                listener.outbox.activate((group, member), epoch);
+                listener.activate((group, member), epoch);
             }
         }
     }
@@ -356,10 +376,12 @@ impl Served {
         let registration = (self.id(), member);
         if let Some(listener) = self.listeners.remove(&member) {
             self.close(&listener);
-            match reason {
+            match (reason, listener.outbox) {
                 // It asked for it and is answered.
-                RemovalReason::Left => listener.outbox.detach(registration),
-                _ => listener.outbox.remove(registration, reason),
+                (RemovalReason::Left, Some(outbox)) => outbox.detach(registration),
+                (_, Some(outbox)) => outbox.remove(registration, reason),
+                // It is not answered any more, comes back, and is told then.
+                (_, None) => {}
             }
         }
         for waiting in &mut self.asked.departures {
@@ -378,8 +400,9 @@ impl Served {
         let group = self.id();
         for (member, listener) in std::mem::take(&mut self.listeners) {
             self.close(&listener);
-            let outbox = &listener.outbox;
-            outbox.remove((group, member), RemovalReason::Destroyed);
+            if let Some(outbox) = &listener.outbox {
+                outbox.remove((group, member), RemovalReason::Destroyed);
+            }
         }
         let tickets: Vec<Ticket> = self.waiters.keys().copied().collect();
         for ticket in tickets {
@@ -399,14 +422,16 @@ impl Served {
         let registration = (self.id(), member);
         let known = self.machine.member(member);
         let listener = Listener {
-            outbox: outbox.clone(),
+            outbox: Some(outbox.clone()),
             channel: None,
             sends: known.is_some_and(|known| known.role.sends()),
         };
         if let Some(before) = self.listeners.insert(member, listener) {
             self.close(&before);
-            if !Arc::ptr_eq(&before.outbox, outbox) {
-                before.outbox.detach(registration);
+            if let Some(old) = before.outbox
+                && !Arc::ptr_eq(&old, outbox)
+            {
+                old.detach(registration);
             }
         }
         outbox.attach(registration, leaf, held);
@@ -421,13 +446,17 @@ impl Served {
     /// A connection is over. A member that has come back on another one meanwhile is not concerned.
     pub(super) fn detached(&mut self, now: Time, member: MemberId, outbox: &Arc<Outbox>) {
         let current = self.listeners.get(&member);
-        if current.is_some_and(|current| Arc::ptr_eq(&current.outbox, outbox)) {
-            if let Some(listener) = self.listeners.remove(&member) {
-                self.close(&listener);
-            }
+        if current.is_some_and(|current| current.is_on(outbox)) {
             outbox.detach((self.id(), member));
-            self.handle(now, Input::Absent { member });
+            self.absent(now, member);
         }
+    }
+
+    fn absent(&mut self, now: Time, member: MemberId) {
+        if let Some(listener) = self.listeners.remove(&member) {
+            self.close(&listener);
+        }
+        self.handle(now, Input::Absent { member });
     }
 
     /// A page of members, by number.

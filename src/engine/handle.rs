@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::channel::{Channels, Opening};
+use super::channel::{Channel, Channels, Opening};
 use super::directory::Directory;
 use super::event::{Ask, Event, GroupView, MemberView, Operate, Reply, What};
 use super::outbox::{Outbox, Registration};
@@ -18,8 +18,8 @@ use crate::group::policy::GroupPolicy;
 use crate::group::record::Created;
 use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, Leave, OpenChannel, PathDelivery, Pull, Refusal, RefusalCode, Response, Resume,
-    StatusReport,
+    Grant, Join, Leave, OpenChannel, Park, PathDelivery, Pull, Refusal, RefusalCode, Response,
+    Resume, StatusReport,
 };
 use crate::hsm::PoolStatus;
 
@@ -124,6 +124,29 @@ impl Handle {
             Ask::OpenChannel(open, outbox, opening, reply)
         })
         .await
+    }
+
+    /// Parks a registration that this outbox serves: it is served by datagram alone from now on. How many members its group
+    /// has.
+    pub async fn park(
+        &self,
+        identity: &Arc<Identity>,
+        park: Park,
+        outbox: &Arc<Outbox>,
+    ) -> Result<u32, Refusal> {
+        let group = self.find(&park.group)?;
+        let outbox = outbox.clone();
+        self.ask(group, identity, |reply| {
+            Ask::Park(park.member, outbox, reply)
+        })
+        .await
+    }
+
+    /// A parked member was not heard of for long: it counts as absent.
+    pub async fn silent(&self, channel: &Channel) {
+        let (group, member) = channel.registration();
+        self.tell(group, What::Silent(member, channel.number()))
+            .await;
     }
 
     /// The push channels: what to send on them, and which there are.

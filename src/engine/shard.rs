@@ -112,6 +112,7 @@ impl Shard {
             What::Acknowledged(member, epoch) => served.acknowledged(now, member, epoch),
             What::AllAcknowledged(all) => served.all_acknowledged(now, all),
             What::PushKey(epoch, answer) => served.push_key(epoch, answer),
+            What::Silent(member, channel) => served.silent(now, member, channel),
             What::PathFor(member, reply) => served.path_for(now, member, reply),
             What::Detached(member, outbox) => served.detached(now, member, &outbox),
             What::Executed(job, Ok(outputs)) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::crypto::{ChannelKey, PushCipher};
-use crate::group::ids::GroupId;
+use crate::group::ids::{Epoch, GroupId};
 use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
 use crate::group::wire::{Activate, Message, Push, RekeyDelivery};
 use crate::udp::Shared;
@@ -18,6 +18,8 @@ pub(super) enum Sound {
     Push(GroupId, Push),
     /// A probe of its channel.
     Probe(GroupId),
+    /// The newest epoch, in answer to a sign of life.
+    Newest(GroupId, Epoch),
 }
 
 /// What a link's datagrams are opened and verified with. Empty on a link that has no socket of its own.
@@ -28,14 +30,22 @@ pub(super) struct Datagrams {
     /// At most as many for each membership as it holds epochs.
     ciphers: Mutex<HashMap<PushKeyId, (Owner, PushCipher)>>,
     /// At most one for each group.
-    channels: Mutex<HashMap<ChannelId, (Owner, ChannelKey)>>,
+    channels: Mutex<HashMap<ChannelId, Own>>,
     owners: AtomicU64,
+}
+
+/// A channel of a membership.
+struct Own {
+    owner: Owner,
+    key: ChannelKey,
+    /// The number of the sign of life that is not answered yet.
+    asked: Option<u64>,
 }
 
 /// A membership of the link. A group may have two for a moment: one that ends, and one that took its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owner {
-    number: u64,
+    pub(super) number: u64,
     group: GroupId,
 }
 
@@ -86,14 +96,26 @@ impl Datagrams {
     /// Takes probes of this channel, and of no other one of the group.
     pub(super) fn open(&self, owner: Owner, number: ChannelId, key: ChannelKey) {
         let mut channels = lock(&self.channels);
-        channels.retain(|_, (of, _)| of.group != owner.group);
-        channels.insert(number, (owner, key));
+        channels.retain(|_, own| own.owner.group != owner.group);
+        let own = Own {
+            owner,
+            key,
+            asked: None,
+        };
+        channels.insert(number, own);
+    }
+
+    /// The answer to this sign of life is waited for, and to no earlier one.
+    pub(super) fn asks(&self, number: ChannelId, asked: u64) {
+        if let Some(own) = lock(&self.channels).get_mut(&number) {
+            own.asked = Some(asked);
+        }
     }
 
     /// Opens nothing for this owner any more.
     pub(super) fn forget(&self, owner: Owner) {
         lock(&self.ciphers).retain(|_, (of, _)| *of != owner);
-        lock(&self.channels).retain(|_, (of, _)| *of != owner);
+        lock(&self.channels).retain(|_, own| own.owner != owner);
     }
 
     /// What a datagram brings; none when it is none, opens with no key that is held, or is not for members.
@@ -112,10 +134,20 @@ impl Datagrams {
             }
             Datagram::Probe(said) => {
                 let channels = lock(&self.channels);
-                let (owner, key) = channels.get(&said.channel)?;
-                key.vouches(said).then_some(Sound::Probe(owner.group))
+                let own = channels.get(&said.channel)?;
+                let sound = own.key.vouches(said);
+                sound.then_some(Sound::Probe(own.owner.group))
             }
-            Datagram::Acknowledge(_) => None,
+            Datagram::Newest(said) => {
+                let mut channels = lock(&self.channels);
+                let own = channels.get_mut(&said.channel)?;
+                let sound = own.asked.is_some_and(|asked| own.key.answers(said, asked));
+                sound.then(|| {
+                    own.asked = None;
+                    Sound::Newest(own.owner.group, said.what)
+                })
+            }
+            Datagram::Acknowledge(_) | Datagram::Alive(_) => None,
         }
     }
 }
@@ -129,7 +161,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use crate::crypto::Key;
-    use crate::group::ids::Epoch;
     use crate::group::operations::PushKey;
     use crate::group::wire::datagram::{acknowledge, probe};
 

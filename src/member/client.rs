@@ -192,6 +192,7 @@ impl Client {
             match &*state.borrow_and_update() {
                 State::Up(connection) => return Ok(Some(connection.clone())),
                 State::Down(why) => last.clone_from(why),
+                State::Parked => self.link.ask(),
                 State::Closed => return Err(JoinError::Closed),
             }
             if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {

@@ -10,6 +10,7 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
+use super::census::Census;
 use super::channel::{Datagrams, Sound};
 use super::exchange::{Unread, code, read};
 use crate::group::ids::{Epoch, GroupId};
@@ -33,6 +34,8 @@ pub(super) enum Delivery {
     Datagram(Push),
     /// The gateway asks whether datagrams come through.
     Probe,
+    /// The newest epoch, in answer to a sign of life.
+    Newest(Epoch),
 }
 
 /// Which membership gets what.
@@ -42,6 +45,7 @@ pub(super) struct Dispatch {
     inboxes: Mutex<HashMap<GroupId, mpsc::Sender<Delivery>>>,
     /// Joins whose group the gateway may know before this side does: a push for an unknown group waits for them.
     joining: watch::Sender<u32>,
+    pub(super) census: Census,
     /// How long the gateway asked to stay away, in milliseconds; 0 for not at all.
     pub(super) away: AtomicU64,
 }
@@ -74,6 +78,21 @@ impl Dispatch {
     fn inboxes(&self) -> MutexGuard<'_, HashMap<GroupId, mpsc::Sender<Delivery>>> {
         // Nothing panics while it holds the lock, and a map of senders is whole after any of its operations.
         self.inboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nobody needs the connection, as long as the returned future waits: all memberships are parked, and nothing is asked.
+    pub(super) async fn unneeded(&self) {
+        let (mut census, mut joining) = (self.census.watch(), self.joining.subscribe());
+        loop {
+            let joins = *joining.borrow_and_update() > 0;
+            if census.borrow_and_update().is_unneeded() && !joins {
+                return;
+            }
+            tokio::select! {
+                _ = census.changed() => {}
+                _ = joining.changed() => {}
+            }
+        }
     }
 
     /// The inbox of a group; waits for a join that may be about to register it.
@@ -111,6 +130,7 @@ impl Sink for Dispatch {
             let (group, delivery) = match self.datagrams.read(bytes) {
                 Some(Sound::Push(group, push)) => (group, Delivery::Datagram(push)),
                 Some(Sound::Probe(group)) => (group, Delivery::Probe),
+                Some(Sound::Newest(group, epoch)) => (group, Delivery::Newest(epoch)),
                 None => continue,
             };
             if let Some(inbox) = self.inboxes().get(&group) {

@@ -10,6 +10,7 @@
 
 mod answers;
 mod channel;
+mod parking;
 mod pushes;
 
 use std::sync::Arc;
@@ -70,6 +71,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         self.shared.events.close();
         self.channel_forgotten();
+        self.client.link.census().ends(self.channel.owner());
     }
 }
 
@@ -89,7 +91,9 @@ impl Driver {
         } = registered;
         let session =
             MemberSession::joined(ticket.keys, ticket.membership(), ticket.leaf_key.clone());
-        let channel = OwnChannel::new(client.link.datagrams().owner(ticket.group_id));
+        let owner = client.link.datagrams().owner(ticket.group_id);
+        client.link.census().begins(owner);
+        let channel = OwnChannel::new(owner);
         let mut driver = Self {
             client,
             ticket,
@@ -116,6 +120,7 @@ impl Driver {
         let mut state = self.client.link.state();
         while self.phase != Phase::Ended {
             let timeout = self.session.next_timeout();
+            let due = self.parking_is_due_at();
             let tick = timeout.map(|Time(at)| self.began + Duration::from_millis(at));
             tokio::select! {
                 Some(delivery) = self.inbox.recv(), if self.phase == Phase::Member => self.deliver(delivery),
@@ -129,6 +134,7 @@ impl Driver {
                     let _ = self.session.handle(self.now(), SessionInput::Tick);
                     self.settle();
                 }
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.parking_due(),
                 else => break,
             }
         }
@@ -268,6 +274,8 @@ impl Driver {
     fn connected(&mut self, state: State) {
         match state {
             State::Closed => self.end(End::Closed),
+            // Whoever is parked has given it up already.
+            State::Parked => self.connection = None,
             State::Down(reason) => {
                 self.channel_lost();
                 if self.connection.take().is_some() {
@@ -292,6 +300,9 @@ impl Driver {
     }
 
     fn pull(&mut self) {
+        if self.come_back() {
+            return; // what it resumes with brings the path
+        }
         if self.ask(Asked::Pull, Duration::ZERO) {
             self.shared.held().counters.pulls += 1;
         }

@@ -40,7 +40,7 @@ pub enum Event {
         epoch: Epoch,
     },
     /// The gateway did not know the registration any more, and a new one took its place. Only where
-    /// [`Options::rejoin`](super::Options::rejoin) allows it.
+    /// [`Presence::rejoin`](super::Presence::rejoin) allows it.
     Rejoined {
         /// The new registration.
         member: MemberId,

@@ -125,7 +125,8 @@ pub(super) fn at_least(pause: Duration) -> Duration {
     pause.mul_f64(1.0 + fraction() / 2.0)
 }
 
-fn fraction() -> f64 {
+/// Anything from 0 to 1.
+pub(super) fn fraction() -> f64 {
     f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX)
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::census::Census;
 use super::channel::Datagrams;
 use super::dispatch::{self, Delivery, Dispatch, Joining};
 use super::exchange::{NoAnswer, around, at_least, code, configuration};
@@ -38,6 +39,8 @@ pub(super) enum State {
     Down(String),
     /// Made; each new one has another number.
     Up(Connection),
+    /// Given up, as nobody needs it.
+    Parked,
     /// Closed by its owner, for good.
     Closed,
 }
@@ -96,6 +99,16 @@ impl Link {
     /// What the link's datagrams are opened with.
     pub(super) fn datagrams(&self) -> &Datagrams {
         &self.dispatch.datagrams
+    }
+
+    /// Who needs the connection.
+    pub(super) fn census(&self) -> &Census {
+        &self.dispatch.census
+    }
+
+    /// Has the connection made that was given up.
+    pub(super) fn ask(&self) {
+        self.dispatch.census.ask();
     }
 
     /// A join is under way until the returned guard is dropped.
@@ -162,8 +175,13 @@ impl Supervisor {
             let began = Instant::now();
             let reason = match self.connect().await {
                 Ok(connection) => {
+                    self.dispatch.census.connected();
                     self.publish.send_replace(State::Up(connection.clone()));
-                    let reason = dispatch::serve(&connection, &self.dispatch).await;
+                    let Some(reason) = self.serve(&connection).await else {
+                        self.publish.send_replace(State::Parked);
+                        self.dispatch.census.needed().await;
+                        continue;
+                    };
                     if began.elapsed() > GOOD {
                         pause = FIRST_PAUSE;
                     }
@@ -176,6 +194,17 @@ impl Supervisor {
             let away = Duration::from_millis(self.dispatch.away.swap(0, Ordering::Relaxed));
             sleep(around(pause).max(at_least(away.min(LONGEST_AWAY)))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Serves a connection until it is lost, and says why it was; or until nobody needs it.
+    async fn serve(&self, connection: &Connection) -> Option<String> {
+        tokio::select! {
+            reason = dispatch::serve(connection, &self.dispatch) => Some(reason),
+            () = self.dispatch.unneeded() => {
+                connection.close(code(CloseCode::Done), b"parked");
+                None
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub struct Counters {
     pub pulls: u64,
     /// Leaf keys that it was granted anew, since rollovers.
     pub renewals: u64,
+    /// How often it gave its connection up.
+    pub parkings: u64,
     /// Pushes that it did not do.
     pub nacks: u64,
     /// Epochs that it acknowledged.

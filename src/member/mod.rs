@@ -30,12 +30,14 @@
 //! | `link` | the connection, made again with growing pauses |
 //! | `exchange` | one request, one message; how connections are set up |
 //! | `dispatch` | a push finds its membership |
+//! | `census` | who needs the connection |
 //! | `channel` | rekeys by datagram: which keys open them, how they are acknowledged |
 //! | `driver` | one task a membership: runs [`MemberSession`](crate::group::session::MemberSession) |
 //! | `membership`, `events`, `ticket` | what the owner holds |
 //! | `suite` | what is computed with keys, by suite |
 //! | `keys` | the check of headers and issuers |
 
+mod census;
 mod channel;
 mod client;
 mod dispatch;
@@ -55,7 +57,7 @@ pub use error::{ExportError, JoinError, MemberError, TicketError, Unusable};
 pub use events::{End, Event};
 pub use keys::{Fingerprint, NoFingerprint};
 pub use membership::{Counters, Membership};
-pub use options::{Fidelity, KeyOptions, Observed, Options};
+pub use options::{Fidelity, KeyOptions, Observed, Options, Presence};
 pub use suite::SuiteKeys;
 pub use ticket::Ticket;
 

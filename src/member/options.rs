@@ -29,9 +29,8 @@ pub struct Options {
     pub keep_alive: Duration,
     /// How long a request is tried, over lost connections and passing refusals.
     pub patience: Duration,
-    /// Whether to join afresh when the gateway says that it does not know the registration any more. A member that
-    /// was evicted while it had no connection then comes back, if the policy still admits it.
-    pub rejoin: bool,
+    /// How it is there, and comes back.
+    pub presence: Presence,
     /// How much of a member this is.
     pub fidelity: Fidelity,
     /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own, and takes
@@ -57,12 +56,23 @@ impl Options {
             keys: KeyOptions::default(),
             keep_alive: Duration::from_secs(10),
             patience: Duration::from_secs(30),
-            rejoin: false,
+            presence: Presence::default(),
             fidelity: Fidelity::Full,
             endpoint: None,
             tap: None,
         }
     }
+}
+
+/// How a client's memberships are there, and come back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Presence {
+    /// Whether to join afresh when the gateway says that it does not know the registration any more. A member that
+    /// was evicted while it had no connection then comes back, if the policy still admits it.
+    pub rejoin: bool,
+    /// After how long without anything to ask receivers give their connection up, if they get rekeys by datagram: they are *parked*, cost
+    /// the gateway next to nothing, and connect again when they need something. Never, without a time.
+    pub park_after: Option<Duration>,
 }
 
 /// Whose keys a client takes, and in which suites.

@@ -12,7 +12,7 @@ use crate::crypto::{Key, random};
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, Suite};
 use crate::group::operations::Issuer;
 use crate::group::session;
-use crate::group::wire::{Acknowledge, Grant, Leave, Offer, OpenChannel, Pull, Resume};
+use crate::group::wire::{Acknowledge, Grant, Leave, Offer, OpenChannel, Park, Pull, Resume};
 
 /// What saved tickets begin with.
 const MARK: &str = "wardcast/1 ticket";
@@ -182,6 +182,13 @@ impl Ticket {
             group: self.group.clone(),
             member: self.member,
             epoch,
+        }
+    }
+
+    pub(super) fn park(&self) -> Park {
+        Park {
+            group: self.group.clone(),
+            member: self.member,
         }
     }
 

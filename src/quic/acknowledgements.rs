@@ -39,26 +39,34 @@ impl Acknowledgements {
 impl Sink for Acknowledgements {
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
         let mut news = News::with_capacity(datagrams.len());
+        let mut answers = Vec::new();
         let (mut sound, mut unsound) = (0, 0);
         {
             let table = self.channels.table();
-            for (_, bytes) in datagrams {
-                // Where it comes from does not count: addresses are easily forged, codes are not.
-                let Some(Datagram::Acknowledge(said)) = Datagram::parse(bytes) else {
-                    unsound += 1;
-                    continue;
-                };
-                match table.get(said.channel) {
-                    Some(channel) if channel.key().vouches(&said) => {
-                        sound += 1;
-                        if channel.acknowledged(said.what) {
-                            news.push((channel.registration(), said.what));
+            for (from, bytes) in datagrams {
+                match Datagram::parse(bytes) {
+                    // Where it comes from does not count: addresses are easily forged, codes are not.
+                    Some(Datagram::Acknowledge(said)) => match table.get(said.channel) {
+                        Some(channel) if channel.key().vouches(&said) => {
+                            sound += 1;
+                            if channel.acknowledged(said.what) {
+                                news.push((channel.registration(), said.what));
+                            }
+                        }
+                        _ => unsound += 1,
+                    },
+                    Some(Datagram::Alive(said)) => {
+                        let channel = table.get(said.channel);
+                        match channel.and_then(|own| self.channels.answer(own, &said, *from)) {
+                            Some(answer) => answers.push((*from, answer)),
+                            None => unsound += 1,
                         }
                     }
                     _ => unsound += 1,
                 }
             }
         }
+        self.channels.send_answers(answers);
         metrics::counter!("wardcast_datagrams_acknowledged_total").increment(sound);
         metrics::counter!("wardcast_datagrams_refused_total").increment(unsound);
         if !news.is_empty() {

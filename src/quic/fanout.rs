@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use super::socket::Reader;
 use super::transmit::Transmitter;
 use crate::crypto::random;
-use crate::engine::{Channel, SealedRekey, Volley};
+use crate::engine::{Channel, Channels, SealedRekey, Volley};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::machine::Rekey;
-use crate::group::wire::datagram;
+use crate::group::wire::datagram::{self, AUTHENTICATED};
 
 /// How long acknowledgements are waited for before a rekey is sent for the second and the third time, and given up.
 const PAUSES: [Duration; 3] = [
@@ -101,6 +101,7 @@ enum Due {
 /// The sending thread.
 pub(super) struct Fanout {
     transmitter: Transmitter,
+    channels: Arc<Channels>,
     groups: HashMap<GroupId, Group>,
     /// Numbered, as several may be due at one time.
     timers: BTreeMap<(Instant, u64), Due>,
@@ -109,9 +110,10 @@ pub(super) struct Fanout {
 
 impl Fanout {
     /// Sends on that socket as long as anybody else holds it.
-    pub(super) fn new(reader: Weak<Reader>) -> Self {
+    pub(super) fn new(reader: Weak<Reader>, channels: Arc<Channels>) -> Self {
         Fanout {
             transmitter: Transmitter::new(reader),
+            channels,
             groups: HashMap::new(),
             timers: BTreeMap::new(),
             numbers: 0,
@@ -142,6 +144,7 @@ impl Fanout {
             Volley::Activate(group, epoch, datagram) => self.activate(group, epoch, &datagram),
             Volley::Open(channel) => self.open(channel),
             Volley::Close(channel) => self.close(&channel),
+            Volley::Answers(answers) => self.answers(&answers),
         }
     }
 
@@ -243,6 +246,13 @@ impl Fanout {
         });
         self.transmitter.send(datagrams);
         metrics::counter!("wardcast_datagrams_activations_total").increment(told);
+    }
+
+    fn answers(&mut self, answers: &[(SocketAddr, [u8; AUTHENTICATED])]) {
+        let datagrams = answers.iter().map(|(to, bytes)| (*to, &bytes[..]));
+        self.transmitter.send(datagrams);
+        self.channels.answered(answers.len());
+        metrics::counter!("wardcast_datagrams_answers_total").increment(answers.len() as u64);
     }
 
     fn after(&mut self, pause: Duration, due: Due) {

@@ -9,13 +9,13 @@ use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use super::acknowledgements::Acknowledgements;
 use super::connection::Served;
 use super::fanout::Fanout;
 use super::socket::Socket;
-use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS};
+use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED};
 use crate::engine::Handle;
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
@@ -54,7 +54,7 @@ pub struct Listener {
 /// What all connections share.
 pub(super) struct Front {
     pub(super) engine: Handle,
-    limits: Limits,
+    pub(super) limits: Limits,
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     identities: DashMap<Arc<Identity>, usize>,
@@ -114,8 +114,10 @@ impl Listener {
     /// Accepts connections until [`drain`](Self::drain).
     pub async fn run(&self) {
         let mut draining = self.front.draining.subscribe();
+        let mut look = interval(self.front.limits.alive);
         loop {
             tokio::select! {
+                _ = look.tick() => drop(tokio::spawn(silent(self.front.clone()))),
                 incoming = self.endpoint.accept() => match incoming {
                     Some(incoming) => self.incoming(incoming),
                     None => return,
@@ -157,6 +159,14 @@ impl Listener {
             return incoming.refuse();
         };
         tokio::spawn(serve(front.clone(), incoming, connection, handshake));
+    }
+}
+
+/// Parked members that were not heard of count as absent.
+async fn silent(front: Arc<Front>) {
+    let patience = front.limits.alive * MISSED;
+    for channel in front.engine.channels().silent(patience) {
+        front.engine.silent(&channel).await;
     }
 }
 
@@ -234,7 +244,7 @@ fn endpoint(address: SocketAddr, config: ServerConfig, engine: &Handle) -> io::R
     let endpoint =
         Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), own, runtime)?;
     if let Some(volleys) = engine.channels().volleys() {
-        let fanout = Fanout::new(reader);
+        let fanout = Fanout::new(reader, engine.channels().clone());
         let thread = std::thread::Builder::new().name("fan-out".to_owned());
         thread.spawn(move || fanout.run(&volleys))?;
     }

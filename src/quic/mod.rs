@@ -26,6 +26,8 @@ pub struct Limits {
     pub connections_per_identity: usize,
     /// Handshakes at a time; from half of it on, clients must prove their address first.
     pub handshakes: usize,
+    /// How often parked members say that they are there.
+    pub alive: Duration,
 }
 
 /// Requests of one connection at a time; QUIC's stream limit holds the peer to it.
@@ -40,5 +42,9 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 const PUSH_DEADLINE: Duration = Duration::from_secs(10);
 /// How long to wait before a push that failed is followed by a path.
 const PUSH_RETRY: Duration = Duration::from_secs(1);
+/// A parked member that was not heard of for so many times as long as it should be is absent.
+const MISSED: u32 = 3;
+/// How long members that have to come back at once are spread over, for each of their group.
+const SPREAD_OF_EACH: Duration = Duration::from_millis(1);
 /// A connection that is silent for this long is lost; members keep theirs alive well within it.
 const IDLE: Duration = Duration::from_secs(30);

@@ -1,14 +1,16 @@
 //! Which request goes to which method of the engine, and which message answers it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::SPREAD_OF_EACH;
 use super::connection::Served;
 use crate::crypto::Key;
 use crate::engine::{Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
-use crate::group::wire::{Ack, ChannelOpened, Left, Refusal, Request, Response};
+use crate::group::wire::{Ack, ChannelOpened, Left, Parked, Refusal, Request, Response};
 
 /// Has the engine do what a member asks.
 pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
@@ -33,6 +35,13 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
                 .await?;
             Response::ChannelOpened(ChannelOpened { channel: channel.0 })
         }
+        Request::Park(park) => {
+            let members = engine.park(identity, park, outbox).await?;
+            Response::Parked(Parked {
+                alive_ms: milliseconds(served.front.limits.alive),
+                spread_ms: milliseconds(SPREAD_OF_EACH.saturating_mul(members)),
+            })
+        }
         Request::Acknowledge(held) => {
             engine
                 .acknowledge(identity, &held.group, held.member, held.epoch)
@@ -40,6 +49,10 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
             Response::Acknowledged(Ack { epoch: held.epoch })
         }
     })
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Where the member is, as QUIC has validated it, and what exports its channel's key.

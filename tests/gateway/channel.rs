@@ -21,16 +21,16 @@ const ACTIVATIONS: &str = "wardcast_datagrams_activations_total";
 const GIVEN_UP: &str = "wardcast_datagrams_given_up_total";
 
 /// A network between members and gateway that eats a share of the datagrams that are not QUIC's.
-struct Network {
-    address: SocketAddr,
+pub(crate) struct Network {
+    pub(crate) address: SocketAddr,
     /// In percent.
-    eats: Arc<AtomicU32>,
+    pub(crate) eats: Arc<AtomicU32>,
     /// How often it has forgotten who is behind which address.
     moves: Arc<AtomicU32>,
 }
 
 impl Network {
-    async fn start(gateway: SocketAddr) -> Self {
+    pub(crate) async fn start(gateway: SocketAddr) -> Self {
         let front = Arc::new(socket().await);
         let address = front.local_addr().expect("is bound");
         let eats = Arc::new(AtomicU32::new(0));
@@ -62,7 +62,7 @@ impl Network {
     }
 
     /// From now on members come from other addresses, and what goes to the old ones is lost.
-    fn moves(&self) {
+    pub(crate) fn moves(&self) {
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -107,7 +107,7 @@ async fn enter(options: Options) -> Membership {
 }
 
 /// Waits until a counter is at least this.
-async fn reaches(site: &Site, counter: &str, least: u64) {
+pub(crate) async fn reaches(site: &Site, counter: &str, least: u64) {
     let began = Instant::now();
     while site.counter(counter).await < least {
         assert!(began.elapsed() < SOON, "{counter} does not reach {least}");

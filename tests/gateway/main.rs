@@ -7,4 +7,5 @@ mod channel;
 mod epochs;
 mod library;
 mod limits;
+mod parking;
 mod refusals;

@@ -171,6 +171,7 @@ impl Site {
             [listen]
             address = "127.0.0.1:0"
             drain_s = 5
+            alive_ms = 500
             [tls]
             certificate = "gateway.pem"
             key = "gateway.key"

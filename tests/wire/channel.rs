@@ -5,7 +5,7 @@ use wardcast::crypto::{ChannelKey, Key, PushCipher, push_key};
 use wardcast::group::ids::{Epoch, MemberId, Suite};
 use wardcast::group::wire::Message;
 use wardcast::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, probe,
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, newest, probe,
 };
 
 use crate::golden::{hex, regenerating, replace, unhex};
@@ -40,6 +40,8 @@ fn expected() -> Value {
             "member": MEMBER.0,
             "exporter context": hex(&channel_context(&samples::GROUP, MEMBER, CHANNEL)),
             "acknowledge": { "epoch": 70_000, "hex": hex(&acknowledge(CHANNEL, Epoch(70_000), code)) },
+            "alive": { "number": "7", "hex": hex(&alive(CHANNEL, 7, code)) },
+            "newest": { "epoch": 70_000, "answers": "7", "hex": hex(&newest(CHANNEL, Epoch(70_000), 7, code)) },
             "probe": { "number": "18446744073709551615", "hex": hex(&probe(CHANNEL, u64::MAX, code)) },
         },
     })

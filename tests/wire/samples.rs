@@ -105,6 +105,10 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         group: group(),
         member,
     };
+    let park = Park {
+        group: group(),
+        member,
+    };
     vec![
         ("join", join(Role::Both, one())),
         ("join with both suites", join(Role::Receiver, both())),
@@ -116,6 +120,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("status", Request::Status(Status { group: group() })),
         ("acknowledge", Request::Acknowledge(acknowledge)),
         ("open channel", Request::OpenChannel(open)),
+        ("park", Request::Park(park)),
     ]
 }
 
@@ -220,6 +225,13 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         (
             "channel opened",
             Response::ChannelOpened(ChannelOpened { channel: 70_001 }),
+        ),
+        (
+            "parked",
+            Response::Parked(Parked {
+                alive_ms: 20_000,
+                spread_ms: 10_000,
+            }),
         ),
     ]
 }

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::group::ids::{Epoch, Role};
 use crate::group::wire::{RefusalCode, RemovalReason};
-use crate::member::{Client, End, Event, JoinError, Membership, Options};
+use crate::member::{Client, End, Event, JoinError, Membership, Options, Presence};
 use crate::tls::{Credentials, Trust};
 use hook::Hook;
 use line::{Export, Exports, Line};
@@ -65,6 +65,9 @@ pub struct JoinArgs {
     /// Run this shell command for each event, the event as JSON on its standard input, exported keys among it.
     #[arg(long, value_name = "COMMAND")]
     on_rekey: Option<String>,
+    /// Give the connection up after so many seconds without anything to ask, and get rekeys by datagram alone; receivers only.
+    #[arg(long, value_name = "SECONDS")]
+    park_after: Option<u32>,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -186,6 +189,12 @@ async fn options(args: &JoinArgs) -> Result<Options, Failure> {
     let trust = Trust::load(&args.ca, &[]).map_err(|error| usage(error.to_string()))?;
     Ok(Options {
         keep_alive: KEEP_ALIVE,
+        presence: Presence {
+            park_after: args
+                .park_after
+                .map(|after| Duration::from_secs(after.into())),
+            ..Presence::default()
+        },
         ..Options::new(address, name, credentials, trust)
     })
 }

@@ -49,6 +49,9 @@ impl Served {
             Ask::OpenChannel(open, outbox, opening, reply) => {
                 let _ = reply.send(self.open_channel(identity, open.member, &outbox, opening));
             }
+            Ask::Park(member, outbox, reply) => {
+                let _ = reply.send(self.park(identity, member, &outbox));
+            }
             Ask::Status(reply) => {
                 let _ = reply.send(self.report(identity));
             }
@@ -62,8 +65,11 @@ impl Served {
                 channel: Some(channel),
                 ..
             }) => drop(channel.learn(epoch)),
-            Some(Listener { outbox, .. }) => outbox.held((self.id(), member), epoch),
-            None => {}
+            Some(Listener {
+                outbox: Some(outbox),
+                ..
+            }) => outbox.held((self.id(), member), epoch),
+            _ => {}
         }
         count::acknowledged(1);
         self.handle(now, Input::Acks(vec![(member, epoch)]));
@@ -197,7 +203,7 @@ impl Served {
     }
 
     /// Whether the registration is this identity's. Whose else it is, is not told.
-    fn owned(&self, identity: &Identity, member: MemberId) -> Result<(), Refusal> {
+    pub(super) fn owned(&self, identity: &Identity, member: MemberId) -> Result<(), Refusal> {
         match self.machine.member(member) {
             Some(registration) if *registration.identity == *identity => Ok(()),
             _ => Err(Refusal::new(RefusalCode::UnknownMember)),
@@ -218,7 +224,7 @@ impl Served {
         let (leaf, held) = (registration.leaf, registration.acknowledged);
         let registration = (self.id(), member);
         let listener = self.listeners.get_mut(&member);
-        let listener = listener.filter(|listener| Arc::ptr_eq(&listener.outbox, outbox));
+        let listener = listener.filter(|listener| listener.is_on(outbox));
         let listener = listener.ok_or_else(unknown)?;
         if let Some(before) = listener.channel.take() {
             self.fan.close(&before);

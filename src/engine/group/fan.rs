@@ -46,6 +46,11 @@ impl Fan {
         Some(channel)
     }
 
+    /// Serves a member by datagram alone from now on; false when that cannot be.
+    pub(super) fn park(&self, channel: &Channel) -> bool {
+        self.channels.park(channel)
+    }
+
     pub(super) fn close(&mut self, channel: &Arc<Channel>) {
         self.channels.close(channel);
         self.open -= 1;

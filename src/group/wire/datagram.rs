@@ -19,6 +19,8 @@ const UNAUTHENTICATED: usize = 1 + 4 + 8;
 const SEALED: u8 = 4;
 const ACKNOWLEDGE: u8 = 5;
 const PROBE: u8 = 6;
+const ALIVE: u8 = 8;
+const NEWEST: u8 = 9;
 
 /// The number of a member's channel, which the gateway gives; unique among those that it has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +49,11 @@ pub enum Datagram<'a> {
     Acknowledge(Said<'a, Epoch>),
     /// Gateway to member: asks for an acknowledgement, to see whether datagrams get through. The number makes no two alike.
     Probe(Said<'a, u64>),
+    /// Parked member to gateway: it is there. The number makes no two alike, and the answer is for this one alone.
+    Alive(Said<'a, u64>),
+    /// Gateway to parked member, the answer to that: the newest epoch. Its code is also over the number of what it answers:
+    /// [`answered`].
+    Newest(Said<'a, Epoch>),
 }
 
 /// What one side says to the other on a member's own channel.
@@ -60,6 +67,17 @@ pub struct Said<'a, T> {
     pub covered: &'a [u8],
     /// To be compared in constant time.
     pub code: &'a Code,
+}
+
+impl<'a, T> Said<'a, T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Said<'a, U> {
+        Said {
+            channel: self.channel,
+            what: change(self.what),
+            covered: self.covered,
+            code: self.code,
+        }
+    }
 }
 
 /// Whether a datagram that begins so is one of the channel, sound or not, and none of QUIC.
@@ -80,15 +98,9 @@ impl<'a> Datagram<'a> {
                     sealed,
                 })
             }
-            ACKNOWLEDGE => said(bytes).map(|said| {
-                let what = Epoch(said.what);
-                Datagram::Acknowledge(Said {
-                    channel: said.channel,
-                    what,
-                    covered: said.covered,
-                    code: said.code,
-                })
-            }),
+            ACKNOWLEDGE => said(bytes).map(|said| Datagram::Acknowledge(said.map(Epoch))),
+            ALIVE => said(bytes).map(Datagram::Alive),
+            NEWEST => said(bytes).map(|said| Datagram::Newest(said.map(Epoch))),
             PROBE => said(bytes).map(Datagram::Probe),
             _ => None,
         }
@@ -130,6 +142,32 @@ pub fn probe(
     code: impl FnOnce(&[u8]) -> Code,
 ) -> [u8; AUTHENTICATED] {
     say(PROBE, channel, number, code)
+}
+
+/// A sign of life, authenticated by `code`.
+pub fn alive(
+    channel: ChannelId,
+    number: u64,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(ALIVE, channel, number, code)
+}
+
+/// The answer to the sign of life with that number, authenticated by `code`.
+pub fn newest(
+    channel: ChannelId,
+    epoch: Epoch,
+    number: u64,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(NEWEST, channel, epoch.0, |covered| {
+        code(&answered(covered, number))
+    })
+}
+
+/// What the code of an answer is over: what stands before it, and the number of what is answered, which is not sent again.
+pub fn answered(covered: &[u8], number: u64) -> Vec<u8> {
+    [covered, &number.to_be_bytes()].concat()
 }
 
 fn say(
@@ -181,6 +219,20 @@ mod tests {
             panic!("it is a probe");
         };
         assert_eq!((read.channel, read.what), (ChannelId(8), 9));
+        let said = alive(ChannelId(8), 9, |_| [1; 16]);
+        let Some(Datagram::Alive(read)) = Datagram::parse(&said) else {
+            panic!("it is a sign of life");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), 9));
+        let said = newest(ChannelId(8), Epoch(7), 9, |covered| {
+            assert_eq!(covered[..13], [9, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7]);
+            assert_eq!(covered[13..], [0, 0, 0, 0, 0, 0, 0, 9]);
+            [1; 16]
+        });
+        let Some(Datagram::Newest(read)) = Datagram::parse(&said) else {
+            panic!("it is an answer");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), Epoch(7)));
         let head = sealed_head([3; 8], [4; 12]);
         let whole = [&head[..], &[0; 17]].concat();
         let Some(Datagram::Sealed {
@@ -205,7 +257,7 @@ mod tests {
         assert_eq!(Datagram::parse(&[&said[..], &[0]].concat()), None);
         assert_eq!(Datagram::parse(&[]), None);
         assert_eq!(Datagram::parse(&[4; SEALED_OVERHEAD]), None);
-        for kind in (0..4).chain(7..=255) {
+        for kind in (0..4).chain([7]).chain(10..=255) {
             assert_eq!(Datagram::parse(&[kind; AUTHENTICATED]), None);
         }
     }
@@ -213,6 +265,10 @@ mod tests {
     #[test]
     fn no_packet_of_quic_is_taken_for_one() {
         assert!((0x40..=0xff).all(|first| !is_datagram(first)));
-        assert!([SEALED, ACKNOWLEDGE, PROBE].into_iter().all(is_datagram));
+        assert!(
+            [SEALED, ACKNOWLEDGE, PROBE, ALIVE, NEWEST]
+                .into_iter()
+                .all(is_datagram)
+        );
     }
 }

@@ -79,9 +79,9 @@ pub use names::{grant_transcript, key_id, spi};
 pub use offer::Offer;
 pub use push::{Ack, Activate, GoAway, Nack, Push, PushReply, RekeyDelivery, Removed, rekey_head};
 pub use refusal::{CloseCode, NackCode, Refusal, RefusalCode, RemovalReason};
-pub use request::{Acknowledge, Join, Leave, OpenChannel, Pull, Request, Resume, Status};
+pub use request::{Acknowledge, Join, Leave, OpenChannel, Park, Pull, Request, Resume, Status};
 pub use response::{
-    ChannelOpened, Grant, KeySet, KeyState, Left, PathDelivery, Response, StatusReport,
+    ChannelOpened, Grant, KeySet, KeyState, Left, Parked, PathDelivery, Response, StatusReport,
 };
 
 /// The protocol's name in TLS ALPN.

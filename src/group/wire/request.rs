@@ -38,6 +38,9 @@ pub enum Request {
     /// Ask for rekeys by datagram; answered by [`ChannelOpened`](super::Response::ChannelOpened).
     #[n(7)]
     OpenChannel(#[n(0)] OpenChannel),
+    /// Ask to be served by datagram alone from now on; answered by [`Parked`](super::Response::Parked).
+    #[n(8)]
+    Park(#[n(0)] Park),
 }
 
 impl Request {
@@ -50,7 +53,8 @@ impl Request {
             | Request::Pull(Pull { group, .. })
             | Request::Status(Status { group })
             | Request::Acknowledge(Acknowledge { group, .. })
-            | Request::OpenChannel(OpenChannel { group, .. }) => group,
+            | Request::OpenChannel(OpenChannel { group, .. })
+            | Request::Park(Park { group, .. }) => group,
         }
     }
 }
@@ -219,6 +223,18 @@ pub struct Acknowledge {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct OpenChannel {
+    /// The group's name.
+    #[cbor(n(0), with = "super::fields::group_name")]
+    pub group: String,
+    /// The registration; it must belong to the connection's identity.
+    #[n(1)]
+    pub member: MemberId,
+}
+
+/// Asks that the registration be kept without a connection, with the push channel that it has on this one.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Park {
     /// The group's name.
     #[cbor(n(0), with = "super::fields::group_name")]
     pub group: String,

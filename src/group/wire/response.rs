@@ -39,6 +39,9 @@ pub enum Response {
     /// To `OpenChannel`: probes follow.
     #[n(23)]
     ChannelOpened(#[n(0)] ChannelOpened),
+    /// To `Park`: the registration needs its connection no more.
+    #[n(24)]
+    Parked(#[n(0)] Parked),
 }
 
 impl Message for Response {
@@ -220,4 +223,16 @@ pub struct ChannelOpened {
     /// Its number, which both ends' datagrams carry.
     #[n(0)]
     pub channel: u32,
+}
+
+/// A registration is parked: it is served by datagram alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Parked {
+    /// How often the member says that it is there, in milliseconds; after three times as long without a word it is absent.
+    #[n(0)]
+    pub alive_ms: u32,
+    /// A member that has to come back waits at random for up to so long before, in milliseconds, as others may have to as well.
+    #[n(1)]
+    pub spread_ms: u32,
 }

@@ -26,6 +26,7 @@ pub(super) enum Asked {
     Pull,
     Acknowledge,
     OpenChannel,
+    Park,
 }
 
 /// What is under way.
@@ -33,7 +34,7 @@ pub(super) enum Asked {
 pub(super) struct Requests {
     answers: JoinSet<Answer>,
     /// The number of the connection that each was sent on.
-    sent: [Option<usize>; 4],
+    sent: [Option<usize>; 5],
 }
 
 /// A request of the driver's own that came back.
@@ -45,6 +46,11 @@ pub(super) enum Answer {
 }
 
 impl Requests {
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     /// The next answer; none while nothing is under way.
     pub(super) async fn next(&mut self) -> Option<Result<Answer, tokio::task::JoinError>> {
         self.answers.join_next().await
@@ -65,7 +71,7 @@ impl Driver {
         let held = self.newest();
         let suites = match asked {
             Asked::Resume | Asked::Pull => self.client.options.keys.suites,
-            Asked::Acknowledge | Asked::OpenChannel => Suites::default(),
+            Asked::Acknowledge | Asked::OpenChannel | Asked::Park => Suites::default(),
         };
         let ephemeral = Ephemeral::generate(suites);
         let request = match asked {
@@ -73,6 +79,7 @@ impl Driver {
             Asked::Pull => Request::Pull(self.ticket.pull(held, ephemeral.offer())),
             Asked::Acknowledge => Request::Acknowledge(self.ticket.acknowledge(held)),
             Asked::OpenChannel => Request::OpenChannel(self.ticket.open_channel()),
+            Asked::Park => Request::Park(self.ticket.park()),
         };
         self.requests.answers.spawn(async move {
             sleep(pause).await;
@@ -125,6 +132,7 @@ impl Driver {
             (Asked::OpenChannel, Ok(Response::ChannelOpened(opened))) => {
                 self.channel_opened(ChannelId(opened.channel));
             }
+            (Asked::Park, answer) => self.park_answered(answer.ok()),
             // It is served by streams.
             (Asked::OpenChannel, Ok(_)) => {}
             (_, Ok(Response::Refused(refusal))) if refusal.code.passes() => {
@@ -140,7 +148,9 @@ impl Driver {
         match asked {
             // The session asks again by itself, with pauses of its own.
             Asked::Pull => {}
-            Asked::Resume | Asked::Acknowledge | Asked::OpenChannel => drop(self.ask(asked, pause)),
+            Asked::Resume | Asked::Acknowledge | Asked::OpenChannel | Asked::Park => {
+                self.ask(asked, pause);
+            }
         }
     }
 
@@ -188,7 +198,7 @@ impl Driver {
             End::Removed(reason) => *reason == RemovalReason::NotGranted,
             End::Closed => false,
         };
-        if !(afresh && self.client.options.rejoin) {
+        if !(afresh && self.client.options.presence.rejoin) {
             return self.end(end);
         }
         let epochs: Vec<Epoch> = self.shared.held().secrets.keys().copied().collect();
@@ -235,7 +245,10 @@ impl Driver {
         let session =
             MemberSession::joined(ticket.keys, ticket.membership(), ticket.leaf_key.clone());
         (self.session, self.known) = (session, Known::default());
-        let owner = self.client.link.datagrams().owner(ticket.group_id);
+        let (link, before) = (&self.client.link, self.channel.owner());
+        let owner = link.datagrams().owner(ticket.group_id);
+        link.census().ends(before);
+        link.census().begins(owner);
         self.channel = OwnChannel::new(owner);
         (self.ticket, self.inbox) = (ticket, inbox);
         self.connection = Some(connection);

@@ -7,11 +7,12 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::Driver;
-use crate::crypto::{ChannelKey, Key, PushCipher};
+use super::parking::Parking;
+use crate::crypto::{ChannelKey, Key, PushCipher, random};
 use crate::group::ids::Epoch;
 use crate::group::operations::PushKey;
 use crate::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, channel_context,
+    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context,
 };
 use crate::member::Fidelity;
 use crate::member::channel::Owner;
@@ -23,6 +24,7 @@ pub(super) struct OwnChannel {
     open: Option<Open>,
     /// The names of the push keys of the epochs that are held.
     names: BTreeMap<Epoch, PushKeyId>,
+    pub(super) parking: Parking,
 }
 
 struct Open {
@@ -37,7 +39,12 @@ impl OwnChannel {
             owner,
             open: None,
             names: BTreeMap::new(),
+            parking: Parking::default(),
         }
+    }
+
+    pub(super) fn owner(&self) -> Owner {
+        self.owner
     }
 }
 
@@ -76,6 +83,7 @@ impl Driver {
     /// The connection is lost.
     pub(super) fn channel_lost(&mut self) {
         self.channel.open = None;
+        self.channel.parking = Parking::default();
     }
 
     /// The registration is over, or nobody follows it any more.
@@ -101,6 +109,20 @@ impl Driver {
             let datagrams = self.client.link.datagrams();
             datagrams.drop_cipher(self.channel.owner, &name);
         }
+    }
+
+    /// Says by datagram that it is there; false without a channel.
+    pub(super) fn say_alive(&self) -> bool {
+        let Some(open) = &self.channel.open else {
+            return false;
+        };
+        let number = u64::from_be_bytes(random());
+        let code = |covered: &[u8]| open.key.code(covered);
+        let datagram = alive(open.number, number, code);
+        let datagrams = self.client.link.datagrams();
+        datagrams.asks(open.number, number);
+        datagrams.send(open.gateway, &datagram);
+        true
     }
 
     /// Says by datagram what is held.

@@ -23,7 +23,11 @@ impl Driver {
                     self.acknowledge_by_datagram();
                 }
             }
-            Delivery::Probe => self.acknowledge_by_datagram(),
+            Delivery::Probe => {
+                self.acknowledge_by_datagram();
+                self.park_later();
+            }
+            Delivery::Newest(epoch) => self.heard_newest(epoch),
         }
     }
 

@@ -201,7 +201,7 @@ async fn a_registration_that_is_forgotten_ends_unless_rejoining_is_allowed() {
     let (gateway, mut group) = (Gateway::start(), Group::new());
     let mut options = gateway.options();
     for rejoin in [false, true] {
-        options.rejoin = rejoin;
+        options.presence.rejoin = rejoin;
         let (_client, mut studio, wire) = joined(options.clone(), &gateway, &group).await;
         begun(&mut studio, &group).await;
         let before = group.epoch;

@@ -56,7 +56,7 @@ impl Sink for Nobody {
 
 struct Stage {
     fanout: Fanout,
-    channels: Channels,
+    channels: Arc<Channels>,
     _socket: Arc<Socket>,
 }
 
@@ -64,9 +64,10 @@ impl Stage {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
         let socket = Socket::start(socket, Arc::new(Nobody)).expect("starts");
+        let channels = Arc::new(channels());
         Stage {
-            fanout: Fanout::new(socket.reader()),
-            channels: channels(),
+            fanout: Fanout::new(socket.reader(), channels.clone()),
+            channels,
             _socket: socket,
         }
     }

@@ -31,10 +31,13 @@
 //! sealed      = 4 (1) || push key's name (8) || nonce (12) || AES-256-GCM of a push message, with its tag of 16
 //! acknowledge = 5 (1) || channel (4) || epoch (8) || code (16)
 //! probe       = 6 (1) || channel (4) || any number (8) || code (16)
+//! alive       = 8 (1) || channel (4) || any number (8) || code (16)
+//! newest      = 9 (1) || channel (4) || epoch (8) || code (16)
 //! ```
 //!
 //! - A **push message** is a [`Push::Rekey`](super::super::Push::Rekey) or [`Push::Activate`](super::super::Push::Activate), encoded as on a
 //!   stream. What stands before the ciphertext, 21 bytes, is the associated data. The nonce is random.
+//! - The code of a **newest** is over what stands before it and the number of the alive that it answers, which is not sent again.
 //! - A **code** is AES-CMAC (RFC 4493, with AES-256) over all that stands before it, under the channel's key: 32 bytes from the TLS
 //!   exporter (RFC 8446 section 7.5) of the connection, with the label
 //!   [`CHANNEL_LABEL`](super::super::datagram::CHANNEL_LABEL) and the context `group id (16) || member (8) || channel (4)`.
@@ -60,6 +63,33 @@
 //! - A member that holds what was sent to it by datagram, and did not say so by datagram, has it by other means: its channel is
 //!   probed anew, and what follows goes by stream until the probe is acknowledged.
 //!
+//! # Parked members
+//!
+//! A receiver that gets what it needs by datagram may give its connection up. It asks with
+//! [`Park`](super::super::Request::Park) once its channel is up and it holds what was delivered, and closes the connection when it is
+//! answered. Who may send keeps its connection: it has to be told when to switch. The channel, its number and its key stay.
+//!
+//! ```text
+//!  member                                    gateway
+//!    | -- park, on a stream -----------------> |
+//!    | <------------- parked, times, on that   |
+//!    |    (the connection is closed)           |
+//!    | <------------------------- sealed push  |   and acknowledged as before
+//!    | -- alive -----------------------------> |   as often as it was told
+//!    | <------------------------------ newest  |
+//! ```
+//!
+//! - The member says **alive** at least as often as it was told, and is answered with the **newest** epoch that was delivered. An answer
+//!   counts for the last alive alone. It gives the same sign again with another number when it is not answered within a second, two
+//!   seconds, and four.
+//! - It connects again and resumes, as after any lost connection, when an answer names an epoch that it does not hold, when it cannot
+//!   open or use what came, when it is not answered, and whenever it wants anything that needs a connection. If it was not asked to by
+//!   its owner it waits before, at random for up to as long as it was told: others may have missed the same.
+//! - A gateway answers an alive only when its code is right and it comes from the address that the connection had when the member was
+//!   parked. So a member whose address changes is not answered, comes back, and has its new address validated by QUIC.
+//! - What a parked member does not acknowledge is sent again as to any, and not by stream: there is none. Its channel is probed.
+//! - A parked member that was not heard of for three times as long as it should be is absent, as if its connection were lost.
+//!
 //! `tests/vectors/channel.json` has a root's push key, sealed pushes, and what is said on a channel.
 //!
 //! # What an attacker can do
@@ -68,7 +98,8 @@
 //! | --- | --- | --- |
 //! | anyone who sends from a false address | have the receiver look up a name and, if he replays a datagram that he saw, decrypt it once: what is not newer than what is held is acknowledged and otherwise passed over | make a member verify a signature or believe anything: without a push key nothing opens; make a gateway count an acknowledgement: without the channel's key no code is right |
 //! | who replays acknowledgements | have them count again for what they counted for | acknowledge a later epoch, or for another member, group or connection: the code covers epoch and channel, the key the rest |
-//! | who wants an amplifier | nothing: pushes and probes go to validated addresses alone, a probe's answer is as long as the probe and goes to the gateway's address, whatever the source said | |
+//! | who replays signs of life, or their answers | have the gateway count a parked member as present and answer it, at the address that it was parked at | have a member believe an old answer: its code is over the number of the last sign of life. Have pushes sent anywhere else |
+//! | who wants an amplifier | nothing: pushes and probes go to validated addresses alone, an answer is as long as what it answers, a probe's goes to the gateway's address, whatever the source said | |
 //! | who takes over a member's address | receive sealed pushes until acknowledgements stay away: three datagrams, then none | open them, or acknowledge them |
 //! | an evicted member | open the rekey that evicted it, which is sealed under the key of its last epoch: header and edges, which tell it nothing that the signed header's reader must not know; send that one again to others | open what follows: the next push key comes from a root that it cannot compute. Have another header believed: they are signed in the token |
 //! | a member | the same with the datagrams of epochs that it holds, and have other members verify signatures of headers that it makes up, one for each datagram that it sends them from the gateway's address | more than that: what does not verify is dropped and not answered |

@@ -4,7 +4,7 @@
 //! message = request / response / push / push-reply
 //!
 //! ; ---- a member opens the stream ----------------------------------------------------------------
-//! request = join / resume / leave / pull / status / acknowledge / open-channel
+//! request = join / resume / leave / pull / status / acknowledge / open-channel / park
 //!
 //! join        = [1, {0: group-name, 1: role, ? 2: point, 3: [+ suite-number], ? 4: hybrid-key, more}]
 //! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, ? 4: offer, more}]
@@ -13,9 +13,10 @@
 //! status      = [5, {0: group-name, more}]
 //! acknowledge = [6, {0: group-name, 1: member, 2: epoch, more}]
 //! open-channel = [7, {0: group-name, 1: member, more}]
+//! park        = [8, {0: group-name, 1: member, more}]
 //! offer       = {? 1: point, ? 2: hybrid-key, more}  ; by the suite's number: one at least
 //!
-//! response = granted / path / left / key-set / status-report / refused / acknowledged / channel-opened
+//! response = granted / path / left / key-set / status-report / refused / acknowledged / channel-opened / parked
 //!
 //! granted = [16, {
 //!   0: group-id,
@@ -65,6 +66,11 @@
 //! }]
 //! acknowledged = [22, {0: epoch, more}]
 //! channel-opened = [23, {0: uint .size 4, more}]    ; the channel's number
+//! parked = [24, {
+//!   0: uint .size 4,          ; milliseconds after which to say at the latest that one is there
+//!   1: uint .size 4,          ; milliseconds that members who come back are spread over
+//!   more
+//! }]
 //!
 //! ; ---- the gateway opens the stream -------------------------------------------------------------
 //! push = rekey / activate / removed / go-away
