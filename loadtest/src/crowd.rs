@@ -6,6 +6,7 @@
 
 mod datagrams;
 mod sampled;
+mod socket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::Failure;
 use crate::operator::GROUP;
 use crate::report::Progress;
 use crate::site::Site;
+use crate::sockets::Sockets;
 
 /// How long nothing may happen before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -120,7 +122,10 @@ impl Crowd {
     ) -> Result<Self, Failure> {
         let (report, seen) = mpsc::unbounded_channel();
         let (tap, observed) = mpsc::channel(1024);
-        let opener = Arc::<Opener>::default();
+        let shared = sampled::Shared {
+            sockets: Sockets::start()?,
+            opener: Arc::default(),
+        };
         let members = site.members().len();
         let seat = |member| Seat {
             sends: manner.role(member).sends().then_some(Epoch(0)),
@@ -151,9 +156,9 @@ impl Crowd {
                 credentials.clone(),
                 site.trust().clone(),
             );
-            let (role, opener) = (manner.role(member), opener.clone());
+            let role = manner.role(member);
             if is_sampled(member, manner.sampled) {
-                let joined = sampled::join(options, role, reporter, opener);
+                let joined = sampled::join(options, role, reporter, shared.clone());
                 joining.spawn(async move { Ok((member, joined.await?)) });
                 continue;
             }
@@ -163,7 +168,7 @@ impl Crowd {
                 patience: JOIN_PATIENCE,
                 ..options
             };
-            let opener = (member == 0).then_some(opener);
+            let opener = (member == 0).then(|| shared.opener.clone());
             let joined = join(options, role, reporter, opener);
             joining.spawn(async move { Ok((member, joined.await?)) });
         }

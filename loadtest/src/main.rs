@@ -13,6 +13,7 @@ mod operator;
 mod peers;
 mod report;
 mod site;
+mod sockets;
 mod token;
 mod usage;
 

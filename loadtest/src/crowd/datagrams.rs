@@ -1,22 +1,23 @@
 //! The push channel of members that only acknowledge: what a real member can open, they read with its keys.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use quinn::{Connection, Endpoint, TokioRuntime};
 use wardcast::crypto::{ChannelKey, Key, PushCipher};
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context,
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, is_datagram,
 };
 use wardcast::group::wire::{EpochHeader, Message, Push};
-use wardcast::udp::{Shared, Sink, endpoint_config};
+use wardcast::udp::endpoint_config;
 
+use super::socket::{Packets, Socket};
 use super::{Reporter, What};
 use crate::Failure;
+use crate::sockets::{Sockets, Watched};
 
 /// Push keys that are kept: of the epochs that a member holds, and one more.
 const KEYS: usize = 4;
@@ -72,11 +73,12 @@ impl Opener {
     }
 }
 
-/// One member's socket, as far as it is not QUIC's.
+/// One member's socket: QUIC's packets go on to quinn, the others are answered where they are read.
 pub(super) struct Line {
     opener: Arc<Opener>,
     reporter: Reporter,
-    socket: OnceLock<Weak<Shared>>,
+    socket: UdpSocket,
+    packets: Packets,
     channel: OnceLock<Channel>,
     held: AtomicU64,
 }
@@ -84,30 +86,41 @@ pub(super) struct Line {
 struct Channel {
     number: ChannelId,
     key: ChannelKey,
-    gateway: SocketAddr,
 }
 
 impl Line {
-    /// A socket for one connection, and what reads its datagrams.
+    /// A socket for one connection with the gateway, which is read from now on.
     pub(super) fn endpoint(
+        sockets: &Arc<Sockets>,
         opener: Arc<Opener>,
         reporter: Reporter,
+        gateway: SocketAddr,
     ) -> Result<(Endpoint, Arc<Self>), Failure> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(gateway)?;
+        socket.set_nonblocking(true)?;
         let line = Arc::new(Line {
             opener,
             reporter,
-            socket: OnceLock::new(),
+            socket,
+            packets: Packets::default(),
             channel: OnceLock::new(),
             held: AtomicU64::new(0),
         });
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let shared = Shared::new(socket, line.clone())?;
-        // Nobody else sets it.
-        let _ = line.socket.set(Arc::downgrade(&shared));
+        let socket = Arc::new(Socket {
+            _watch: sockets.watch(line.clone())?,
+            line: line.clone(),
+            gateway,
+        });
         let runtime = Arc::new(TokioRuntime);
         let endpoint =
-            Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
+            Endpoint::new_with_abstract_socket(endpoint_config(), None, socket, runtime)?;
         Ok((endpoint, line))
+    }
+
+    /// QUIC's packets.
+    pub(super) fn packets(&self) -> &Packets {
+        &self.packets
     }
 
     /// The gateway has opened the channel.
@@ -126,12 +139,11 @@ impl Line {
         let _ = self.channel.set(Channel {
             number,
             key: ChannelKey::new(Key::from_bytes(key)),
-            gateway: connection.remote_address(),
         });
         Ok(())
     }
 
-    /// An epoch came in some other way.
+    /// An epoch came.
     pub(super) fn holds(&self, epoch: Epoch) {
         if self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0 {
             self.reporter.tell(What::Holds(epoch));
@@ -141,38 +153,38 @@ impl Line {
     fn answer(&self, channel: &Channel) {
         let held = Epoch(self.held.load(Ordering::Relaxed));
         let code = |covered: &[u8]| channel.key.code(covered);
-        if let Some(socket) = self.socket.get().and_then(Weak::upgrade) {
-            socket.send(channel.gateway, &acknowledge(channel.number, held, code));
-        }
+        // What cannot be sent at once is lost, as any datagram may be.
+        let _ = self.socket.send(&acknowledge(channel.number, held, code));
     }
-}
 
-impl Sink for Line {
-    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
-        let Some(channel) = self.channel.get() else {
+    fn datagram(&self, bytes: &[u8]) {
+        let Some((channel, datagram)) = self.channel.get().zip(Datagram::parse(bytes)) else {
             return;
         };
-        for (_, bytes) in datagrams {
-            match Datagram::parse(bytes) {
-                Some(Datagram::Probe(said)) if channel.key.vouches(&said) => {}
-                Some(sealed) => match self.opener.open(&sealed) {
-                    Some(Brought::Rekey(epoch)) => self.holds(epoch),
-                    Some(Brought::Activate(epoch)) => {
-                        self.reporter.tell(What::Sends(epoch));
-                        continue;
-                    }
-                    None => continue,
-                },
-                None => continue,
-            }
-            self.answer(channel);
+        match &datagram {
+            Datagram::Probe(said) if channel.key.vouches(said) => self.answer(channel),
+            sealed => match self.opener.open(sealed) {
+                Some(Brought::Rekey(epoch)) => {
+                    self.holds(epoch);
+                    self.answer(channel);
+                }
+                Some(Brought::Activate(epoch)) => self.reporter.tell(What::Sends(epoch)),
+                None => {}
+            },
         }
     }
 }
 
-impl fmt::Debug for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Line(..)")
+impl Watched for Line {
+    fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    fn take(&self, datagram: &[u8]) {
+        match datagram.first() {
+            Some(first) if is_datagram(*first) => self.datagram(datagram),
+            _ => self.packets.put(datagram),
+        }
     }
 }
 

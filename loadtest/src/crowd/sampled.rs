@@ -20,6 +20,7 @@ use super::datagrams::{Line, Opener};
 use super::{Reporter, What};
 use crate::Failure;
 use crate::operator::GROUP;
+use crate::sockets::Sockets;
 
 /// Streams that the gateway may have open; as in the client library.
 const STREAMS: u32 = 128;
@@ -28,14 +29,22 @@ const LIMIT: usize = 1 << 20;
 /// The pause after a refusal that names no time.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// What those members have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) opener: Arc<Opener>,
+}
+
 /// Joins and acknowledges from then on.
 pub(super) async fn join(
     options: Options,
     role: Role,
     reporter: Reporter,
-    opener: Arc<Opener>,
+    shared: Shared,
 ) -> Result<MemberId, Failure> {
-    let (endpoint, line) = Line::endpoint(opener, reporter.clone())?;
+    let Shared { sockets, opener } = shared;
+    let (endpoint, line) = Line::endpoint(&sockets, opener, reporter.clone(), options.address)?;
     let connection = connect(&options, &endpoint).await?;
     let grant = register(&connection, role).await?;
     let header = EpochHeader::parse(&grant.path.header)?.header;

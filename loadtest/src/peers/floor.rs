@@ -1,20 +1,21 @@
 //! The floor: the same bytes to as many UDP addresses and a datagram back from each, with nothing that keeps a secret or
 //! mends a loss.
 //!
-//! The bare loop is a process of its own; its receivers are sockets of this one, which answer at once.
+//! The bare loop is a process of its own; its receivers are sockets of this one, which answer at once. They are read like
+//! those of the members that only acknowledge, so that both sides' generators cost alike.
 
 pub(crate) mod server;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::Stdio;
 use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::UdpSocket;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::tally::{self, Tally};
 use crate::Failure;
+use crate::sockets::{Sockets, Watch, Watched};
 use crate::usage::Usage;
 
 /// Bytes of an acknowledgement: the round, the receiver, and nothing.
@@ -29,6 +30,8 @@ pub(super) struct Floor {
     answers: Lines<BufReader<ChildStdout>>,
     address: SocketAddr,
     tally: Arc<Tally>,
+    sockets: Arc<Sockets>,
+    receivers: Vec<Watch>,
     members: usize,
 }
 
@@ -51,6 +54,8 @@ impl Floor {
             answers,
             address,
             tally: Arc::new(Tally::new(members)),
+            sockets: Sockets::start()?,
+            receivers: Vec::with_capacity(members),
             members,
         })
     }
@@ -58,11 +63,16 @@ impl Floor {
     /// Opens the receivers and tells the process where they are.
     pub(super) async fn connect(&mut self) -> Result<(), Failure> {
         for index in 0..self.members {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-            socket.connect(self.address).await?;
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+            socket.connect(self.address)?;
+            socket.set_nonblocking(true)?;
             self.say(&format!("member {}", socket.local_addr()?))
                 .await?;
-            tokio::spawn(receive(socket, index as u64, self.tally.clone()));
+            self.receivers.push(self.sockets.watch(Arc::new(Receiver {
+                socket,
+                index: index as u64,
+                tally: self.tally.clone(),
+            }))?);
         }
         self.say("count").await?;
         let known = self.answer().await?;
@@ -112,21 +122,27 @@ impl Floor {
     }
 }
 
-async fn receive(socket: UdpSocket, index: u64, tally: Arc<Tally>) {
-    let mut payload = [0; LARGEST];
-    let mut answer = [0; ANSWER];
-    answer[tally::NUMBER..2 * tally::NUMBER].copy_from_slice(&index.to_be_bytes());
-    let why = loop {
-        let length = match socket.recv(&mut payload).await {
-            Ok(length) => length,
-            Err(error) => break error,
-        };
-        let number = length.min(tally::NUMBER);
+/// One receiver, which answers at once.
+struct Receiver {
+    socket: UdpSocket,
+    index: u64,
+    tally: Arc<Tally>,
+}
+
+impl Watched for Receiver {
+    fn socket(&self) -> &UdpSocket {
+        &self.socket
+    }
+
+    fn take(&self, payload: &[u8]) {
+        let mut answer = [0; ANSWER];
+        answer[tally::NUMBER..2 * tally::NUMBER].copy_from_slice(&self.index.to_be_bytes());
+        let number = payload.len().min(tally::NUMBER);
         answer[..number].copy_from_slice(&payload[..number]);
-        if let Err(error) = socket.send(&answer).await {
-            break error;
+        if let Err(why) = self.socket.send(&answer) {
+            let trouble = format!("a receiver of the bare loop failed: {why}");
+            return self.tally.trouble(trouble);
         }
-        tally.took(&payload[..length]);
-    };
-    tally.trouble(format!("a receiver of the bare loop failed: {why}"));
+        self.tally.took(payload);
+    }
 }
