@@ -1,37 +1,78 @@
-//! Samples and what is said of them: quantiles by nearest rank, without interpolating values that nobody measured.
+//! Samples and what is said of them: HDR histograms, which keep a thousandth of every value, however far the tail.
 
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
+
+/// Digits of a value that are kept.
+const DIGITS: u8 = 3;
+
+/// Durations, in microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Latencies(Histogram<u64>);
 
 /// Quantiles of a set of durations, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Quantiles {
     /// How many samples there were.
-    pub(crate) samples: usize,
+    pub(crate) samples: u64,
     pub(crate) p50_ms: f64,
     pub(crate) p99_ms: f64,
+    pub(crate) p999_ms: f64,
     pub(crate) max_ms: f64,
+}
+
+impl Default for Latencies {
+    fn default() -> Self {
+        let histogram = Histogram::new(DIGITS);
+        Latencies(histogram.expect("three digits are among those that there are"))
+    }
+}
+
+impl Extend<Duration> for Latencies {
+    fn extend<T: IntoIterator<Item = Duration>>(&mut self, samples: T) {
+        for sample in samples {
+            self.record(sample);
+        }
+    }
+}
+
+impl FromIterator<Duration> for Latencies {
+    fn from_iter<T: IntoIterator<Item = Duration>>(samples: T) -> Self {
+        let mut latencies = Latencies::default();
+        latencies.extend(samples);
+        latencies
+    }
+}
+
+impl Latencies {
+    /// One more sample.
+    pub(crate) fn record(&mut self, sample: Duration) {
+        let microseconds = u64::try_from(sample.as_micros()).unwrap_or(u64::MAX);
+        let recorded = self.0.record(microseconds);
+        recorded.expect("a histogram that grows has room for every value");
+    }
+
+    /// None of no sample.
+    pub(crate) fn quantiles(&self) -> Option<Quantiles> {
+        let at = |quantile| milliseconds(Duration::from_micros(self.0.value_at_quantile(quantile)));
+        (!self.0.is_empty()).then(|| Quantiles {
+            samples: self.0.len(),
+            p50_ms: at(0.5),
+            p99_ms: at(0.99),
+            p999_ms: at(0.999),
+            max_ms: at(1.0),
+        })
+    }
 }
 
 impl Quantiles {
     /// Of `samples`; none of none.
     pub(crate) fn of(samples: &[Duration]) -> Option<Self> {
-        let mut sorted = samples.to_vec();
-        sorted.sort_unstable();
-        Some(Quantiles {
-            samples: sorted.len(),
-            p50_ms: milliseconds(nearest_rank(&sorted, 50)?),
-            p99_ms: milliseconds(nearest_rank(&sorted, 99)?),
-            max_ms: milliseconds(*sorted.last()?),
-        })
+        let latencies: Latencies = samples.iter().copied().collect();
+        latencies.quantiles()
     }
-}
-
-/// The smallest sample that at least `percent` of all do not exceed.
-fn nearest_rank(sorted: &[Duration], percent: usize) -> Option<Duration> {
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied()
 }
 
 /// With a microsecond's resolution, which is more than any of these measurements has.
@@ -39,30 +80,53 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// The middle one, or the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_unstable_by(f64::total_cmp);
+    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some((values.get(low)? + values.get(high)?) / 2.0)
+}
+
+/// To thousandths, which is more than is measured.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn quantiles(milliseconds: impl Iterator<Item = u64>) -> Option<Quantiles> {
-        let samples: Vec<Duration> = milliseconds.map(Duration::from_millis).collect();
-        Quantiles::of(&samples)
+    fn latencies(milliseconds: impl Iterator<Item = u64>) -> Latencies {
+        milliseconds.map(Duration::from_millis).collect()
+    }
+
+    /// Within a thousandth.
+    fn about(value: f64, expected: f64) {
+        assert!((value / expected - 1.0).abs() <= 1e-3, "{value}");
     }
 
     #[test]
     fn nothing_has_no_quantiles() {
-        assert_eq!(quantiles(std::iter::empty()), None);
+        assert_eq!(Quantiles::of(&[]), None);
     }
 
     #[test]
-    fn quantiles_are_samples() {
-        let hundred = quantiles((1..=100).rev()).expect("there are samples");
-        assert_eq!(
-            (hundred.p50_ms, hundred.p99_ms, hundred.max_ms),
-            (50.0, 99.0, 100.0)
-        );
-        let three = quantiles([7, 5, 6].into_iter()).expect("there are samples");
-        assert_eq!((three.p50_ms, three.p99_ms, three.samples), (6.0, 7.0, 3));
-        let one = quantiles(std::iter::once(4)).expect("there is a sample");
-        assert_eq!((one.p50_ms, one.p99_ms, one.max_ms), (4.0, 4.0, 4.0));
+    fn quantiles_are_those_of_all_samples() {
+        let all = latencies((1..=1000).rev());
+        let thousand = all.quantiles().expect("there are samples");
+        assert_eq!(thousand.samples, 1000);
+        about(thousand.p50_ms, 500.0);
+        about(thousand.p99_ms, 990.0);
+        about(thousand.p999_ms, 999.0);
+        about(thousand.max_ms, 1000.0);
+        let hour = Quantiles::of(&[Duration::from_secs(3600)]).expect("there is a sample");
+        about(hour.p50_ms, 3_600_000.0);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
     }
 }

@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     setup: Setup,
     #[command(flatten)]
     manner: Manner,
+    /// Rounds of each cause that are run before those that count.
+    #[arg(long, default_value_t = 1, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    warm_up: u32,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -54,9 +57,9 @@ pub(crate) fn policy() -> String {
 pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
     let Arguments { extent, setup, .. } = arguments;
     let members = extent.members as usize;
-    if extent.rounds >= extent.members {
+    if extent.rounds + arguments.warm_up >= extent.members {
         return Err(
-            "each round of evictions takes a member away: --rounds must be less than --members"
+            "each round of evictions takes a member away: --rounds and --warm-up together must be less than --members"
                 .into(),
         );
     }
@@ -71,7 +74,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
     let mut live = Live { gateway, crowd };
-    let measured = measure(&mut live, extent.rounds, &start, seconds).await;
+    let measured = measure(&mut live, arguments, &start, seconds).await;
     let (joins, causes, trouble) = measured.map_err(|failure| live.explained(failure))?;
 
     let real = live.crowd.real();
@@ -88,6 +91,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
             members,
             real,
             sampled: members - real,
+            warm_up_rounds: arguments.warm_up,
         },
         batch_interval_ms: BATCH_INTERVAL_MS,
         summary: Summary::of(members, &joins, &causes),
@@ -107,7 +111,7 @@ async fn read(gateway: &mut Gateway) -> Result<Reading, Failure> {
 
 async fn measure(
     live: &mut Live,
-    rounds: u32,
+    arguments: &Arguments,
     start: &Reading,
     seconds: f64,
 ) -> Result<(Joins, Vec<CauseReport>, Trouble), Failure> {
@@ -118,22 +122,30 @@ async fn measure(
     live.crowd.rekey_bytes(); // of the joins: not what is compared
     let mut causes = Vec::new();
     for cause in CAUSES {
-        causes.push(measure_cause(live, cause, rounds).await?);
+        causes.push(measure_cause(live, cause, arguments).await?);
     }
     let end = read(&mut live.gateway).await?;
     Ok((joins, causes, Trouble::between(start, &end)))
 }
 
-async fn measure_cause(live: &mut Live, cause: Cause, rounds: u32) -> Result<CauseReport, Failure> {
+async fn measure_cause(
+    live: &mut Live,
+    cause: Cause,
+    arguments: &Arguments,
+) -> Result<CauseReport, Failure> {
+    let (rounds, warm_up) = (arguments.extent.rounds, arguments.warm_up);
+    for round in 0..warm_up {
+        measure_round(live, cause, round).await?;
+    }
     let mut progress = Progress::begin(cause.name());
     let before = read(&mut live.gateway).await?;
     let mut measured = Vec::new();
     for round in 0..rounds {
-        measured.push(measure_round(live, cause, round).await?);
+        measured.push(measure_round(live, cause, warm_up + round).await?);
         progress.at(round as usize + 1, rounds as usize);
     }
     let after = read(&mut live.gateway).await?;
-    progress.end(&format!("{rounds} rounds"));
+    progress.end(&format!("{rounds} rounds after {warm_up} to warm up"));
     CauseReport::of(cause, &measured, &before, &after)
 }
 

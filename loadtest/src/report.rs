@@ -40,8 +40,8 @@ pub(crate) fn print(report: &impl Report, json: bool) -> Result<(), Failure> {
 /// A distribution in one cell.
 pub(crate) fn quantiles(of: &Quantiles) -> String {
     format!(
-        "p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms",
-        of.p50_ms, of.p99_ms, of.max_ms
+        "p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms, max {:.1} ms",
+        of.p50_ms, of.p99_ms, of.p999_ms, of.max_ms
     )
 }
 

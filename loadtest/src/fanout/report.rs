@@ -62,6 +62,8 @@ pub(crate) struct Size {
     pub(super) real: usize,
     /// Members that only acknowledged.
     pub(super) sampled: usize,
+    /// Rounds of each cause that came first and are in no figure.
+    pub(super) warm_up_rounds: u32,
 }
 
 /// What joining took.
