@@ -5,32 +5,30 @@
 //! could compute keys for.
 
 mod datagrams;
+mod door;
 mod sampled;
+mod seen;
 mod socket;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wardcast::group::ids::{Epoch, MemberId, Role};
 use wardcast::group::wire::{Message, Push, RekeyDelivery};
-use wardcast::member::{Client, Event, Membership, Observed, Options};
-
-use datagrams::Opener;
+use wardcast::member::Observed;
 
 use crate::Failure;
-use crate::operator::GROUP;
 use crate::report::Progress;
 use crate::site::Site;
-use crate::sockets::Sockets;
+use door::{Door, Entered};
+use sampled::Sampled;
+use seen::{Seen, What};
 
 /// How long nothing may happen before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a join is tried, over passing refusals.
-const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 /// Reports that are read at once, and how long others are waited for while more than that are missing.
 const AT_ONCE: usize = 128;
 const LOOK: Duration = Duration::from_millis(1);
@@ -47,54 +45,33 @@ pub(crate) struct Manner {
 }
 
 impl Manner {
+    /// One sender, and such a share of members that only acknowledge.
+    pub(crate) fn sampling(percent: u32) -> Self {
+        Manner {
+            senders: 1,
+            sampled: percent,
+        }
+    }
+
     fn role(self, member: usize) -> Role {
         match member < self.senders as usize {
             true => Role::Both,
             false => Role::Receiver,
         }
     }
-}
 
-/// What a member saw, and when.
-#[derive(Debug)]
-struct Seen {
-    member: usize,
-    at: Instant,
-    what: What,
-}
-
-/// What there is to be seen.
-#[derive(Debug)]
-enum What {
-    /// It holds this epoch.
-    Holds(Epoch),
-    /// It sends with this epoch.
-    Sends(Epoch),
-    /// Its registration, or its connection, is over.
-    Over(String),
-}
-
-/// How members report.
-#[derive(Clone)]
-struct Reporter {
-    member: usize,
-    seen: UnboundedSender<Seen>,
-}
-
-impl Reporter {
-    fn tell(&self, what: What) {
-        let at = Instant::now();
-        let member = self.member;
-        // The run may be over already.
-        let _ = self.seen.send(Seen { member, at, what });
+    /// Whether this member only acknowledges: evenly spread, and never the first.
+    fn is_sampled(self, member: usize) -> bool {
+        let percent = self.sampled as usize;
+        member > 0 && (member * percent) / 100 != ((member - 1) * percent) / 100
     }
 }
 
 /// What the task of a join ended with.
-type Joined = Result<Result<(usize, MemberId), Failure>, tokio::task::JoinError>;
+type Joined = Result<Result<(usize, Entered), Failure>, tokio::task::JoinError>;
 
 /// What is known of a member.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 struct Seat {
     id: Option<MemberId>,
     holds: Epoch,
@@ -102,6 +79,16 @@ struct Seat {
     sends: Option<Epoch>,
     /// Its end is part of the run.
     evicted: bool,
+    /// It reads nothing, and is not waited for.
+    stalled: bool,
+    /// None if it computes keys.
+    sampled: Option<Box<Sampled>>,
+}
+
+impl Seat {
+    fn is_waited_for(&self) -> bool {
+        !self.evicted && !self.stalled
+    }
 }
 
 /// All members.
@@ -109,6 +96,7 @@ pub(crate) struct Crowd {
     seats: Vec<Seat>,
     seen: UnboundedReceiver<Seen>,
     observed: mpsc::Receiver<Observed>,
+    door: Door,
     real: usize,
 }
 
@@ -120,13 +108,8 @@ impl Crowd {
         at_once: usize,
         manner: Manner,
     ) -> Result<Self, Failure> {
-        let (report, seen) = mpsc::unbounded_channel();
-        let (tap, observed) = mpsc::channel(1024);
-        let shared = sampled::Shared {
-            sockets: Sockets::start()?,
-            opener: Arc::default(),
-        };
         let members = site.members().len();
+        let (door, seen, observed) = Door::new(gateway, manner)?;
         let seat = |member| Seat {
             sends: manner.role(member).sends().then_some(Epoch(0)),
             ..Seat::default()
@@ -135,42 +118,21 @@ impl Crowd {
             seats: (0..members).map(seat).collect(),
             seen,
             observed,
+            door,
             real: 0,
         };
         let mut progress = Progress::begin("joins");
         let mut joining = JoinSet::new();
         let mut joined = 0;
-        for (member, credentials) in site.members().iter().enumerate() {
+        for member in 0..members {
             if joining.len() >= at_once {
                 crowd.take(joining.join_next().await)?;
                 joined += 1;
                 progress.at(joined, members);
             }
-            let reporter = Reporter {
-                member,
-                seen: report.clone(),
-            };
-            let options = Options::new(
-                gateway,
-                "localhost",
-                credentials.clone(),
-                site.trust().clone(),
-            );
-            let role = manner.role(member);
-            if is_sampled(member, manner.sampled) {
-                let joined = sampled::join(options, role, reporter, shared.clone());
-                joining.spawn(async move { Ok((member, joined.await?)) });
-                continue;
-            }
-            crowd.real += 1;
-            let options = Options {
-                tap: (member == 0).then(|| tap.clone()),
-                patience: JOIN_PATIENCE,
-                ..options
-            };
-            let opener = (member == 0).then(|| shared.opener.clone());
-            let joined = join(options, role, reporter, opener);
-            joining.spawn(async move { Ok((member, joined.await?)) });
+            let door = crowd.door.clone();
+            let options = door.options(site, member);
+            joining.spawn(async move { Ok((member, door.enter(options, member).await?)) });
         }
         while let Some(last) = joining.join_next().await {
             crowd.take(Some(last))?;
@@ -183,11 +145,63 @@ impl Crowd {
     }
 
     fn take(&mut self, joined: Option<Joined>) -> Result<(), Failure> {
-        if let Some(joined) = joined {
-            let (member, id) = joined??;
-            self.seats[member].id = Some(id);
+        let Some(joined) = joined else {
+            return Ok(());
+        };
+        let (member, entered) = joined??;
+        let seat = &mut self.seats[member];
+        match entered {
+            Entered::Real(id) => {
+                seat.id = Some(id);
+                self.real += 1;
+            }
+            Entered::Sampled(sampled) => {
+                seat.id = Some(sampled.member);
+                seat.sampled = Some(sampled);
+            }
         }
         Ok(())
+    }
+
+    /// Has so many members stall: of those that only acknowledge, from all over the group. Returns how many did.
+    pub(crate) fn stall(&mut self, count: usize) -> usize {
+        let sampled = self.seats.iter_mut().filter_map(|seat| {
+            let line = seat.sampled.as_ref()?.line.clone();
+            (!seat.evicted).then_some((&mut seat.stalled, line))
+        });
+        let sampled: Vec<_> = sampled.collect();
+        let (all, mut stalled) = (sampled.len(), 0);
+        for (place, (stalls, line)) in sampled.into_iter().enumerate() {
+            // Evenly: a count of all falls on every so manieth.
+            if (place + 1) * count / all.max(1) > stalled {
+                stalled += 1;
+                *stalls = true;
+                line.stall();
+            }
+        }
+        stalled
+    }
+
+    /// Lets those that stalled read again, and be waited for; who they are.
+    pub(crate) fn read_on(&mut self) -> Vec<usize> {
+        let stalled = |member: &usize| self.seats[*member].stalled;
+        let stalled: Vec<usize> = (0..self.seats.len()).filter(stalled).collect();
+        for member in &stalled {
+            let seat = &mut self.seats[*member];
+            seat.stalled = false;
+            if let Some(sampled) = &seat.sampled {
+                sampled.line.read_on();
+            }
+        }
+        stalled
+    }
+
+    /// How many deliveries by stream each of these needed since it began to read again.
+    pub(crate) fn caught_up_by(&self, members: &[usize]) -> Vec<u64> {
+        let sampled = members
+            .iter()
+            .filter_map(|member| self.seats[*member].sampled.as_ref());
+        sampled.map(|sampled| sampled.line.caught_up_by()).collect()
     }
 
     /// How many members compute keys.
@@ -252,9 +266,9 @@ impl Crowd {
                 let before = done(&self.seats[seen.member]);
                 self.note(&seen)?;
                 let seat = &self.seats[seen.member];
-                if !before && done(seat) {
+                if !before && !seat.stalled && done(seat) {
                     came(&seen);
-                    missing -= usize::from(!seat.evicted);
+                    missing -= usize::from(seat.is_waited_for());
                 }
             }
             if missing > AT_ONCE {
@@ -281,7 +295,7 @@ impl Crowd {
     }
 
     fn missing(&self, done: impl Fn(&Seat) -> bool) -> usize {
-        let there = self.seats.iter().filter(|seat| !seat.evicted);
+        let there = self.seats.iter().filter(|seat| seat.is_waited_for());
         there.filter(|seat| !done(seat)).count()
     }
 
@@ -300,43 +314,6 @@ impl Crowd {
     }
 }
 
-/// Sampled members are spread evenly; the first one is real.
-fn is_sampled(member: usize, percent: u32) -> bool {
-    let percent = percent as usize;
-    member > 0 && (member * percent) / 100 != ((member - 1) * percent) / 100
-}
-
-/// A real member, which is followed by a task of its own.
-async fn join(
-    options: Options,
-    role: Role,
-    reporter: Reporter,
-    opener: Option<Arc<Opener>>,
-) -> Result<MemberId, Failure> {
-    let membership = Client::new(options)?.join(GROUP, role).await?;
-    let id = membership.member();
-    tokio::spawn(follow(membership, reporter, opener));
-    Ok(id)
-}
-
-/// Reports what happens, and tells those who only acknowledge what this member reads pushes with.
-async fn follow(mut membership: Membership, reporter: Reporter, opener: Option<Arc<Opener>>) {
-    while let Some(event) = membership.next().await {
-        match event {
-            Event::Installed { epoch } => {
-                if let Some((opener, cipher)) = opener.as_ref().zip(membership.push_cipher()) {
-                    opener.learn(cipher);
-                }
-                reporter.tell(What::Holds(epoch));
-            }
-            Event::Send { epoch } => reporter.tell(What::Sends(epoch)),
-            Event::Ended(end) => reporter.tell(What::Over(format!("{end:?}"))),
-            Event::Rejoined { .. } => reporter.tell(What::Over("it joined afresh".to_owned())),
-            Event::Retired { .. } | Event::Disconnected { .. } | Event::Resumed { .. } => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -344,14 +321,15 @@ mod tests {
     #[test]
     fn sampled_members_are_the_share_that_was_asked_for() {
         for percent in [0, 1, 10, 50, 99] {
+            let manner = Manner::sampling(percent);
             let sampled = (0..1000)
-                .filter(|member| is_sampled(*member, percent))
+                .filter(|member| manner.is_sampled(*member))
                 .count();
+            assert!(!manner.is_sampled(0));
             assert!(
                 sampled.abs_diff(percent as usize * 10) <= 1,
                 "{percent}: {sampled}"
             );
         }
-        assert!(!is_sampled(0, 99));
     }
 }

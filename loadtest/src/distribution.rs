@@ -54,6 +54,12 @@ impl Latencies {
         recorded.expect("a histogram that grows has room for every value");
     }
 
+    /// All samples of another set besides.
+    pub(crate) fn add(&mut self, other: &Latencies) {
+        let added = self.0.add(&other.0);
+        added.expect("a histogram that grows has room for another");
+    }
+
     /// None of no sample.
     pub(crate) fn quantiles(&self) -> Option<Quantiles> {
         let at = |quantile| milliseconds(Duration::from_micros(self.0.value_at_quantile(quantile)));
@@ -112,7 +118,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_all_samples() {
-        let all = latencies((1..=1000).rev());
+        let mut all = latencies((1..=600).rev());
+        all.add(&latencies(601..=1000));
         let thousand = all.quantiles().expect("there are samples");
         assert_eq!(thousand.samples, 1000);
         about(thousand.p50_ms, 500.0);

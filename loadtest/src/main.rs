@@ -10,9 +10,11 @@ mod limits;
 mod live;
 mod model;
 mod operator;
+mod paced;
 mod peers;
 mod report;
 mod site;
+mod slow;
 mod sockets;
 mod token;
 mod usage;
@@ -41,6 +43,8 @@ enum Scenario {
     /// The same push through what one would take instead, beside ours, in one run and in turns: NATS, MQTT, etcd, and
     /// a bare loop over UDP as the floor.
     Peers(peers::Arguments),
+    /// Some members read nothing: what that does to the others' rekeys, in turns, and how they catch up.
+    Slow(slow::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -76,9 +80,10 @@ enum Scenario {
 async fn main() -> ExitCode {
     limits::raise_open_files();
     let outcome = match Arguments::parse().scenario {
-        Scenario::Fanout(arguments) => run_fanout(&arguments).await,
-        Scenario::Peers(arguments) => run_peers(&arguments).await,
-        Scenario::Model(arguments) => run_model(&arguments),
+        Scenario::Fanout(arguments) => shown(fanout::run(&arguments).await, arguments.json),
+        Scenario::Peers(arguments) => shown(peers::run(&arguments).await, arguments.json),
+        Scenario::Slow(arguments) => shown(slow::run(&arguments).await, arguments.json),
+        Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,
             bytes,
@@ -97,16 +102,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run_fanout(arguments: &fanout::Arguments) -> Result<(), Failure> {
-    report::print(&fanout::run(arguments).await?, arguments.json)
-}
-
-async fn run_peers(arguments: &peers::Arguments) -> Result<(), Failure> {
-    report::print(&peers::run(arguments).await?, arguments.json)
-}
-
-fn run_model(arguments: &model::Arguments) -> Result<(), Failure> {
-    report::print(&model::run(arguments)?, arguments.json)
+fn shown(result: Result<impl report::Report, Failure>, json: bool) -> Result<(), Failure> {
+    report::print(&result?, json)
 }
 
 async fn run_bare(extent: bare::Extent, bytes: usize, json: bool) -> Result<(), Failure> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use quinn::{Connection, Endpoint, TokioRuntime};
+use tokio::sync::watch;
 use wardcast::crypto::{ChannelKey, Key, PushCipher};
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::datagram::{
@@ -14,8 +15,8 @@ use wardcast::group::wire::datagram::{
 use wardcast::group::wire::{EpochHeader, Message, Push};
 use wardcast::udp::endpoint_config;
 
+use super::seen::{Reporter, What};
 use super::socket::{Packets, Socket};
-use super::{Reporter, What};
 use crate::Failure;
 use crate::sockets::{Sockets, Watched};
 
@@ -81,6 +82,10 @@ pub(super) struct Line {
     packets: Packets,
     channel: OnceLock<Channel>,
     held: AtomicU64,
+    /// Epochs that were news and came by stream since it began to read.
+    by_stream: AtomicU64,
+    /// Nothing is read meanwhile: neither datagrams nor streams.
+    stalled: watch::Sender<bool>,
 }
 
 struct Channel {
@@ -106,6 +111,8 @@ impl Line {
             packets: Packets::default(),
             channel: OnceLock::new(),
             held: AtomicU64::new(0),
+            by_stream: AtomicU64::new(0),
+            stalled: watch::Sender::new(false),
         });
         let socket = Arc::new(Socket {
             _watch: sockets.watch(line.clone())?,
@@ -143,11 +150,42 @@ impl Line {
         Ok(())
     }
 
-    /// An epoch came.
-    pub(super) fn holds(&self, epoch: Epoch) {
-        if self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0 {
+    /// An epoch came; whether it is news.
+    pub(super) fn holds(&self, epoch: Epoch) -> bool {
+        let news = self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0;
+        if news {
             self.reporter.tell(What::Holds(epoch));
         }
+        news
+    }
+
+    /// An epoch came by stream.
+    pub(super) fn came_by_stream(&self, epoch: Epoch) {
+        if self.holds(epoch) {
+            self.by_stream.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Reads nothing from now on; QUIC's own packets are taken and answered, so that the connection stays.
+    pub(super) fn stall(&self) {
+        self.stalled.send_replace(true);
+    }
+
+    /// Reads again.
+    pub(super) fn read_on(&self) {
+        self.by_stream.store(0, Ordering::Relaxed);
+        self.stalled.send_replace(false);
+    }
+
+    /// Waits until it reads.
+    pub(super) async fn reading(&self) {
+        // It fails only when the line is gone, and this is part of it.
+        let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
+    }
+
+    /// How many epochs that were news came by stream since it began to read.
+    pub(super) fn caught_up_by(&self) -> u64 {
+        self.by_stream.load(Ordering::Relaxed)
     }
 
     fn answer(&self, channel: &Channel) {
@@ -161,11 +199,15 @@ impl Line {
         let Some((channel, datagram)) = self.channel.get().zip(Datagram::parse(bytes)) else {
             return;
         };
+        if *self.stalled.borrow() {
+            return;
+        }
         match &datagram {
             Datagram::Probe(said) if channel.key.vouches(said) => self.answer(channel),
             sealed => match self.opener.open(sealed) {
                 Some(Brought::Rekey(epoch)) => {
-                    self.holds(epoch);
+                    // What is no news is acknowledged as well: the gateway asked twice.
+                    let _ = self.holds(epoch);
                     self.answer(channel);
                 }
                 Some(Brought::Activate(epoch)) => self.reporter.tell(What::Sends(epoch)),

@@ -17,7 +17,7 @@ use wardcast::member::Options;
 use wardcast::tls;
 
 use super::datagrams::{Line, Opener};
-use super::{Reporter, What};
+use super::seen::{Reporter, What};
 use crate::Failure;
 use crate::operator::GROUP;
 use crate::sockets::Sockets;
@@ -36,13 +36,19 @@ pub(super) struct Shared {
     pub(super) opener: Arc<Opener>,
 }
 
+/// A member that is in.
+pub(crate) struct Sampled {
+    pub(crate) member: MemberId,
+    pub(super) line: Arc<Line>,
+}
+
 /// Joins and acknowledges from then on.
 pub(super) async fn join(
     options: Options,
     role: Role,
     reporter: Reporter,
     shared: Shared,
-) -> Result<MemberId, Failure> {
+) -> Result<Sampled, Failure> {
     let Shared { sockets, opener } = shared;
     let (endpoint, line) = Line::endpoint(&sockets, opener, reporter.clone(), options.address)?;
     let connection = connect(&options, &endpoint).await?;
@@ -70,7 +76,7 @@ pub(super) async fn join(
         Response::Refused(_) => {} // it is pushed everything on streams then
         other => return Err(format!("a channel was asked for, and {other:?} came").into()),
     }
-    Ok(member)
+    Ok(Sampled { member, line })
 }
 
 async fn connect(options: &Options, endpoint: &Endpoint) -> Result<Connection, Failure> {
@@ -112,28 +118,32 @@ async fn ask(connection: &Connection, request: &Request) -> Result<Response, Fai
 
 async fn serve(connection: Connection, reporter: Reporter, line: Arc<Line>) {
     let why = loop {
-        let answered = match connection.accept_bi().await {
-            Ok((send, receive)) => answer(send, receive, &reporter, &line).await,
+        let (send, receive) = match connection.accept_bi().await {
+            Ok(stream) => stream,
             Err(error) => break error.to_string(),
         };
-        if let Err(error) = answered {
+        line.reading().await;
+        if let Err(error) = answer(send, receive, &reporter, &line).await {
             break error.to_string();
         }
     };
     reporter.tell(What::Over(why));
 }
 
+/// Takes one push. One that the gateway gave up, or whose answer it does not wait for any more, is none.
 async fn answer(
     mut send: SendStream,
     mut receive: RecvStream,
     reporter: &Reporter,
     line: &Line,
 ) -> Result<(), Failure> {
-    let push = Push::from_bytes(&receive.read_to_end(LIMIT).await?)?;
-    let epoch = match push {
+    let Ok(bytes) = receive.read_to_end(LIMIT).await else {
+        return Ok(());
+    };
+    let epoch = match Push::from_bytes(&bytes)? {
         Push::Rekey(rekey) => {
             let epoch = EpochHeader::parse(&rekey.header)?.header.epoch;
-            line.holds(epoch);
+            line.came_by_stream(epoch);
             epoch
         }
         Push::Activate(activate) => {
@@ -146,6 +156,10 @@ async fn answer(
         }
         Push::GoAway(_) => Epoch(0),
     };
-    send.write_all(&PushReply::ack(epoch).to_bytes()).await?;
-    Ok(send.finish()?)
+    let written = send.write_all(&PushReply::ack(epoch).to_bytes()).await;
+    if written.is_ok() {
+        // It is as good as written.
+        let _ = send.finish();
+    }
+    Ok(())
 }
