@@ -23,8 +23,9 @@ use wardcast::member::Observed;
 use crate::Failure;
 use crate::report::Progress;
 use crate::site::Site;
-use door::{Door, Entered};
-use sampled::Sampled;
+pub(crate) use door::Door;
+use door::Entered;
+pub(crate) use sampled::Sampled;
 use seen::{Seen, What};
 
 /// How long nothing may happen before a run is given up.
@@ -81,13 +82,15 @@ struct Seat {
     evicted: bool,
     /// It reads nothing, and is not waited for.
     stalled: bool,
+    /// It has not joined, or has left.
+    absent: bool,
     /// None if it computes keys.
     sampled: Option<Box<Sampled>>,
 }
 
 impl Seat {
     fn is_waited_for(&self) -> bool {
-        !self.evicted && !self.stalled
+        !self.evicted && !self.stalled && !self.absent
     }
 }
 
@@ -108,40 +111,96 @@ impl Crowd {
         at_once: usize,
         manner: Manner,
     ) -> Result<Self, Failure> {
+        let mut crowd = Crowd::outside(site, gateway, manner)?;
+        crowd.enter(site, site.members().len(), at_once).await?;
+        Ok(crowd)
+    }
+
+    /// All members, of whom none has joined.
+    pub(crate) fn outside(
+        site: &Site,
+        gateway: SocketAddr,
+        manner: Manner,
+    ) -> Result<Self, Failure> {
         let members = site.members().len();
         let (door, seen, observed) = Door::new(gateway, manner)?;
         let seat = |member| Seat {
             sends: manner.role(member).sends().then_some(Epoch(0)),
+            absent: true,
             ..Seat::default()
         };
-        let mut crowd = Crowd {
+        Ok(Crowd {
             seats: (0..members).map(seat).collect(),
             seen,
             observed,
             door,
             real: 0,
-        };
+        })
+    }
+
+    /// Lets the first ones join, so many at a time.
+    pub(crate) async fn enter(
+        &mut self,
+        site: &Site,
+        members: usize,
+        at_once: usize,
+    ) -> Result<(), Failure> {
         let mut progress = Progress::begin("joins");
         let mut joining = JoinSet::new();
         let mut joined = 0;
         for member in 0..members {
             if joining.len() >= at_once {
-                crowd.take(joining.join_next().await)?;
+                self.take(joining.join_next().await)?;
                 joined += 1;
                 progress.at(joined, members);
             }
-            let door = crowd.door.clone();
+            let door = self.door.clone();
             let options = door.options(site, member);
             joining.spawn(async move { Ok((member, door.enter(options, member).await?)) });
         }
         while let Some(last) = joining.join_next().await {
-            crowd.take(Some(last))?;
+            self.take(Some(last))?;
         }
-        progress.end(&format!(
-            "{members} members joined, {} of them real",
-            crowd.real
-        ));
-        Ok(crowd)
+        let real = self.real;
+        progress.end(&format!("{members} members joined, {real} of them real"));
+        Ok(())
+    }
+
+    /// The way in for others.
+    pub(crate) fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// A member is in that came through the door.
+    pub(crate) fn seat(&mut self, member: usize, sampled: Sampled) {
+        let seat = &mut self.seats[member];
+        seat.absent = false;
+        seat.id = Some(sampled.member);
+        seat.sampled = Some(Box::new(sampled));
+    }
+
+    /// A member that only acknowledges is to leave: it is not waited for any more.
+    pub(crate) fn unseat(&mut self, member: usize) -> Option<Sampled> {
+        let seat = &mut self.seats[member];
+        let sampled = seat.sampled.take()?;
+        seat.absent = true;
+        (seat.id, seat.holds) = (None, Epoch(0));
+        Some(*sampled)
+    }
+
+    /// Who is there and only acknowledges.
+    pub(crate) fn seated(&self) -> Vec<usize> {
+        let seated = self.seats.iter().enumerate();
+        let seated = seated.filter(|(_, seat)| seat.sampled.is_some());
+        seated.map(|(member, _)| member).collect()
+    }
+
+    /// Takes note of what was seen so far. An end that nobody asked for is an error.
+    pub(crate) fn look(&mut self) -> Result<(), Failure> {
+        while let Ok(seen) = self.seen.try_recv() {
+            self.note(&seen)?;
+        }
+        Ok(())
     }
 
     fn take(&mut self, joined: Option<Joined>) -> Result<(), Failure> {
@@ -149,16 +208,13 @@ impl Crowd {
             return Ok(());
         };
         let (member, entered) = joined??;
-        let seat = &mut self.seats[member];
         match entered {
             Entered::Real(id) => {
-                seat.id = Some(id);
+                self.seats[member].id = Some(id);
+                self.seats[member].absent = false;
                 self.real += 1;
             }
-            Entered::Sampled(sampled) => {
-                seat.id = Some(sampled.member);
-                seat.sampled = Some(sampled);
-            }
+            Entered::Sampled(sampled) => self.seat(member, *sampled),
         }
         Ok(())
     }
@@ -266,9 +322,9 @@ impl Crowd {
                 let before = done(&self.seats[seen.member]);
                 self.note(&seen)?;
                 let seat = &self.seats[seen.member];
-                if !before && !seat.stalled && done(seat) {
+                if !before && seat.is_waited_for() && done(seat) {
                     came(&seen);
-                    missing -= usize::from(seat.is_waited_for());
+                    missing -= 1;
                 }
             }
             if missing > AT_ONCE {

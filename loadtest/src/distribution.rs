@@ -60,6 +60,11 @@ impl Latencies {
         added.expect("a histogram that grows has room for another");
     }
 
+    /// How many samples there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     /// None of no sample.
     pub(crate) fn quantiles(&self) -> Option<Quantiles> {
         let at = |quantile| milliseconds(Duration::from_micros(self.0.value_at_quantile(quantile)));

@@ -1,6 +1,7 @@
 //! Load generator for Wardcast: runs a gateway in a process of its own, puts real members on it, and measures.
 
 mod bare;
+mod churn;
 mod counters;
 mod crowd;
 mod distribution;
@@ -16,6 +17,7 @@ mod report;
 mod site;
 mod slow;
 mod sockets;
+mod storm;
 mod token;
 mod usage;
 
@@ -45,6 +47,10 @@ enum Scenario {
     Peers(peers::Arguments),
     /// Some members read nothing: what that does to the others' rekeys, in turns, and how they catch up.
     Slow(slow::Arguments),
+    /// All members arrive at once: joins a second, and what a join costs beside a bare handshake.
+    Storm(storm::Arguments),
+    /// Members come and go at random moments: how long each waits, and what a change costs.
+    Churn(churn::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -83,6 +89,8 @@ async fn main() -> ExitCode {
         Scenario::Fanout(arguments) => shown(fanout::run(&arguments).await, arguments.json),
         Scenario::Peers(arguments) => shown(peers::run(&arguments).await, arguments.json),
         Scenario::Slow(arguments) => shown(slow::run(&arguments).await, arguments.json),
+        Scenario::Storm(arguments) => shown(storm::run(&arguments).await, arguments.json),
+        Scenario::Churn(arguments) => shown(churn::run(&arguments).await, arguments.json),
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,

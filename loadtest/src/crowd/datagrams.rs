@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use quinn::{Connection, Endpoint, TokioRuntime};
@@ -86,6 +86,7 @@ pub(super) struct Line {
     by_stream: AtomicU64,
     /// Nothing is read meanwhile: neither datagrams nor streams.
     stalled: watch::Sender<bool>,
+    parted: AtomicBool,
 }
 
 struct Channel {
@@ -113,6 +114,7 @@ impl Line {
             held: AtomicU64::new(0),
             by_stream: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
+            parted: AtomicBool::new(false),
         });
         let socket = Arc::new(Socket {
             _watch: sockets.watch(line.clone())?,
@@ -186,6 +188,15 @@ impl Line {
     /// How many epochs that were news came by stream since it began to read.
     pub(super) fn caught_up_by(&self) -> u64 {
         self.by_stream.load(Ordering::Relaxed)
+    }
+
+    /// It leaves: its end is no loss.
+    pub(super) fn part(&self) {
+        self.parted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_parted(&self) -> bool {
+        self.parted.load(Ordering::Relaxed)
     }
 
     fn answer(&self, channel: &Channel) {

@@ -1,17 +1,20 @@
 //! Members that only acknowledge: the protocol as seen from outside, without a key.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, TransportConfig};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+    TransportErrorCode,
+};
 use tokio::time::sleep;
 use wardcast::crypto::EphemeralKey;
 use wardcast::group::ids::{Epoch, MemberId, Role, Suite};
 use wardcast::group::wire::datagram::ChannelId;
 use wardcast::group::wire::{
-    ALPN, Acknowledge, EpochHeader, Grant, Join, Message, Offer, OpenChannel, Push, PushReply,
-    Request, Response,
+    ALPN, Acknowledge, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push,
+    PushReply, Request, Response,
 };
 use wardcast::member::Options;
 use wardcast::tls;
@@ -26,6 +29,8 @@ use crate::sockets::Sockets;
 const STREAMS: u32 = 128;
 /// The largest message, which the codec bounds again.
 const LIMIT: usize = 1 << 20;
+/// How long a connection is tried that the gateway has no room for.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after a refusal that names no time.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -39,7 +44,29 @@ pub(super) struct Shared {
 /// A member that is in.
 pub(crate) struct Sampled {
     pub(crate) member: MemberId,
+    /// When its registration was granted.
+    pub(crate) granted: Instant,
+    /// How often it was told to come back before.
+    pub(crate) refusals: u32,
+    connection: Connection,
     pub(super) line: Arc<Line>,
+}
+
+impl Sampled {
+    /// Leaves, and is done when the gateway says so.
+    pub(crate) async fn leave(self) -> Result<(), Failure> {
+        self.line.part();
+        let leave = Request::Leave(Leave {
+            group: GROUP.to_owned(),
+            member: self.member,
+        });
+        let answer = ask(&self.connection, &leave).await?;
+        self.connection.close(0_u32.into(), b"left");
+        match answer {
+            Response::Left(_) => Ok(()),
+            other => Err(format!("a leave was answered with {other:?}").into()),
+        }
+    }
 }
 
 /// Joins and acknowledges from then on.
@@ -51,8 +78,9 @@ pub(super) async fn join(
 ) -> Result<Sampled, Failure> {
     let Shared { sockets, opener } = shared;
     let (endpoint, line) = Line::endpoint(&sockets, opener, reporter.clone(), options.address)?;
-    let connection = connect(&options, &endpoint).await?;
-    let grant = register(&connection, role).await?;
+    let (connection, refused) = connect(&options, &endpoint).await?;
+    let (grant, refusals) = register(&connection, role).await?;
+    let granted = Instant::now();
     let header = EpochHeader::parse(&grant.path.header)?.header;
     let (member, epoch) = (grant.member, header.epoch);
     line.holds(epoch);
@@ -76,10 +104,17 @@ pub(super) async fn join(
         Response::Refused(_) => {} // it is pushed everything on streams then
         other => return Err(format!("a channel was asked for, and {other:?} came").into()),
     }
-    Ok(Sampled { member, line })
+    Ok(Sampled {
+        member,
+        granted,
+        refusals: refused + refusals,
+        connection,
+        line,
+    })
 }
 
-async fn connect(options: &Options, endpoint: &Endpoint) -> Result<Connection, Failure> {
+/// A connection, and how often the gateway had no room for it before.
+async fn connect(options: &Options, endpoint: &Endpoint) -> Result<(Connection, u32), Failure> {
     let crypto = tls::client_config(options.credentials.clone(), &options.trust, &[ALPN])?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
     let mut transport = TransportConfig::default();
@@ -87,21 +122,38 @@ async fn connect(options: &Options, endpoint: &Endpoint) -> Result<Connection, F
         .max_concurrent_bidi_streams(STREAMS.into())
         .keep_alive_interval(Some(options.keep_alive));
     config.transport_config(Arc::new(transport));
-    Ok(endpoint
-        .connect_with(config, options.address, &options.server_name)?
-        .await?)
+    let began = Instant::now();
+    let mut refused = 0;
+    loop {
+        let name = &options.server_name;
+        let connecting = endpoint.connect_with(config.clone(), options.address, name)?;
+        match connecting.await {
+            Ok(connection) => return Ok((connection, refused)),
+            Err(ConnectionError::ConnectionClosed(close))
+                if close.error_code == TransportErrorCode::CONNECTION_REFUSED
+                    && began.elapsed() < PATIENCE =>
+            {
+                refused += 1;
+                sleep(PAUSE).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
-async fn register(connection: &Connection, role: Role) -> Result<Box<Grant>, Failure> {
+/// The grant, and how often it was refused before.
+async fn register(connection: &Connection, role: Role) -> Result<(Box<Grant>, u32), Failure> {
     let join = Request::Join(Join {
         group: GROUP.to_owned(),
         role,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     });
+    let mut refusals = 0;
     loop {
         match ask(connection, &join).await? {
-            Response::Granted(grant) => return Ok(grant),
+            Response::Granted(grant) => return Ok((grant, refusals)),
             Response::Refused(refusal) if refusal.code.passes() => {
+                refusals += 1;
                 sleep(refusal.retry_after_ms.map_or(PAUSE, Duration::from_millis)).await;
             }
             other => return Err(format!("a join was answered with {other:?}").into()),
@@ -127,7 +179,9 @@ async fn serve(connection: Connection, reporter: Reporter, line: Arc<Line>) {
             break error.to_string();
         }
     };
-    reporter.tell(What::Over(why));
+    if !line.has_parted() {
+        reporter.tell(What::Over(why));
+    }
 }
 
 /// Takes one push. One that the gateway gave up, or whose answer it does not wait for any more, is none.
@@ -150,6 +204,7 @@ async fn answer(
             reporter.tell(What::Sends(activate.epoch));
             activate.epoch
         }
+        Push::Removed(_) if line.has_parted() => Epoch(0),
         Push::Removed(removed) => {
             reporter.tell(What::Over(format!("removed: {:?}", removed.reason)));
             Epoch(0)
