@@ -70,6 +70,7 @@ step 'small load beside peers' says_ok "$LOADTEST" peers --members 100 --rounds 
 step 'small load, some stalled' says_ok "$LOADTEST" slow --members 100 --seconds 2 --turns 1 --json
 step 'small storm of joins' says_ok "$LOADTEST" storm --members 100 --rounds 1 --json
 step 'small churn' says_ok "$LOADTEST" churn --members 100 --seconds 3 --json
+step 'small soak' says_ok "$LOADTEST" soak --members 50 --seconds 12 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
 step 'counts of a rekey' cargo bench --locked --bench rekey -- --figures
 step fuzz tests/fuzz/run

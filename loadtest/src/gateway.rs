@@ -15,7 +15,7 @@ use crate::Failure;
 use crate::operator::Operator;
 use crate::site::{OPERATOR, Site};
 use crate::token::{self, TokenKind};
-use crate::usage::Usage;
+use crate::usage::{self, Usage};
 
 /// How long the gateway may take until it listens; a PKCS#11 library may be slow to load.
 const START: Duration = Duration::from_secs(30);
@@ -109,6 +109,11 @@ impl Gateway {
     /// The same, with that of its token host.
     pub(crate) fn family_usage(&mut self) -> Result<Usage, Failure> {
         Ok(Usage::of_family(self.pid()?)?)
+    }
+
+    /// How many files both have open.
+    pub(crate) fn open_files(&mut self) -> Result<u64, Failure> {
+        Ok(usage::open_files(self.pid()?)?)
     }
 
     fn pid(&mut self) -> Result<u32, Failure> {

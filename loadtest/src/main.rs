@@ -16,6 +16,7 @@ mod peers;
 mod report;
 mod site;
 mod slow;
+mod soak;
 mod sockets;
 mod storm;
 mod token;
@@ -51,6 +52,8 @@ enum Scenario {
     Storm(storm::Arguments),
     /// Members come and go at random moments: how long each waits, and what a change costs.
     Churn(churn::Arguments),
+    /// Members come and go for a long time: fails when the gateway's memory or open files grow.
+    Soak(soak::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -91,6 +94,7 @@ async fn main() -> ExitCode {
         Scenario::Slow(arguments) => shown(slow::run(&arguments).await, arguments.json),
         Scenario::Storm(arguments) => shown(storm::run(&arguments).await, arguments.json),
         Scenario::Churn(arguments) => shown(churn::run(&arguments).await, arguments.json),
+        Scenario::Soak(arguments) => shown(soak::run(&arguments).await, arguments.json),
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,

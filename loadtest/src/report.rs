@@ -61,6 +61,11 @@ pub(crate) fn kib(bytes: u64) -> String {
     format!("{:.1} KiB", bytes as f64 / 1024.0)
 }
 
+/// The memory of a process in one cell.
+pub(crate) fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
 /// A phase of the run, told on standard error: when it begins, how far it is, how long it took.
 pub(crate) struct Progress {
     phase: &'static str,

@@ -68,17 +68,12 @@ impl Usage {
     /// Reads a process and those that it started itself, such as a gateway's token host.
     pub(crate) fn of_family(pid: u32) -> io::Result<Self> {
         let mut family = Usage::of(pid)?;
-        for entry in fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"))? {
-            // Kernels without CONFIG_PROC_CHILDREN have no such file, and a thread may have ended.
-            let children = fs::read_to_string(entry?.path().join("children")).unwrap_or_default();
-            let children = children.split_ascii_whitespace();
-            for child in children.filter_map(|child| child.parse().ok()) {
-                let child = Usage::of(child)?;
-                family.threads.extend(child.threads);
-                family.user_ticks += child.user_ticks;
-                family.kernel_ticks += child.kernel_ticks;
-                family.resident += child.resident;
-            }
+        for child in children(pid)? {
+            let child = Usage::of(child)?;
+            family.threads.extend(child.threads);
+            family.user_ticks += child.user_ticks;
+            family.kernel_ticks += child.kernel_ticks;
+            family.resident += child.resident;
         }
         Ok(family)
     }
@@ -97,6 +92,26 @@ impl Usage {
             kernel_share: (ticks > 0).then(|| kernel as f64 / ticks as f64),
         }
     }
+}
+
+/// How many files a process and those that it started itself have open.
+pub(crate) fn open_files(pid: u32) -> io::Result<u64> {
+    let mut count = 0;
+    for pid in [pid].into_iter().chain(children(pid)?) {
+        count += fs::read_dir(Path::new("/proc").join(pid.to_string()).join("fd"))?.count() as u64;
+    }
+    Ok(count)
+}
+
+fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"))? {
+        // Kernels without CONFIG_PROC_CHILDREN have no such file, and a thread may have ended.
+        let children = fs::read_to_string(entry?.path().join("children")).unwrap_or_default();
+        let children = children.split_ascii_whitespace();
+        found.extend(children.filter_map(|child| child.parse::<u32>().ok()));
+    }
+    Ok(found)
 }
 
 fn number(text: &str, field: usize) -> Option<u64> {
@@ -122,6 +137,15 @@ mod tests {
         assert!(cpu >= Duration::from_millis(1), "{cpu:?}");
         assert!(after.resident > 0 && held.len() > 1);
         assert_eq!(after.since(&after).cpu, Duration::ZERO);
+    }
+
+    #[test]
+    fn an_open_file_is_counted() {
+        let own = std::process::id();
+        let files: Vec<_> = (0..50)
+            .map(|_| fs::File::open("/proc/self/stat").expect("it can be read"))
+            .collect();
+        assert!(open_files(own).expect("this process can be read") >= files.len() as u64);
     }
 
     #[test]
