@@ -68,6 +68,7 @@ step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --js
 step 'small load' says_ok "$LOADTEST" fanout --members 200 --rounds 3 --json
 step 'small load beside peers' says_ok "$LOADTEST" peers --members 100 --rounds 2 --json
 step 'small load, some stalled' says_ok "$LOADTEST" slow --members 100 --seconds 2 --turns 1 --json
+step 'small load under attack' says_ok "$LOADTEST" flood --members 100 --seconds 2 --turns 1 --json
 step 'small storm of joins' says_ok "$LOADTEST" storm --members 100 --rounds 1 --json
 step 'small churn' says_ok "$LOADTEST" churn --members 100 --seconds 3 --json
 step 'small soak' says_ok "$LOADTEST" soak --members 50 --seconds 12 --json

@@ -6,6 +6,7 @@ mod counters;
 mod crowd;
 mod distribution;
 mod fanout;
+mod flood;
 mod gateway;
 mod limits;
 mod live;
@@ -54,6 +55,8 @@ enum Scenario {
     Churn(churn::Arguments),
     /// Members come and go for a long time: fails when the gateway's memory or open files grow.
     Soak(soak::Arguments),
+    /// Half-open handshakes, garbage and hostile requests: what they do to honest members' rekeys, in turns.
+    Flood(flood::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -80,6 +83,9 @@ enum Scenario {
         #[command(flatten)]
         arguments: peers::Arguments,
     },
+    /// Where hostile load comes from; started by `flood`.
+    #[command(hide = true)]
+    FloodSource(flood::source::Target),
     /// The bare loop's process; started by `peers`.
     #[command(hide = true)]
     FloorServer,
@@ -95,6 +101,8 @@ async fn main() -> ExitCode {
         Scenario::Storm(arguments) => shown(storm::run(&arguments).await, arguments.json),
         Scenario::Churn(arguments) => shown(churn::run(&arguments).await, arguments.json),
         Scenario::Soak(arguments) => shown(soak::run(&arguments).await, arguments.json),
+        Scenario::Flood(arguments) => shown(flood::run(&arguments).await, arguments.json),
+        Scenario::FloodSource(target) => flood::source::serve(&target).await,
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,

@@ -20,7 +20,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Makes the authority, the servers' certificate and one for each of `members`.
+    /// Makes the authority, the servers' certificate, a hostile client's, and one for each of `members`.
     pub(crate) fn make(members: usize) -> Result<Self, Failure> {
         let folder = tempfile::Builder::new()
             .prefix("wardcast-load-")
@@ -32,6 +32,10 @@ impl Site {
         authority
             .issue(&server)?
             .write(&folder.path().join("server"))?;
+        // Somebody whose certificate is good and who means no good; a process of its own reads it.
+        authority
+            .issue(&Request::client("member-hostile"))?
+            .write(&folder.path().join("hostile"))?;
         let client = |name: String| {
             let issued = authority.issue(&Request::client(name))?;
             Ok(Credentials::new(issued.chain(), issued.key()))
