@@ -76,6 +76,18 @@ impl Latencies {
             max_ms: at(1.0),
         })
     }
+
+    /// The curve of shares (up to 1) by milliseconds: what a plot shows.
+    pub(crate) fn curve(&self) -> Vec<(f64, f64)> {
+        let all = self.0.len().max(1) as f64;
+        let mut counted = 0;
+        let steps = self.0.iter_recorded().map(|step| {
+            counted += step.count_since_last_iteration();
+            let at = Duration::from_micros(step.value_iterated_to());
+            (milliseconds(at), counted as f64 / all)
+        });
+        steps.collect()
+    }
 }
 
 impl Quantiles {
@@ -119,6 +131,7 @@ mod tests {
     #[test]
     fn nothing_has_no_quantiles() {
         assert_eq!(Quantiles::of(&[]), None);
+        assert!(Latencies::default().curve().is_empty());
     }
 
     #[test]
@@ -133,6 +146,14 @@ mod tests {
         about(thousand.max_ms, 1000.0);
         let hour = Quantiles::of(&[Duration::from_secs(3600)]).expect("there is a sample");
         about(hour.p50_ms, 3_600_000.0);
+    }
+
+    #[test]
+    fn a_curve_ends_with_all() {
+        let curve = latencies([5, 10, 10, 20].into_iter()).curve();
+        let shares: Vec<f64> = curve.iter().map(|(_, share)| *share).collect();
+        assert_eq!(shares, [0.25, 0.75, 1.0]);
+        about(curve[1].0, 10.0);
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! `loadtest fanout`: one group, all its members, and how long and how much it takes until a new key is with all of them.
 
+mod page;
 mod report;
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use wardcast::group::ids::Epoch;
@@ -10,12 +12,14 @@ use crate::Failure;
 use crate::bare::{self, Extent};
 use crate::counters::Counters;
 use crate::crowd::{Crowd, Manner};
+use crate::distribution::Latencies;
 use crate::gateway::{Gateway, Setup};
 use crate::live::{Live, Round};
 use crate::report::Progress;
 use crate::site::Site;
 use crate::usage::Usage;
-use report::{Cause, CauseReport, Fanout, Joins, Ratios, Size, Summary, Trouble};
+use page::Curves;
+use report::{Cause, CauseReport, Fanout, Joins, Ratios, Size, Sizes, Summary, Trouble};
 
 /// A cause a round is measured on: what the operator does.
 const CAUSES: [Cause; 2] = [Cause::Rotate, Cause::Evict];
@@ -25,8 +29,15 @@ const BATCH_INTERVAL_MS: u32 = 100;
 /// What to run.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    extent: Extent,
+    /// Members, each with a certificate of its own; several numbers, separated by commas, are as many runs.
+    #[arg(long, value_delimiter = ',', default_value = "200", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    members: Vec<u32>,
+    /// Causes of each kind.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Members that connect at the same time.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    at_once: u32,
     #[command(flatten)]
     setup: Setup,
     #[command(flatten)]
@@ -34,6 +45,9 @@ pub(crate) struct Arguments {
     /// Rounds of each cause that are run before those that count.
     #[arg(long, default_value_t = 1, value_name = "ROUNDS", value_parser = clap::value_parser!(u32).range(0..=1_000))]
     warm_up: u32,
+    /// Write a page with figures and plots to this file: deliveries over time, and CPU and memory by the number of members.
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -54,15 +68,37 @@ pub(crate) fn policy() -> String {
 }
 
 /// Runs all of it.
-pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
-    let Arguments { extent, setup, .. } = arguments;
-    let members = extent.members as usize;
-    if extent.rounds + arguments.warm_up >= extent.members {
+pub(crate) async fn run(arguments: &Arguments) -> Result<Sizes, Failure> {
+    let fewest = arguments.members.iter().min().copied().unwrap_or(0);
+    if arguments.rounds + arguments.warm_up >= fewest {
         return Err(
             "each round of evictions takes a member away: --rounds and --warm-up together must be less than --members"
                 .into(),
         );
     }
+    let most = arguments.members.iter().max().copied().unwrap_or(0);
+    crate::limits::require(most as usize)?;
+    let (mut sizes, mut curves) = (Vec::new(), Vec::new());
+    for members in &arguments.members {
+        let extent = Extent {
+            members: *members,
+            rounds: arguments.rounds,
+            at_once: arguments.at_once,
+        };
+        let (size, curve) = run_size(arguments, extent).await?;
+        sizes.push(size);
+        curves.push(curve);
+    }
+    let sizes = Sizes(sizes);
+    if let Some(file) = &arguments.report {
+        page::write(file, &sizes, &curves)?;
+    }
+    Ok(sizes)
+}
+
+async fn run_size(arguments: &Arguments, extent: Extent) -> Result<(Fanout, Curves), Failure> {
+    let setup = &arguments.setup;
+    let members = extent.members as usize;
     let site = Site::make(members)?;
     let mut gateway = Gateway::start(&site, setup, &policy()).await?;
     gateway.operator.create().await?;
@@ -75,15 +111,19 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
     let crowd = crowd.map_err(|failure| gateway.explained(failure))?;
     let mut live = Live { gateway, crowd };
     let measured = measure(&mut live, arguments, &start, seconds).await;
-    let (joins, causes, trouble) = measured.map_err(|failure| live.explained(failure))?;
+    let Measured {
+        joins,
+        causes,
+        trouble,
+        curves,
+    } = measured.map_err(|failure| live.explained(failure))?;
 
     let real = live.crowd.real();
     let bytes = live.crowd.rekey_bytes().ok_or("no rekey was observed")?;
     // It ends before the comparison begins: both have the machine to themselves.
     drop(live);
-    let bare = bare::measure(&site, *extent, bytes).await?;
-    let ratios = Ratios::of(&joins, &causes, &bare);
-    Ok(Fanout {
+    let bare = bare::measure(&site, extent, bytes).await?;
+    let fanout = Fanout {
         scenario: "fanout",
         ok: true,
         token: setup.token,
@@ -95,12 +135,21 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Fanout, Failure> {
         },
         batch_interval_ms: BATCH_INTERVAL_MS,
         summary: Summary::of(members, &joins, &causes),
+        ratios: Ratios::of(&joins, &causes, &bare),
         joins,
         causes,
         trouble,
         bare,
-        ratios,
-    })
+    };
+    Ok((fanout, curves))
+}
+
+/// What was measured of one size.
+struct Measured {
+    joins: Joins,
+    causes: Vec<CauseReport>,
+    trouble: Trouble,
+    curves: Curves,
 }
 
 async fn read(gateway: &mut Gateway) -> Result<Reading, Failure> {
@@ -114,26 +163,34 @@ async fn measure(
     arguments: &Arguments,
     start: &Reading,
     seconds: f64,
-) -> Result<(Joins, Vec<CauseReport>, Trouble), Failure> {
+) -> Result<Measured, Failure> {
     live.settle(Epoch(1)).await?;
     let joined = read(&mut live.gateway).await?;
     let members = live.gateway.operator.group().await?.members;
     let joins = Joins::between(members, seconds, start, &joined);
     live.crowd.rekey_bytes(); // of the joins: not what is compared
-    let mut causes = Vec::new();
+    let (mut causes, mut curves) = (Vec::new(), Vec::new());
     for cause in CAUSES {
-        causes.push(measure_cause(live, cause, arguments).await?);
+        let (report, rounds) = measure_cause(live, cause, arguments).await?;
+        let rounds = rounds.iter().map(|round| round.each.iter().copied());
+        curves.push((cause, rounds.map(Latencies::from_iter).collect()));
+        causes.push(report);
     }
     let end = read(&mut live.gateway).await?;
-    Ok((joins, causes, Trouble::between(start, &end)))
+    Ok(Measured {
+        joins,
+        causes,
+        trouble: Trouble::between(start, &end),
+        curves,
+    })
 }
 
 async fn measure_cause(
     live: &mut Live,
     cause: Cause,
     arguments: &Arguments,
-) -> Result<CauseReport, Failure> {
-    let (rounds, warm_up) = (arguments.extent.rounds, arguments.warm_up);
+) -> Result<(CauseReport, Vec<Round>), Failure> {
+    let (rounds, warm_up) = (arguments.rounds, arguments.warm_up);
     for round in 0..warm_up {
         measure_round(live, cause, round).await?;
     }
@@ -146,7 +203,8 @@ async fn measure_cause(
     }
     let after = read(&mut live.gateway).await?;
     progress.end(&format!("{rounds} rounds after {warm_up} to warm up"));
-    CauseReport::of(cause, &measured, &before, &after)
+    let report = CauseReport::of(cause, &measured, &before, &after)?;
+    Ok((report, measured))
 }
 
 async fn measure_round(live: &mut Live, cause: Cause, round: u32) -> Result<Round, Failure> {

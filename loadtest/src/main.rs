@@ -14,6 +14,7 @@ mod model;
 mod operator;
 mod paced;
 mod peers;
+mod plot;
 mod report;
 mod site;
 mod slow;

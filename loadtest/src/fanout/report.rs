@@ -1,11 +1,13 @@
 //! What a fan-out run reports.
 
+mod sizes;
 mod summary;
 
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub(crate) use self::sizes::Sizes;
 pub(super) use self::summary::Summary;
 use super::Reading;
 use crate::Failure;
@@ -35,7 +37,7 @@ impl Cause {
     }
 }
 
-/// The result of a run.
+/// The result of a run with so many members.
 #[derive(Debug, Serialize)]
 pub(crate) struct Fanout {
     pub(super) scenario: &'static str,

@@ -15,15 +15,27 @@ pub(crate) struct Summary {
     /// From the operator's request until the gateway has all acknowledgements; the batch interval is part of it.
     all_ms_p50: f64,
     all_ms_p99: f64,
-    server_cpu_us_per_delivery: f64,
+    pub(in crate::fanout) server_cpu_us_per_delivery: f64,
     packets_out_per_delivery: f64,
     packets_in_per_delivery: f64,
-    rss_kib_per_member: f64,
+    pub(in crate::fanout) rss_kib_per_member: f64,
     joins_per_s: f64,
     wraps_per_eviction: f64,
 }
 
 impl Summary {
+    /// In one cell.
+    pub(super) fn line(&self) -> String {
+        format!(
+            "all in {:.1} ms (p99 {:.1}), {:.1} us CPU a delivery, {:.1} KiB a member, {:.0} joins/s",
+            self.all_ms_p50,
+            self.all_ms_p99,
+            self.server_cpu_us_per_delivery,
+            self.rss_kib_per_member,
+            self.joins_per_s
+        )
+    }
+
     pub(in crate::fanout) fn of(members: usize, joins: &Joins, causes: &[CauseReport]) -> Self {
         let of = |wanted| causes.iter().find(|report| report.cause == wanted);
         let summary = Summary {
