@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Peers, Failure> {
 
     let figures = systems.iter().map(|Host { kind, ready, .. }| {
         let turns = turns.get(kind).map_or(&[][..], Vec::as_slice);
-        Ok((*kind, Figures::of(*kind, members, ready.grew, turns)?))
+        Ok((*kind, Figures::of(*kind, members, *ready, turns)?))
     });
     let ours = systems.iter().find(|host| host.kind == Kind::Wardcast);
     Ok(Peers {

@@ -37,6 +37,7 @@ pub(super) struct Ready {
     pub(super) grew: u64,
     /// Of wardcast's members, those that compute keys.
     pub(super) real: usize,
+    pub(super) joins_per_s: Option<f64>,
 }
 
 /// A push is done.
@@ -124,6 +125,7 @@ async fn run(kind: Kind, arguments: &Arguments) -> Result<(), Failure> {
     say(&Said::Ready(Ready {
         grew: system.grew,
         real,
+        joins_per_s: system.joins_per_s,
     }))?;
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = orders.next_line().await? {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use wardcast::group::ids::Epoch;
 
+use super::system::Datagrams;
 use crate::Failure;
+use crate::counters::Counters;
 use crate::crowd::{Crowd, Manner};
 use crate::fanout::policy;
 use crate::gateway::{Gateway, Setup};
@@ -26,6 +28,8 @@ pub(super) struct Ours {
 pub(super) struct Joined {
     live: Live,
     target: Epoch,
+    /// As they were after the last round.
+    counters: Counters,
 }
 
 impl Ours {
@@ -55,6 +59,7 @@ impl Ours {
         live.gateway.operator.set_policy(changes).await?;
         live.crowd.rekey_bytes(); // of the joins: not what is compared
         Ok(Joined {
+            counters: live.gateway.operator.counters().await?,
             live,
             target: Epoch(0),
         })
@@ -71,6 +76,20 @@ impl Joined {
     pub(super) fn rekey_bytes(&mut self) -> Result<usize, Failure> {
         let bytes = self.live.crowd.rekey_bytes();
         Ok(bytes.ok_or("no rekey was observed")?)
+    }
+
+    /// The push channel's datagrams since the last call.
+    pub(super) async fn datagrams(&mut self) -> Result<Datagrams, Failure> {
+        let now = self.live.gateway.operator.counters().await?;
+        let counted = |name| now.since(&self.counters, name);
+        let datagrams = Datagrams {
+            sent: counted("wardcast_datagrams_sent_total")
+                + counted("wardcast_datagrams_resent_total")
+                + counted("wardcast_datagrams_activations_total"),
+            received: counted("wardcast_datagrams_acknowledged_total"),
+        };
+        self.counters = now;
+        Ok(datagrams)
     }
 
     pub(super) fn usage(&mut self) -> Result<Usage, Failure> {

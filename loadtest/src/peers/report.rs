@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::system::{Kind, Turn};
+use super::host::Ready;
+use super::system::{Datagrams, Kind, Turn};
 use crate::Failure;
 use crate::distribution::{Quantiles, median, rounded};
 use crate::report::{self, Report};
@@ -47,14 +48,34 @@ pub(crate) struct Figures {
     /// From the push until all have it; one sample a round. With acknowledgements: until the sender knows.
     all_ms_p50: f64,
     all_ms_p99: f64,
+    #[serde(flatten)]
+    costs: Costs,
+    #[serde(flatten)]
+    packets: Packets,
+    /// Connections a second until all were there, registrations included; none where there is nothing to connect.
+    joins_per_s: Option<f64>,
+    /// None of these runs evicts anybody: `fanout` does.
+    wraps_per_eviction: Option<f64>,
+    /// Whether the sender comes to know who has it.
+    acknowledged: bool,
+}
+
+/// What it cost.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Costs {
     server_cpu_us_per_delivery: f64,
     /// Of this process, where all subscribers are: whether it was the limit.
     generator_cpu_us_per_delivery: f64,
     /// While nothing is pushed, for each member in each second: what keeping connections alive costs. It is no part of the above.
     server_idle_cpu_us_per_member: f64,
     rss_kib_per_member: f64,
-    /// Whether the sender comes to know who has it.
-    acknowledged: bool,
+}
+
+/// Datagrams for a delivery, of those systems that send some; the packets of QUIC streams are not among them.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Packets {
+    packets_out_per_delivery: Option<f64>,
+    packets_in_per_delivery: Option<f64>,
 }
 
 /// Ours divided by another system's: the median over the rounds of each round's ratio.
@@ -68,7 +89,7 @@ impl Figures {
     pub(super) fn of(
         kind: Kind,
         members: usize,
-        grew: u64,
+        ready: Ready,
         turns: &[Turn],
     ) -> Result<Self, Failure> {
         let took: Vec<Duration> = turns.iter().map(|turn| turn.took).collect();
@@ -79,6 +100,11 @@ impl Figures {
             let sum: Duration = turns.iter().map(cpu).sum();
             rounded(sum.as_secs_f64() * 1e6 / expected.max(1) as f64)
         };
+        let packets = |count: fn(&Datagrams) -> u64| {
+            let counts = turns.iter().map(|turn| turn.datagrams.as_ref().map(count));
+            let sum: Option<u64> = counts.sum();
+            sum.map(|sum| rounded(sum as f64 / expected.max(1) as f64))
+        };
         Ok(Figures {
             members,
             rounds: turns.len(),
@@ -86,10 +112,18 @@ impl Figures {
             acked: turns.iter().map(|turn| turn.acked).sum(),
             all_ms_p50: all.p50_ms,
             all_ms_p99: all.p99_ms,
-            server_cpu_us_per_delivery: per(|turn| turn.server),
-            generator_cpu_us_per_delivery: per(|turn| turn.generator),
-            server_idle_cpu_us_per_member: rounded(idle * 1e6 / expected.max(1) as f64),
-            rss_kib_per_member: rounded(grew as f64 / 1024.0 / members.max(1) as f64),
+            costs: Costs {
+                server_cpu_us_per_delivery: per(|turn| turn.server),
+                generator_cpu_us_per_delivery: per(|turn| turn.generator),
+                server_idle_cpu_us_per_member: rounded(idle * 1e6 / expected.max(1) as f64),
+                rss_kib_per_member: rounded(ready.grew as f64 / 1024.0 / members.max(1) as f64),
+            },
+            packets: Packets {
+                packets_out_per_delivery: packets(|datagrams| datagrams.sent),
+                packets_in_per_delivery: packets(|datagrams| datagrams.received),
+            },
+            joins_per_s: ready.joins_per_s.map(rounded),
+            wraps_per_eviction: None,
             acknowledged: kind.acknowledges(),
         })
     }
@@ -162,22 +196,22 @@ impl Figures {
             row(until, format!("p50 {p50:.1} ms, p99 {p99:.1} ms")),
             row(
                 "server CPU per delivery",
-                report::cpu(self.server_cpu_us_per_delivery, None),
+                report::cpu(self.costs.server_cpu_us_per_delivery, None),
             ),
             row(
                 "generator CPU per delivery",
-                report::cpu(self.generator_cpu_us_per_delivery, None),
+                report::cpu(self.costs.generator_cpu_us_per_delivery, None),
             ),
             row(
                 "server CPU at rest",
                 format!(
                     "{:.1} us per member and second",
-                    self.server_idle_cpu_us_per_member
+                    self.costs.server_idle_cpu_us_per_member
                 ),
             ),
             row(
                 "server memory per member",
-                format!("{:.1} KiB", self.rss_kib_per_member),
+                format!("{:.1} KiB", self.costs.rss_kib_per_member),
             ),
         ]
     }
@@ -194,21 +228,35 @@ mod tests {
             idle: 0.001,
             server: Duration::from_micros(server),
             generator: Duration::from_micros(10),
+            datagrams: (acked > 0).then_some(Datagrams {
+                sent: 11,
+                received: 10,
+            }),
         }
     }
 
     #[test]
     fn figures_are_per_delivery() {
         let turns = [turn(4, 300, 10), turn(6, 100, 10)];
-        let figures = Figures::of(Kind::Floor, 10, 20_480, &turns).expect("there are rounds");
+        let ready = Ready {
+            grew: 20_480,
+            real: 0,
+            joins_per_s: Some(5.0),
+        };
+        let figures = Figures::of(Kind::Floor, 10, ready, &turns).expect("there are rounds");
         assert_eq!((figures.expected, figures.acked), (20, 20));
         let (p50, p99) = (figures.all_ms_p50, figures.all_ms_p99);
         assert!((p50 - 4.0).abs() < 0.004 && (p99 - 6.0).abs() < 0.006);
-        let cpu = figures.server_cpu_us_per_delivery;
-        assert_eq!((cpu, figures.rss_kib_per_member), (20.0, 2.0));
-        assert_eq!(figures.generator_cpu_us_per_delivery, 1.0);
-        assert_eq!(figures.server_idle_cpu_us_per_member, 100.0);
-        assert!(Figures::of(Kind::Floor, 10, 0, &[]).is_err());
+        let cpu = figures.costs.server_cpu_us_per_delivery;
+        assert_eq!((cpu, figures.costs.rss_kib_per_member), (20.0, 2.0));
+        assert_eq!(figures.costs.generator_cpu_us_per_delivery, 1.0);
+        assert_eq!(figures.costs.server_idle_cpu_us_per_member, 100.0);
+        let packets = figures.packets;
+        assert_eq!(packets.packets_out_per_delivery, Some(1.1));
+        assert_eq!(packets.packets_in_per_delivery, Some(1.0));
+        let without = Figures::of(Kind::Nats, 10, ready, &[turn(1, 1, 0)]).expect("a round");
+        assert_eq!(without.packets.packets_out_per_delivery, None);
+        assert!(Figures::of(Kind::Floor, 10, ready, &[]).is_err());
     }
 
     #[test]

@@ -77,12 +77,23 @@ pub(super) struct Turn {
     pub(super) server: Duration,
     /// CPU time of this process, where all subscribers are.
     pub(super) generator: Duration,
+    /// None of a system that sends no datagrams.
+    pub(super) datagrams: Option<Datagrams>,
+}
+
+/// Datagrams of a push, as the server counts them.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Datagrams {
+    pub(super) sent: u64,
+    pub(super) received: u64,
 }
 
 /// A system with all its subscribers.
 pub(super) struct System {
     /// Resident memory that the server gained as they connected, in bytes.
     pub(super) grew: u64,
+    /// Subscribers that connected in a second.
+    pub(super) joins_per_s: Option<f64>,
     pub(super) way: Way,
     /// When the last turn ended, and what the server had used by then.
     ended: (Instant, Usage),
@@ -116,22 +127,22 @@ impl System {
         arguments: &Arguments,
     ) -> Result<Self, Failure> {
         let at_once = arguments.extent.at_once as usize;
-        let (before, mut way) = match kind {
+        let (began, before, mut way) = match kind {
             Kind::Wardcast => {
                 let mut ours = Ours::start(site, &arguments.setup).await?;
-                let before = ours.usage()?;
+                let (began, before) = (Instant::now(), ours.usage()?);
                 let joined = ours.join(site, at_once, arguments.manner).await?;
-                (before, Way::Wardcast(Box::new(joined)))
+                (Some(began), before, Way::Wardcast(Box::new(joined)))
             }
             Kind::Floor => {
                 let mut floor = Floor::start(site.members().len()).await?;
                 let before = floor.usage()?;
                 floor.connect().await?;
-                (before, Way::Floor(Box::new(floor)))
+                (None, before, Way::Floor(Box::new(floor)))
             }
             Kind::Nats | Kind::Mosquitto | Kind::Etcd => {
                 let mut program = start_program(kind, site).await?;
-                let before = program.usage()?;
+                let (began, before) = (Instant::now(), program.usage()?);
                 let connected = connect(kind, site, arguments, &program).await;
                 let (publisher, tally) = connected.map_err(|failure| program.explained(failure))?;
                 let broker = Broker {
@@ -139,14 +150,17 @@ impl System {
                     publisher,
                     tally,
                 };
-                (before, Way::Broker(Box::new(broker)))
+                (Some(began), before, Way::Broker(Box::new(broker)))
             }
         };
+        let members = site.members().len() as f64;
+        let joins_per_s = began.map(|began| members / began.elapsed().as_secs_f64());
         sleep(SETTLE).await;
         let connected = way.usage()?;
         let grew = connected.resident.saturating_sub(before.resident);
         Ok(System {
             grew,
+            joins_per_s,
             way,
             ended: (Instant::now(), connected),
         })
@@ -168,13 +182,24 @@ impl System {
         sleep(SETTLE).await;
         let (elapsed, after) = (began.elapsed(), self.way.usage()?);
         let spent = after.since(&server).cpu;
-        self.ended = (Instant::now(), after);
+        let generator = Usage::of(own)?.since(&generator).cpu;
+        let datagrams = match &mut self.way {
+            Way::Wardcast(joined) => Some(joined.datagrams().await?),
+            Way::Floor(_) => Some(Datagrams {
+                sent: acked as u64, // each once: a push that not all acknowledged has failed
+                received: acked as u64,
+            }),
+            Way::Broker(_) => None,
+        };
+        // What counting took is no rest.
+        self.ended = (Instant::now(), self.way.usage()?);
         Ok(Turn {
             took,
             acked,
             server: spent.saturating_sub(elapsed.mul_f64(idle)),
             idle,
-            generator: Usage::of(own)?.since(&generator).cpu,
+            generator,
+            datagrams,
         })
     }
 }
