@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
-    TransportErrorCode,
+    ClientConfig, Connection, ConnectionError, Endpoint, ReadToEndError, RecvStream, SendStream,
+    TransportConfig, WriteError,
 };
 use tokio::time::sleep;
 use wardcast::crypto::EphemeralKey;
@@ -29,7 +29,7 @@ use crate::sockets::Sockets;
 const STREAMS: u32 = 128;
 /// The largest message, which the codec bounds again.
 const LIMIT: usize = 1 << 20;
-/// How long a connection is tried that the gateway has no room for.
+/// How long a connection is tried that the gateway refuses or gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after a refusal that names no time.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -46,7 +46,7 @@ pub(crate) struct Sampled {
     pub(crate) member: MemberId,
     /// When its registration was granted.
     pub(crate) granted: Instant,
-    /// How often it was told to come back before.
+    /// How often it was told to come back before, or lost its connection.
     pub(crate) refusals: u32,
     connection: Connection,
     pub(super) line: Arc<Line>,
@@ -78,8 +78,7 @@ pub(super) async fn join(
 ) -> Result<Sampled, Failure> {
     let Shared { sockets, opener } = shared;
     let (endpoint, line) = Line::endpoint(&sockets, opener, reporter.clone(), options.address)?;
-    let (connection, refused) = connect(&options, &endpoint).await?;
-    let (grant, refusals) = register(&connection, role).await?;
+    let (connection, grant, refusals) = enter(&options, &endpoint, role).await?;
     let granted = Instant::now();
     let header = EpochHeader::parse(&grant.path.header)?.header;
     let (member, epoch) = (grant.member, header.epoch);
@@ -107,14 +106,18 @@ pub(super) async fn join(
     Ok(Sampled {
         member,
         granted,
-        refusals: refused + refusals,
+        refusals,
         connection,
         line,
     })
 }
 
-/// A connection, and how often the gateway had no room for it before.
-async fn connect(options: &Options, endpoint: &Endpoint) -> Result<(Connection, u32), Failure> {
+/// A connection and a registration on it, and how often the gateway had no room for either before.
+async fn enter(
+    options: &Options,
+    endpoint: &Endpoint,
+    role: Role,
+) -> Result<(Connection, Box<Grant>, u32), Failure> {
     let crypto = tls::client_config(options.credentials.clone(), &options.trust, &[ALPN])?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
     let mut transport = TransportConfig::default();
@@ -127,18 +130,28 @@ async fn connect(options: &Options, endpoint: &Endpoint) -> Result<(Connection, 
     loop {
         let name = &options.server_name;
         let connecting = endpoint.connect_with(config.clone(), options.address, name)?;
-        match connecting.await {
-            Ok(connection) => return Ok((connection, refused)),
-            Err(ConnectionError::ConnectionClosed(close))
-                if close.error_code == TransportErrorCode::CONNECTION_REFUSED
-                    && began.elapsed() < PATIENCE =>
-            {
+        let entered = async {
+            let connection = connecting.await?;
+            let (grant, refusals) = register(&connection, role).await?;
+            Ok::<_, Failure>((connection, grant, refusals))
+        };
+        match entered.await {
+            Ok((connection, grant, refusals)) => {
+                return Ok((connection, grant, refused + refusals));
+            }
+            Err(failure) if is_lost(&failure) && began.elapsed() < PATIENCE => {
                 refused += 1;
                 sleep(PAUSE).await;
             }
-            Err(error) => return Err(error.into()),
+            Err(failure) => return Err(failure),
         }
     }
+}
+
+/// Whether a connection was refused, or ended before it carried an answer: where many arrive at once, not all handshakes
+/// are done in the time that the gateway gives them.
+fn is_lost(failure: &Failure) -> bool {
+    failure.is::<ConnectionError>() || failure.is::<ReadToEndError>() || failure.is::<WriteError>()
 }
 
 /// The grant, and how often it was refused before.
