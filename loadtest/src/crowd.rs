@@ -221,21 +221,17 @@ impl Crowd {
 
     /// Has so many members stall: of those that only acknowledge, from all over the group. Returns how many did.
     pub(crate) fn stall(&mut self, count: usize) -> usize {
-        let sampled = self.seats.iter_mut().filter_map(|seat| {
-            let line = seat.sampled.as_ref()?.line.clone();
-            (!seat.evicted).then_some((&mut seat.stalled, line))
-        });
-        let sampled: Vec<_> = sampled.collect();
-        let (all, mut stalled) = (sampled.len(), 0);
-        for (place, (stalls, line)) in sampled.into_iter().enumerate() {
-            // Evenly: a count of all falls on every so manieth.
-            if (place + 1) * count / all.max(1) > stalled {
-                stalled += 1;
-                *stalls = true;
-                line.stall();
+        let mut sampled = self.seated();
+        sampled.retain(|member| !self.seats[*member].evicted);
+        let chosen = evenly(sampled.len(), count);
+        for place in &chosen {
+            let seat = &mut self.seats[sampled[*place]];
+            seat.stalled = true;
+            if let Some(sampled) = &seat.sampled {
+                sampled.line.stall();
             }
         }
-        stalled
+        chosen.len()
     }
 
     /// Lets those that stalled read again, and be waited for; who they are.
@@ -370,9 +366,24 @@ impl Crowd {
     }
 }
 
+/// So many places of all, evenly spread; all of them if there are fewer.
+fn evenly(all: usize, count: usize) -> Vec<usize> {
+    let before = |place: usize| place * count.min(all) / all;
+    let places = (0..all).filter(|place| before(place + 1) > before(*place));
+    places.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_evenly_spread() {
+        assert_eq!(evenly(10, 2), [4, 9]);
+        assert_eq!(evenly(3, 5), [0, 1, 2]);
+        assert_eq!(evenly(7, 7).len(), 7);
+        assert!(evenly(0, 3).is_empty() && evenly(3, 0).is_empty());
+    }
 
     #[test]
     fn sampled_members_are_the_share_that_was_asked_for() {

@@ -231,3 +231,19 @@ async fn answer(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_connection_is_tried_again_and_a_wrong_answer_is_not() {
+        let lost: [Failure; 3] = [
+            ConnectionError::TimedOut.into(),
+            ReadToEndError::Read(quinn::ReadError::ConnectionLost(ConnectionError::Reset)).into(),
+            WriteError::ConnectionLost(ConnectionError::Reset).into(),
+        ];
+        assert!(lost.iter().all(is_lost));
+        assert!(!is_lost(&"a join was answered with something else".into()));
+    }
+}
