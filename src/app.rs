@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::admin::{self, AdminServer, Metrics};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
+use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
 use crate::quic::{self, Listener};
@@ -27,6 +28,9 @@ pub use token::{provision, provision_all, token_configs};
 
 /// When members of a stopping gateway are told to come back.
 const COME_BACK_MS: u64 = 1_000;
+
+/// After the last repetition of a multicast rekey nobody waits longer for it; in milliseconds.
+const SETTLE_MS: u32 = 100;
 
 /// Why a gateway could not start.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,7 @@ impl Gateway {
             store: Arc::new(store),
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
+            multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
         let admin_needs = (credentials, trust, metrics);
@@ -123,8 +128,9 @@ impl Gateway {
     ) -> Result<(Listener, Option<AdminServer>, Listening), AppError> {
         let engine = engine::start(parts).await?;
         let groups = engine.groups().len();
-        let limits = limits(&config);
-        let listener = Listener::bind(config.listen.address, server, limits, engine.clone())?;
+        let (limits, multicast) = (limits(&config), multicast(&config.multicast));
+        let (address, multicast) = (config.listen.address, multicast.as_ref());
+        let listener = Listener::bind(address, server, limits, multicast, engine.clone())?;
         let local = listener.local_addr().map_err(|source| AppError::System {
             what: "cannot tell the address of the QUIC listener",
             source,
@@ -213,6 +219,26 @@ fn shards(config: &config::Engine) -> usize {
         0 => std::thread::available_parallelism().map_or(1, NonZero::get),
         chosen => chosen,
     }
+}
+
+fn multicast(config: &config::Multicast) -> Option<quic::Multicast> {
+    let milliseconds = |ms: u32| Duration::from_millis(ms.into());
+    let pauses = config.repeat_after_ms.iter().copied();
+    (!config.interface.is_empty()).then(|| quic::Multicast {
+        interface: config.interface.clone(),
+        ttl: config.ttl,
+        repeat_after: pauses.map(milliseconds).collect(),
+        heartbeat: milliseconds(config.heartbeat_ms),
+        report: Duration::from_secs(config.report_s.into()),
+    })
+}
+
+fn multicast_times(config: &config::Multicast) -> Option<MulticastTimes> {
+    (!config.interface.is_empty()).then(|| MulticastTimes {
+        heartbeat_ms: config.heartbeat_ms,
+        report_ms: config.report_s.saturating_mul(1_000),
+        settle_ms: config.repeat_after_ms.iter().sum::<u32>() + SETTLE_MS,
+    })
 }
 
 fn limits(config: &Config) -> quic::Limits {

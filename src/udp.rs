@@ -1,5 +1,7 @@
 //! One UDP socket for QUIC and for the datagrams beside it: told apart by their first byte (RFC 9443).
 
+pub(crate) mod multicast;
+
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};

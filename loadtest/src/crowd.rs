@@ -6,7 +6,7 @@
 
 mod datagrams;
 mod door;
-mod sampled;
+pub(crate) mod sampled;
 mod seen;
 mod socket;
 

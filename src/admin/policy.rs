@@ -52,6 +52,7 @@ mod tests {
                 json!({ "admit": [{ "identity": "cn:a", "roles": ["king"] }] }),
                 "admit[0].roles[0]",
             ),
+            (json!({ "multicast": "10.0.0.1:7445" }), "multicast"),
             (json!([]), "object"),
         ];
         for (changes, named) in cases {

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::load::Origins;
-use super::{Admin, Config};
+use super::{Admin, Config, Multicast};
 
 /// The most sessions that a gateway opens with its token.
 const MAX_WORKERS: usize = 64;
@@ -21,6 +21,12 @@ const MAX_DEADLINE_MS: usize = 600_000;
 const MAX_COUNT: usize = 10_000_000;
 /// Upper bound of shards.
 const MAX_SHARDS: usize = 1_024;
+/// How often a rekey may be multicast again, and how long the pauses before may be.
+const MAX_REPEATS: usize = 8;
+const MAX_REPEAT_AFTER_MS: usize = 10_000;
+/// Bounds of heartbeats: more frequent ones are traffic for its own sake, and rarer ones leave members behind.
+const MIN_HEARTBEAT_MS: usize = 100;
+const MAX_HEARTBEAT_MS: usize = 60_000;
 /// Upper bound of time-outs, in seconds: a day.
 const MAX_TIMEOUT_S: usize = 86_400;
 const MAX_ALIVE_MS: usize = 300_000;
@@ -32,6 +38,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     check_bounds(config, &mut report);
     check_paths(config, &mut report);
     token::check(&config.token, origins, &mut report);
+    check_multicast(&config.multicast, &mut report);
     check_admin(&config.admin, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
@@ -96,6 +103,46 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
         if !(least..=most).contains(&value) {
             report(key, format!("{value}; must be from {least} to {most}"));
         }
+    }
+}
+
+fn check_multicast(multicast: &Multicast, report: &mut dyn FnMut(&str, String)) {
+    let Multicast {
+        ttl,
+        repeat_after_ms,
+        heartbeat_ms,
+        report_s,
+        ..
+    } = multicast;
+    let count = |value: u32| value as usize;
+    let mut bounds = vec![
+        ("multicast.ttl".to_owned(), usize::from(*ttl), 1, 255),
+        (
+            "multicast.heartbeat_ms".to_owned(),
+            count(*heartbeat_ms),
+            MIN_HEARTBEAT_MS,
+            MAX_HEARTBEAT_MS,
+        ),
+        (
+            "multicast.report_s".to_owned(),
+            count(*report_s),
+            1,
+            MAX_TIMEOUT_S,
+        ),
+    ];
+    let pauses = repeat_after_ms.iter().enumerate().map(|(at, pause)| {
+        let key = format!("multicast.repeat_after_ms[{at}]");
+        (key, count(*pause), 1, MAX_REPEAT_AFTER_MS)
+    });
+    bounds.extend(pauses);
+    for (key, value, least, most) in bounds {
+        if !(least..=most).contains(&value) {
+            report(&key, format!("{value}; must be from {least} to {most}"));
+        }
+    }
+    if repeat_after_ms.len() > MAX_REPEATS {
+        let why = format!("{} pauses; at most {MAX_REPEATS}", repeat_after_ms.len());
+        report("multicast.repeat_after_ms", why);
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Config {
     pub token: Token,
     /// Durable state.
     pub store: Store,
+    /// IP multicast.
+    pub multicast: Multicast,
     /// The HTTPS admin interface.
     pub admin: Admin,
     /// What operators decide about groups.
@@ -66,6 +68,22 @@ pub struct Listen {
     /// How often members without a connection say that they are there, in milliseconds; after three times as long without a word
     /// they are absent.
     pub alive_ms: u32,
+}
+
+/// `[multicast]`: rekeys by IP multicast, of the groups whose policy names an address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Multicast {
+    /// The interface to send on; nothing is multicast if empty.
+    pub interface: String,
+    /// How many networks a datagram may cross; 1 stays on the interface's own.
+    pub ttl: u8,
+    /// A rekey is sent again, unchanged, after each of these pauses, in milliseconds.
+    pub repeat_after_ms: Vec<u32>,
+    /// How often a group's heartbeat tells which epoch is the newest, in milliseconds.
+    pub heartbeat_ms: u32,
+    /// Within how many seconds each member that listens reports what it holds.
+    pub report_s: u32,
 }
 
 /// `[tls]`: certificates, for QUIC and for the admin interface.
@@ -166,6 +184,18 @@ impl Default for Tls {
             key: "/etc/wardcast/gateway.key".into(),
             client_ca: "/etc/wardcast/ca.pem".into(),
             crl: Vec::new(),
+        }
+    }
+}
+
+impl Default for Multicast {
+    fn default() -> Self {
+        Multicast {
+            interface: String::new(),
+            ttl: 1,
+            repeat_after_ms: vec![50, 200],
+            heartbeat_ms: 1_000,
+            report_s: 30,
         }
     }
 }

@@ -253,6 +253,23 @@ fn impossible_combinations_are_refused_all_at_once() {
         complaints("[token.pool]\nworkers = 0\n[log]\nlevel = \"wardcast=loud\""),
         ["token.pool.workers", "log.level"]
     );
+    assert_eq!(
+        complaints(
+            "[multicast]\nttl = 0\nheartbeat_ms = 5\nrepeat_after_ms = [50, 0]\nreport_s = 0"
+        ),
+        [
+            "multicast.ttl",
+            "multicast.heartbeat_ms",
+            "multicast.report_s",
+            "multicast.repeat_after_ms[1]"
+        ]
+    );
+    let often = "[multicast]\nrepeat_after_ms = [1, 1, 1, 1, 1, 1, 1, 1, 1]";
+    assert_eq!(complaints(often), ["multicast.repeat_after_ms"]);
+    assert_eq!(
+        complaints("[policy.default]\nmulticast = \"10.0.0.1:7445\""),
+        ["policy.default.multicast"]
+    );
     for level in ["loud", "inof", "info,wardcast", "info,,debg"] {
         assert_eq!(
             complaints(&format!("[log]\nlevel = \"{level}\"")),

@@ -13,13 +13,13 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::count;
 use super::outbox::{Outbox, Registration};
+use super::volley::Volley;
 use crate::crypto::{ChannelKey, Key};
-use crate::group::ids::{Epoch, GroupId};
+use crate::group::ids::Epoch;
 use crate::group::machine::Rekey;
+use crate::group::multicast::MulticastTimes;
 use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Said, channel_context, newest};
 use seat::Seat;
 pub use seat::Whereabouts;
@@ -40,12 +40,29 @@ pub struct Channel {
     seat: Mutex<Seat>,
     /// The newest epoch that the group has delivered: nobody can hold a newer one.
     delivered: Arc<AtomicU64>,
+    known: Known,
+}
+
+/// What the member has said, and what was concluded from it.
+#[derive(Debug, Default)]
+struct Known {
     held: AtomicU64,
-    /// The newest that a datagram said so of.
+    /// The newest epoch that a datagram said to be held.
     heard: AtomicU64,
     up: AtomicBool,
     /// When a parked member was heard of last, in milliseconds of the channels' clock.
     alive: AtomicU64,
+    /// How often the member has said that it hears its group's multicast, since it was last taken for deaf.
+    reports: AtomicU64,
+}
+
+/// What a report tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// Which epoch the member holds is news.
+    pub news: bool,
+    /// That it hears the multicast is.
+    pub hears: bool,
 }
 
 /// What a member asks for, and where its connection is.
@@ -125,7 +142,7 @@ impl Channel {
     }
 
     fn lives(&self, now: Duration) {
-        self.alive.store(milliseconds(now), Ordering::Relaxed);
+        self.known.alive.store(milliseconds(now), Ordering::Relaxed);
     }
 
     fn seat(&self) -> MutexGuard<'_, Seat> {
@@ -135,17 +152,17 @@ impl Channel {
 
     /// The newest epoch that the member is known to hold.
     pub fn held(&self) -> Epoch {
-        Epoch(self.held.load(Ordering::Relaxed))
+        Epoch(self.known.held.load(Ordering::Relaxed))
     }
 
     /// The newest epoch that a datagram acknowledged.
     pub fn heard(&self) -> Epoch {
-        Epoch(self.heard.load(Ordering::Relaxed))
+        Epoch(self.known.heard.load(Ordering::Relaxed))
     }
 
     /// Whether datagrams were seen to get through, both ways.
     pub fn is_up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.known.up.load(Ordering::Relaxed)
     }
 
     /// Whether a rekey can go by datagram: the member is known to hold what it follows.
@@ -158,19 +175,44 @@ impl Channel {
         if epoch.0 > self.delivered.load(Ordering::Relaxed) {
             return false;
         }
-        self.heard.fetch_max(epoch.0, Ordering::Relaxed);
-        self.up.store(true, Ordering::Relaxed);
+        self.known.heard.fetch_max(epoch.0, Ordering::Relaxed);
+        self.known.up.store(true, Ordering::Relaxed);
         self.learn(epoch)
+    }
+
+    /// A report came that the key vouches for. One that tells of an epoch that was not delivered tells nothing.
+    pub fn reported(&self, epoch: Epoch) -> Reported {
+        if epoch.0 > self.delivered.load(Ordering::Relaxed) {
+            return Reported {
+                news: false,
+                hears: false,
+            };
+        }
+        self.known.heard.fetch_max(epoch.0, Ordering::Relaxed);
+        Reported {
+            hears: self.known.reports.fetch_add(1, Ordering::Relaxed) == 0,
+            news: self.learn(epoch),
+        }
+    }
+
+    /// How often it has reported since it began to, or was taken for deaf.
+    pub fn reports(&self) -> u64 {
+        self.known.reports.load(Ordering::Relaxed)
+    }
+
+    /// The member does not hear its group's multicast any more; its next report says that it does.
+    pub fn deaf(&self) {
+        self.known.reports.store(0, Ordering::Relaxed);
     }
 
     /// The member holds an epoch, however that became known; whether it is news.
     pub(crate) fn learn(&self, epoch: Epoch) -> bool {
-        self.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0
+        self.known.held.fetch_max(epoch.0, Ordering::Relaxed) < epoch.0
     }
 
     /// Datagrams do not get through: nothing goes by them until the channel was probed again.
     pub fn down(&self) {
-        self.up.store(false, Ordering::Relaxed);
+        self.known.up.store(false, Ordering::Relaxed);
     }
 
     /// Hands a rekey to the member's stream. A parked member has none: it is told of the epoch when it says that it is there.
@@ -192,32 +234,6 @@ impl Channel {
     }
 }
 
-/// A rekey, sealed once for each run of leaves with the same edges.
-#[derive(Debug)]
-pub struct SealedRekey {
-    /// What goes by stream where a datagram does not do.
-    pub rekey: Arc<Rekey>,
-    /// One for each chunk.
-    pub chunks: Vec<Bytes>,
-    /// For the leaves that are in no chunk.
-    pub others: Bytes,
-}
-
-/// What to send, and to whom from now on.
-#[derive(Debug)]
-pub enum Volley {
-    /// A rekey to all channels of its group that take it; the others' members get it by stream.
-    Rekey(SealedRekey),
-    /// A group's senders are to switch to an epoch: sealed once.
-    Activate(GroupId, Epoch, Bytes),
-    /// A group has one channel more: see whether datagrams get through.
-    Open(Arc<Channel>),
-    /// A group has this one no more.
-    Close(Arc<Channel>),
-    /// What parked members are answered who said that they are there.
-    Answers(Vec<(SocketAddr, [u8; AUTHENTICATED])>),
-}
-
 /// All channels of a gateway, by number, and the way to whoever sends datagrams.
 #[derive(Debug)]
 pub struct Channels {
@@ -228,6 +244,7 @@ pub struct Channels {
     /// Answers that were handed to whoever sends and are not sent yet.
     answers: AtomicUsize,
     began: Instant,
+    multicast: Option<MulticastTimes>,
 }
 
 /// Channels by number; numbers that are free are given again.
@@ -256,7 +273,8 @@ impl Table {
 }
 
 impl Channels {
-    pub(super) fn new() -> Self {
+    /// With the times that members who listen to a multicast are told, where the gateway sends such.
+    pub(super) fn new(multicast: Option<MulticastTimes>) -> Self {
         let (volleys, waiting) = channel();
         Channels {
             table: RwLock::default(),
@@ -264,7 +282,18 @@ impl Channels {
             waiting: Mutex::new(Some(waiting)),
             answers: AtomicUsize::new(0),
             began: Instant::now(),
+            multicast,
         }
+    }
+
+    /// When those who listen to a multicast wait for what; none where the gateway sends none.
+    pub(super) fn multicast(&self) -> Option<MulticastTimes> {
+        self.multicast
+    }
+
+    /// A member has begun to hear its group's multicast.
+    pub fn hears(&self, channel: &Arc<Channel>) {
+        self.send(Volley::Hears(channel.clone()));
     }
 
     /// What is to be sent; whoever takes it first sends it all, and from then on channels can be opened.
@@ -318,10 +347,10 @@ impl Channels {
             key: ChannelKey::new(key),
             seat: Mutex::new(Seat::Connected(opening.whereabouts, outbox)),
             delivered: delivered.clone(),
-            held: AtomicU64::new(held.0),
-            heard: AtomicU64::new(0),
-            up: AtomicBool::new(false),
-            alive: AtomicU64::new(0),
+            known: Known {
+                held: AtomicU64::new(held.0),
+                ..Known::default()
+            },
         });
         self.write(|table| table.channels[number.0 as usize] = Some(channel.clone()));
         self.send(Volley::Open(channel.clone()));
@@ -385,7 +414,7 @@ impl Channels {
         let table = self.table();
         let open = table.channels.iter().flatten();
         let silent = open
-            .filter(|channel| channel.alive.load(Ordering::Relaxed) < since && channel.is_parked());
+            .filter(|channel| channel.known.alive.load(Ordering::Relaxed) < since && channel.is_parked());
         silent.cloned().collect()
     }
 
@@ -410,14 +439,16 @@ pub(super) struct Newcomer {
 /// For tests, here and of whoever sends.
 #[cfg(test)]
 pub(crate) mod testing {
+    use bytes::Bytes;
+
     use super::*;
-    use crate::group::ids::MemberId;
+    use crate::group::ids::{GroupId, MemberId};
 
     /// The group of all channels here; it has delivered epoch 5.
     pub(crate) const GROUP: GroupId = GroupId([1; 16]);
 
     pub(crate) fn channels() -> Channels {
-        let channels = Channels::new();
+        let channels = Channels::new(None);
         drop(channels.volleys());
         channels
     }

@@ -20,6 +20,16 @@ pub(super) fn acknowledged(members: u64) {
     metrics::counter!("wardcast_acknowledgements_total").increment(members);
 }
 
+/// A member asked for its path.
+pub(super) fn repair_asked() {
+    metrics::counter!("wardcast_repairs_asked_total").increment(1);
+}
+
+/// A member asked for its path where very many did: it was told when to come back.
+pub(super) fn repair_refused() {
+    metrics::counter!("wardcast_repairs_refused_total").increment(1);
+}
+
 /// A registration was granted.
 pub(super) fn joined() {
     metrics::counter!("wardcast_joins_total").increment(1);

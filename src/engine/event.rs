@@ -13,7 +13,8 @@ use crate::group::policy::GroupPolicy;
 use crate::group::roster::{Member, Presence};
 use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, Leave, OpenChannel, PathDelivery, Pull, Refusal, Response, Resume, StatusReport,
+    ChannelOpened, Grant, Join, Leave, OpenChannel, PathDelivery, Pull, Refusal, Response, Resume,
+    StatusReport,
 };
 use crate::hsm::PoolError;
 use crate::store::StoreError;
@@ -61,7 +62,7 @@ pub(super) enum Ask {
     Pull(Pull, Reply<Response>),
     Acknowledge(MemberId, Epoch, Reply<()>),
     Status(Reply<StatusReport>),
-    OpenChannel(OpenChannel, Arc<Outbox>, Opening, Reply<ChannelId>),
+    OpenChannel(OpenChannel, Arc<Outbox>, Opening, Reply<ChannelOpened>),
     Park(MemberId, Arc<Outbox>, Reply<u32>),
 }
 

@@ -2,16 +2,18 @@
 
 mod ask;
 mod fan;
+mod listeners;
 mod operate;
+mod pace;
 mod park;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::channel::{Channel, Channels};
+use super::channel::Channels;
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
-use super::outbox::{Outbox, Registration};
+use super::outbox::Outbox;
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
 use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
 use crate::group::operations::{Batch, Operation, Output, Priority};
@@ -22,6 +24,8 @@ use crate::group::wire::{
 use crate::hsm::PoolError;
 use crate::store::StoredGroup;
 use fan::Fan;
+use listeners::{Listener, Listeners};
+use pace::Pace;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
@@ -38,33 +42,6 @@ pub(super) enum Outward {
     /// Ask the token for the push key of an epoch.
     PushKey(Epoch, Batch),
     Destroyed,
-}
-
-/// Where a member's pushes go.
-struct Listener {
-    /// Its connection's; a parked member has none.
-    outbox: Option<Arc<Outbox>>,
-    channel: Option<Arc<Channel>>,
-    /// Whether the member may send: who may not is not told when senders switch.
-    sends: bool,
-}
-
-impl Listener {
-    fn is_on(&self, outbox: &Arc<Outbox>) -> bool {
-        let own = self.outbox.as_ref();
-        own.is_some_and(|own| Arc::ptr_eq(own, outbox))
-    }
-
-    fn rekey(&self, registration: Registration, rekey: &Arc<Rekey>) -> bool {
-        let outbox = self.outbox.as_ref();
-        outbox.is_some_and(|outbox| outbox.rekey(registration, rekey))
-    }
-
-    fn activate(&self, registration: Registration, epoch: Epoch) {
-        if let Some(outbox) = &self.outbox {
-            outbox.activate(registration, epoch);
-        }
-    }
 }
 
 /// Somebody who waits until these members are gone, and that is on record.
@@ -87,8 +64,9 @@ struct Asked {
 /// A group and those who deal with it.
 pub(super) struct Served {
     machine: GroupMachine,
-    listeners: HashMap<MemberId, Listener>,
+    listeners: Listeners,
     fan: Fan,
+    repairs: Pace,
     waiters: HashMap<Ticket, Waiter>,
     next_ticket: u64,
     asked: Asked,
@@ -116,11 +94,14 @@ impl Served {
     pub(super) fn new(machine: GroupMachine, channels: &Arc<Channels>) -> Self {
         let mut population = Population::default();
         population.is(machine.state().roster().len());
+        let mut fan = Fan::new(channels.clone(), machine.status().epochs.delivered);
+        fan.multicasts(machine.state().group(), machine.state().policy().multicast);
         Self {
             population,
-            fan: Fan::new(channels.clone(), machine.status().epochs.delivered),
+            fan,
             machine,
-            listeners: HashMap::new(),
+            listeners: Listeners::default(),
+            repairs: Pace::default(),
             waiters: HashMap::new(),
             next_ticket: 0,
             asked: Asked::default(),
@@ -203,13 +184,14 @@ impl Served {
     fn deliver(&mut self, rekey: &Arc<Rekey>) {
         let group = self.id();
         let sealed = self.fan.rekey(rekey);
-        let mut conflated = 0;
-        for (&member, listener) in &self.listeners {
-            match &listener.channel {
-                None => conflated += u64::from(listener.rekey((group, member), rekey)),
-                Some(channel) if !sealed => channel.by_stream(rekey),
-                Some(_) => {}
-            }
+        let streamed = self.listeners.streamed();
+        let replaced = streamed.map(|(member, to)| to.rekey((group, member), rekey));
+        let conflated = replaced.map(u64::from).sum();
+        if !sealed {
+            let channels = self.listeners.iter();
+            channels
+                .filter_map(|(_, listener)| listener.channel.as_ref())
+                .for_each(|channel| channel.by_stream(rekey));
         }
         count::rekeyed();
         count::conflated(conflated);
@@ -217,10 +199,8 @@ impl Served {
 
     /// Tells those who may send to switch: few of them by stream, which loses nothing, many by datagram.
     fn activate(&mut self, epoch: Epoch) {
-        let channels = self
-            .listeners
-            .values()
-            .filter(|l| l.sends && l.channel.is_some());
+        let senders = self.listeners.senders();
+        let channels = senders.filter(|(_, sender)| sender.channel.is_some());
         let many = channels.take(FEW_SENDERS + 1).count() > FEW_SENDERS;
         let by_datagram = many && self.fan.activate(self.id(), epoch);
         self.activate_by_stream(epoch, by_datagram);
@@ -230,8 +210,7 @@ impl Served {
     /// Tells all who may send, or only those of them who have no channel.
     fn activate_by_stream(&self, epoch: Epoch, without_channel: bool) {
         let group = self.id();
-        let senders = self.listeners.iter().filter(|(_, listener)| listener.sends);
-        for (&member, listener) in senders {
+        for (member, listener) in self.listeners.senders() {
             if !without_channel || listener.channel.is_none() {
                 listener.activate((group, member), epoch);
             }
@@ -271,6 +250,8 @@ impl Served {
 
     /// A record is durable: whoever waited for that is answered, and the log is cut where it has grown long.
     pub(super) fn stored(&mut self) -> Option<(Revision, Vec<u8>)> {
+        let to = self.machine.state().policy().multicast;
+        self.fan.multicasts(self.id(), to);
         self.population.is(self.machine.state().roster().len());
         if let Some(reply) = self.asked.creating.take() {
             let _ = reply.send(Ok(self.view()));
@@ -374,7 +355,7 @@ impl Served {
     fn removed(&mut self, member: MemberId, reason: RemovalReason) {
         count::removed();
         let registration = (self.id(), member);
-        if let Some(listener) = self.listeners.remove(&member) {
+        if let Some(listener) = self.listeners.remove(member) {
             self.close(&listener);
             match (reason, listener.outbox) {
                 // It asked for it and is answered.
@@ -398,8 +379,9 @@ impl Served {
 
     fn destroyed(&mut self) {
         let group = self.id();
-        for (member, listener) in std::mem::take(&mut self.listeners) {
-            self.close(&listener);
+        let listeners = std::mem::take(&mut self.listeners);
+        for (member, listener) in listeners.iter() {
+            self.close(listener);
             if let Some(outbox) = &listener.outbox {
                 outbox.remove((group, member), RemovalReason::Destroyed);
             }
@@ -445,7 +427,7 @@ impl Served {
 
     /// A connection is over. A member that has come back on another one meanwhile is not concerned.
     pub(super) fn detached(&mut self, now: Time, member: MemberId, outbox: &Arc<Outbox>) {
-        let current = self.listeners.get(&member);
+        let current = self.listeners.get(member);
         if current.is_some_and(|current| current.is_on(outbox)) {
             outbox.detach((self.id(), member));
             self.absent(now, member);
@@ -453,7 +435,7 @@ impl Served {
     }
 
     fn absent(&mut self, now: Time, member: MemberId) {
-        if let Some(listener) = self.listeners.remove(&member) {
+        if let Some(listener) = self.listeners.remove(member) {
             self.close(&listener);
         }
         self.handle(now, Input::Absent { member });

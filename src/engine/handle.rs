@@ -16,10 +16,9 @@ use crate::group::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId
 use crate::group::machine::{GroupMachine, Rollover};
 use crate::group::policy::GroupPolicy;
 use crate::group::record::Created;
-use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, Leave, OpenChannel, Park, PathDelivery, Pull, Refusal, RefusalCode, Response,
-    Resume, StatusReport,
+    ChannelOpened, Grant, Join, Leave, OpenChannel, Park, PathDelivery, Pull, Refusal, RefusalCode,
+    Response, Resume, StatusReport,
 };
 use crate::hsm::PoolStatus;
 
@@ -117,7 +116,7 @@ impl Handle {
         open: OpenChannel,
         outbox: &Arc<Outbox>,
         opening: Opening,
-    ) -> Result<ChannelId, Refusal> {
+    ) -> Result<ChannelOpened, Refusal> {
         let group = self.find(&open.group)?;
         let outbox = outbox.clone();
         self.ask(group, identity, |reply| {

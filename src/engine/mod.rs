@@ -24,6 +24,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod volley;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,14 +33,13 @@ use tokio::sync::mpsc;
 
 use crate::group::ids::Time;
 use crate::group::machine::{GroupMachine, RestoreError};
+use crate::group::multicast::MulticastTimes;
 use crate::hsm::Pool;
 use crate::store::{self, Store, StoreError};
 
 #[cfg(test)]
 pub(crate) use channel::testing;
-pub use channel::{
-    Channel, Channels, Export, MAX_CHANNELS, Opening, SealedRekey, Table, Volley, Whereabouts,
-};
+pub use channel::{Channel, Channels, Export, MAX_CHANNELS, Opening, Reported, Table, Whereabouts};
 use directory::Directory;
 use event::Event;
 pub use event::{GroupView, MemberView};
@@ -49,6 +49,7 @@ pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
 pub use rotation::{RotationPhase, RotationStatus};
 use shard::Shard;
 use tokens::Tokens;
+pub use volley::{Multicast, SealedRekey, Volley};
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
 const SHARD_QUEUE: usize = 16_384;
@@ -63,6 +64,8 @@ pub struct Parts {
     pub token: Arc<Pool>,
     /// Single-writer loops; groups are shared out among them.
     pub shards: usize,
+    /// When those who listen to a multicast wait for what; none where the gateway sends none.
+    pub multicast: Option<MulticastTimes>,
 }
 
 /// Why the engine could not start.
@@ -89,7 +92,7 @@ pub enum StartError {
 /// Loads all groups and starts the shards; they end when the last handle is gone.
 pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let directory = Arc::new(Directory::new(parts.shards.max(1)));
-    let channels = Arc::new(Channels::new());
+    let channels = Arc::new(Channels::new(parts.multicast));
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
     let mut groups = store::load(&*parts.store);

@@ -5,11 +5,13 @@
 
 mod cache;
 mod chunks;
+mod packets;
 #[cfg(test)]
 mod tests;
 
 pub use cache::EdgeCache;
 pub use chunks::{Chunk, chunks};
+pub use packets::{Packet, packets};
 
 use minicbor::decode::{Decode, Decoder};
 use minicbor::encode::{self, Encode, Encoder, Write};

@@ -59,5 +59,7 @@ pub const ROLLOVER_MOST_MS: u64 = 60_000;
 pub const MAX_NOTE: usize = 256;
 /// Retiring epochs that a group's status tells of.
 pub const MAX_RETIRING: usize = 8;
+/// In a group of so many members each acknowledges at once what it hears by multicast; in a larger one they report in their own time.
+pub const PROMPT_ACKNOWLEDGEMENTS: u64 = 64;
 /// Epochs whose roots a member holds: the one that it sends with and the newest ones.
 pub const MAX_HELD_EPOCHS: usize = 3;

@@ -5,6 +5,7 @@ pub mod ids;
 pub mod index;
 pub mod limits;
 pub mod machine;
+pub mod multicast;
 pub mod operations;
 pub mod planner;
 pub mod policy;

@@ -8,6 +8,7 @@ use super::limits::{
     MAX_ADMISSION_RULES, MAX_BATCH_INTERVAL_MS, MAX_GROUP_MEMBERS, MAX_PATTERN_BYTES,
     MAX_SENDER_ID_BITS,
 };
+use super::multicast::{self, MulticastAddress};
 
 /// The policy of one group. Each group has its own; a new group begins with the configured default.
 ///
@@ -54,6 +55,12 @@ pub struct GroupPolicy {
     /// Who may join, and as what; nobody if empty.
     #[n(10)]
     pub admit: Vec<AdmissionRule>,
+    /// Where rekeys are sent by IP multicast besides, once for all members who listen there; as text, and empty for
+    /// nowhere. It needs a gateway that is configured to multicast. Best one of the group's own: members of two groups
+    /// at one address hear both, and can use one.
+    #[n(11)]
+    #[serde(with = "multicast::text")]
+    pub multicast: Option<MulticastAddress>,
 }
 
 /// Admits the identities that a pattern matches, in any of the roles named.
@@ -97,6 +104,7 @@ impl Default for GroupPolicy {
             sender_id_bits: 16,
             registrations_per_identity: 4,
             admit: Vec::new(),
+            multicast: None,
         }
     }
 }
@@ -249,6 +257,7 @@ mod tests {
         policy
             .admit
             .push(rule("spiffe://example.org/**", &[Role::Both]));
+        policy.multicast = Some("[ff15::7]:7445".parse().expect("is one"));
         policy.validate().expect("with a rule");
 
         let bytes = minicbor::to_vec(&policy).expect("encodes");
@@ -277,6 +286,22 @@ mod tests {
             "activation_delay_ms"
         );
         assert_eq!(refused(|p| p.rekey_period_s = 5), "rekey_period_s");
+    }
+
+    #[test]
+    fn what_is_no_multicast_address_is_refused_with_a_reason() {
+        let parse = |address: &str| {
+            toml::from_str::<GroupPolicy>(&format!("multicast = {address:?}"))
+                .map(|policy| policy.multicast)
+        };
+        assert_eq!(parse(""), Ok(None));
+        assert!(parse("239.1.2.3:7445").is_ok_and(|parsed| parsed.is_some()));
+        let refused = parse("10.0.0.1:7445").expect_err("is unicast").to_string();
+        assert!(refused.contains("is no multicast address"), "{refused}");
+        // What was written before there were any.
+        let before = minicbor::to_vec(GroupPolicy::default()).expect("encodes");
+        let decoded: GroupPolicy = minicbor::decode(&before).expect("decodes");
+        assert_eq!(decoded.multicast, None);
     }
 
     #[test]

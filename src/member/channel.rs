@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::crypto::{ChannelKey, PushCipher};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
-use crate::group::wire::{Activate, Message, Push, RekeyDelivery};
+use crate::group::wire::{Activate, Heartbeat, Message, Push, RekeyDelivery, RekeyPacket};
 use crate::udp::Shared;
 
 /// A datagram that is sound, and the group that it is for.
 pub(super) enum Sound {
-    /// A push.
-    Push(GroupId, Push),
+    /// A push, and the name of the key that opened it.
+    Push(GroupId, Push, PushKeyId),
     /// A probe of its channel.
     Probe(GroupId),
     /// The newest epoch, in answer to a sign of life.
@@ -127,10 +127,12 @@ impl Datagrams {
                 let push = Push::from_bytes(&cipher.open(&datagram)?).ok()?;
                 let of = match &push {
                     Push::Rekey(RekeyDelivery { group, .. })
+                    | Push::Packet(RekeyPacket { group, .. })
+                    | Push::Heartbeat(Heartbeat { group, .. })
                     | Push::Activate(Activate { group, .. }) => *group,
                     _ => return None,
                 };
-                (of == owner.group).then_some(Sound::Push(of, push))
+                (of == owner.group).then_some(Sound::Push(of, push, *key))
             }
             Datagram::Probe(said) => {
                 let channels = lock(&self.channels);
@@ -147,7 +149,7 @@ impl Datagrams {
                     Sound::Newest(own.owner.group, said.what)
                 })
             }
-            Datagram::Acknowledge(_) | Datagram::Alive(_) => None,
+            Datagram::Acknowledge(_) | Datagram::Report(_) | Datagram::Alive(_) => None,
         }
     }
 }
@@ -189,7 +191,9 @@ mod tests {
         assert!(datagrams.read(&push).is_none());
         datagrams.hold(owner, cipher(1));
         let read = datagrams.read(&push);
-        assert!(matches!(read, Some(Sound::Push(GROUP, push)) if push == activate(GROUP)));
+        assert!(
+            matches!(read, Some(Sound::Push(GROUP, push, key)) if push == activate(GROUP) && key == cipher(1).name())
+        );
         let other = sealed(&cipher(1), &activate(GroupId([2; 16])));
         assert!(datagrams.read(&other).is_none());
         datagrams.drop_cipher(owner, &cipher(1).name());

@@ -14,6 +14,7 @@ use super::census::Census;
 use super::channel::{Datagrams, Sound};
 use super::exchange::{Unread, code, read};
 use crate::group::ids::{Epoch, GroupId};
+use crate::group::wire::datagram::PushKeyId;
 use crate::group::wire::{
     Activate, CloseCode, GoAway, Message, NackCode, Push, PushReply, RekeyDelivery, Removed,
 };
@@ -30,8 +31,10 @@ const INBOX: usize = 8;
 pub(super) enum Delivery {
     /// A push on a stream, and where its answer goes.
     Push(Push, oneshot::Sender<PushReply>),
-    /// A push by datagram.
-    Datagram(Push),
+    /// A push by datagram, and the name of the key that opened it.
+    Datagram(Push, PushKeyId),
+    /// A push by multicast, and the name of the key that opened it.
+    Heard(Push, PushKeyId),
     /// The gateway asks whether datagrams come through.
     Probe,
     /// The newest epoch, in answer to a sign of life.
@@ -124,19 +127,38 @@ impl Dispatch {
     }
 }
 
+impl Dispatch {
+    /// Something came to a group's multicast address.
+    pub(super) fn heard(&self, group: GroupId, bytes: &[u8]) {
+        if let Some(Sound::Push(of, push, key)) = self.datagrams.read(bytes)
+            && of == group
+            && !matches!(push, Push::Rekey(_))
+        {
+            self.offer(group, Delivery::Heard(push, key));
+        }
+    }
+
+    /// A full inbox loses it, as the network may: it is sent again.
+    fn offer(&self, group: GroupId, delivery: Delivery) {
+        if let Some(inbox) = self.inboxes().get(&group) {
+            let _ = inbox.try_send(delivery);
+        }
+    }
+}
+
 impl Sink for Dispatch {
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
         for (_, bytes) in datagrams {
             let (group, delivery) = match self.datagrams.read(bytes) {
-                Some(Sound::Push(group, push)) => (group, Delivery::Datagram(push)),
+                Some(Sound::Push(group, push @ (Push::Rekey(_) | Push::Activate(_)), key)) => {
+                    (group, Delivery::Datagram(push, key))
+                }
                 Some(Sound::Probe(group)) => (group, Delivery::Probe),
                 Some(Sound::Newest(group, epoch)) => (group, Delivery::Newest(epoch)),
-                None => continue,
+                // The others are for many, and come by multicast.
+                Some(Sound::Push(..)) | None => continue,
             };
-            if let Some(inbox) = self.inboxes().get(&group) {
-                // A full inbox loses it, as the network may: it is sent again.
-                let _ = inbox.try_send(delivery);
-            }
+            self.offer(group, delivery);
         }
     }
 }
@@ -171,6 +193,8 @@ async fn deliver(
         Push::Rekey(RekeyDelivery { group, .. })
         | Push::Activate(Activate { group, .. })
         | Push::Removed(Removed { group, .. }) => *group,
+        // They are for many, and come by multicast alone.
+        Push::Packet(_) | Push::Heartbeat(_) => return give_up(&mut send, CloseCode::Malformed),
         Push::GoAway(GoAway { retry_after_ms }) => {
             dispatch.away.store(*retry_after_ms, Ordering::Relaxed);
             answer(&mut send, PushReply::ack(Epoch(0))).await;

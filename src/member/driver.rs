@@ -10,6 +10,7 @@
 
 mod answers;
 mod channel;
+mod heard;
 mod parking;
 mod pushes;
 
@@ -121,7 +122,8 @@ impl Driver {
         while self.phase != Phase::Ended {
             let timeout = self.session.next_timeout();
             let due = self.parking_is_due_at();
-            let tick = timeout.map(|Time(at)| self.began + Duration::from_millis(at));
+            let at = |Time(at)| self.began + Duration::from_millis(at);
+            let (tick, report) = (timeout.map(at), self.channel.next_timeout().map(at));
             tokio::select! {
                 Some(delivery) = self.inbox.recv(), if self.phase == Phase::Member => self.deliver(delivery),
                 Ok(()) = state.changed() => {
@@ -135,6 +137,7 @@ impl Driver {
                     self.settle();
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.parking_due(),
+                () = sleep_until(report.unwrap_or_else(Instant::now)), if report.is_some() => self.listening(),
                 else => break,
             }
         }

@@ -60,12 +60,12 @@ impl Link {
     pub(super) fn start(options: &Options) -> Result<Self, MemberError> {
         let config = configuration(options)?;
         let dispatch = Arc::<Dispatch>::default();
-        let endpoint = match &options.endpoint {
+        let endpoint = match &options.sockets.shared {
             Some(shared) => shared.clone(),
             None => own_endpoint(options.address, &dispatch)?,
         };
         let publish = watch::Sender::new(State::Down("not connected yet".to_owned()));
-        let own = options.endpoint.is_none();
+        let own = options.sockets.shared.is_none();
         let supervisor = Supervisor {
             endpoint: endpoint.clone(),
             own,
@@ -109,6 +109,11 @@ impl Link {
     /// Has the connection made that was given up.
     pub(super) fn ask(&self) {
         self.dispatch.census.ask();
+    }
+
+    /// Where what comes is handed to its membership.
+    pub(super) fn dispatch(&self) -> &Arc<Dispatch> {
+        &self.dispatch
     }
 
     /// A join is under way until the returned guard is dropped.

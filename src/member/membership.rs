@@ -32,6 +32,8 @@ pub struct Counters {
     pub nacks: u64,
     /// Epochs that it acknowledged.
     pub acknowledged: u64,
+    /// Epochs that it heard at its group's multicast address and could open.
+    pub heard: u64,
     /// Epochs that came and did not verify: a faulty relay, or an attack.
     pub rejected: u64,
 }

@@ -32,6 +32,7 @@
 //! | `dispatch` | a push finds its membership |
 //! | `census` | who needs the connection |
 //! | `channel` | rekeys by datagram: which keys open them, how they are acknowledged |
+//! | `multicast` | rekeys by IP multicast: the socket that they are heard on |
 //! | `driver` | one task a membership: runs [`MemberSession`](crate::group::session::MemberSession) |
 //! | `membership`, `events`, `ticket` | what the owner holds |
 //! | `suite` | what is computed with keys, by suite |
@@ -48,6 +49,7 @@ mod exchange;
 mod keys;
 mod link;
 mod membership;
+mod multicast;
 mod options;
 mod suite;
 mod ticket;
@@ -57,7 +59,7 @@ pub use error::{ExportError, JoinError, MemberError, TicketError, Unusable};
 pub use events::{End, Event};
 pub use keys::{Fingerprint, NoFingerprint};
 pub use membership::{Counters, Membership};
-pub use options::{Fidelity, KeyOptions, Observed, Options, Presence};
+pub use options::{Fidelity, KeyOptions, Observed, Options, Presence, Sockets};
 pub use suite::SuiteKeys;
 pub use ticket::Ticket;
 

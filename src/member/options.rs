@@ -33,9 +33,8 @@ pub struct Options {
     pub presence: Presence,
     /// How much of a member this is.
     pub fidelity: Fidelity,
-    /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own, and takes
-    /// rekeys by datagram on it where the gateway offers that.
-    pub endpoint: Option<Endpoint>,
+    /// What it receives on.
+    pub sockets: Sockets,
     /// Gets a copy of every epoch as it comes, whether it can be opened or not; a full channel misses some.
     pub tap: Option<mpsc::Sender<Observed>>,
 }
@@ -58,7 +57,7 @@ impl Options {
             patience: Duration::from_secs(30),
             presence: Presence::default(),
             fidelity: Fidelity::Full,
-            endpoint: None,
+            sockets: Sockets::default(),
             tap: None,
         }
     }
@@ -73,6 +72,17 @@ pub struct Presence {
     /// After how long without anything to ask receivers give their connection up, if they get rekeys by datagram: they are *parked*, cost
     /// the gateway next to nothing, and connect again when they need something. Never, without a time.
     pub park_after: Option<Duration>,
+}
+
+/// What a client receives on.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets {
+    /// A UDP socket to share with other clients: thousands in one process need one. Without it the client has its own, and takes
+    /// rekeys by datagram on it where the gateway offers that.
+    pub shared: Option<Endpoint>,
+    /// The interface, such as `eth0`, on which to listen to groups that have a multicast address; it does not without one, nor
+    /// with a socket that is shared. Each membership then has a socket of its own besides.
+    pub multicast: Option<String>,
 }
 
 /// Whose keys a client takes, and in which suites.

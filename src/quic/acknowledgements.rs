@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::engine::{Channels, Handle, Registration};
+use crate::engine::{Channels, Handle, Registration, Reported};
 use crate::group::ids::{Epoch, GroupId, MemberId};
 use crate::group::wire::datagram::Datagram;
 use crate::udp::Sink;
@@ -40,34 +40,52 @@ impl Sink for Acknowledgements {
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
         let mut news = News::with_capacity(datagrams.len());
         let mut answers = Vec::new();
-        let (mut sound, mut unsound) = (0, 0);
+        let (mut sound, mut reported, mut unsound) = (0, 0, 0);
         {
             let table = self.channels.table();
             for (from, bytes) in datagrams {
-                match Datagram::parse(bytes) {
-                    // Where it comes from does not count: addresses are easily forged, codes are not.
-                    Some(Datagram::Acknowledge(said)) => match table.get(said.channel) {
-                        Some(channel) if channel.key().vouches(&said) => {
-                            sound += 1;
-                            if channel.acknowledged(said.what) {
-                                news.push((channel.registration(), said.what));
-                            }
-                        }
-                        _ => unsound += 1,
-                    },
+                // Where it comes from does not count: addresses are easily forged, codes are not. Only answers go to where somebody
+                // was parked.
+                let (said, reports) = match Datagram::parse(bytes) {
+                    Some(Datagram::Acknowledge(said)) => (said, false),
+                    Some(Datagram::Report(said)) => (said, true),
                     Some(Datagram::Alive(said)) => {
                         let channel = table.get(said.channel);
                         match channel.and_then(|own| self.channels.answer(own, &said, *from)) {
                             Some(answer) => answers.push((*from, answer)),
                             None => unsound += 1,
                         }
+                        continue;
                     }
-                    _ => unsound += 1,
+                    _ => {
+                        unsound += 1;
+                        continue;
+                    }
+                };
+                let channel = table.get(said.channel);
+                let Some(channel) = channel.filter(|channel| channel.key().vouches(&said)) else {
+                    unsound += 1;
+                    continue;
+                };
+                let is_news = if reports {
+                    reported += 1;
+                    let Reported { news, hears } = channel.reported(said.what);
+                    if hears {
+                        self.channels.hears(channel);
+                    }
+                    news
+                } else {
+                    sound += 1;
+                    channel.acknowledged(said.what)
+                };
+                if is_news {
+                    news.push((channel.registration(), said.what));
                 }
             }
         }
         self.channels.send_answers(answers);
         metrics::counter!("wardcast_datagrams_acknowledged_total").increment(sound);
+        metrics::counter!("wardcast_multicast_reports_total").increment(reported);
         metrics::counter!("wardcast_datagrams_refused_total").increment(unsound);
         if !news.is_empty() {
             // The engine has ended: nobody is left to be told.

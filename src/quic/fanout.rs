@@ -4,6 +4,8 @@
 //! growing pauses; after that it is pushed on the member's stream, and the channel is probed anew. A newer rekey of the
 //! same group ends the rounds of the older one: who has not acknowledged that cannot take this one, and gets it by stream.
 
+mod multicast;
+
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
 use std::net::SocketAddr;
@@ -12,13 +14,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::socket::Reader;
 use super::transmit::Transmitter;
 use crate::crypto::random;
-use crate::engine::{Channel, Channels, SealedRekey, Volley};
+use crate::engine::{Channel, Channels, Multicast, SealedRekey, Volley};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::machine::Rekey;
 use crate::group::wire::datagram::{self, AUTHENTICATED};
+use multicast::Audience;
+pub(super) use multicast::Multicaster;
 
 /// How long acknowledgements are waited for before a rekey is sent for the second and the third time, and given up.
 const PAUSES: [Duration; 3] = [
@@ -39,6 +45,14 @@ struct Group {
     /// By leaf: each has one at most.
     targets: Vec<Target>,
     round: Option<Round>,
+    /// Those who listen to the multicast, and are no targets.
+    audience: Audience,
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.round.is_none() && self.audience.is_empty()
+    }
 }
 
 /// A channel, and where its datagrams go: looked up when it is probed, so that whoever has moved is found again.
@@ -96,12 +110,19 @@ enum Due {
     Round(GroupId, Epoch),
     /// A probe, after so many.
     Probe(Weak<Channel>, u32),
+    /// What was multicast, and repeated so often.
+    Repeat(Arc<Multicast>, usize),
+    /// The heartbeats of a group, as long as its clock is this one.
+    Heartbeat(GroupId, u64),
+    /// A look at those who listen, as long as the group's clock is this one.
+    Review(GroupId, u64),
 }
 
 /// The sending thread.
 pub(super) struct Fanout {
     transmitter: Transmitter,
     channels: Arc<Channels>,
+    multicaster: Option<Multicaster>,
     groups: HashMap<GroupId, Group>,
     /// Numbered, as several may be due at one time.
     timers: BTreeMap<(Instant, u64), Due>,
@@ -109,11 +130,16 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    /// Sends on that socket as long as anybody else holds it.
-    pub(super) fn new(reader: Weak<Reader>, channels: Arc<Channels>) -> Self {
+    /// Sends on that socket as long as anybody else holds it, and multicasts if it can.
+    pub(super) fn new(
+        reader: Weak<Reader>,
+        channels: Arc<Channels>,
+        multicaster: Option<Multicaster>,
+    ) -> Self {
         Fanout {
             transmitter: Transmitter::new(reader),
             channels,
+            multicaster,
             groups: HashMap::new(),
             timers: BTreeMap::new(),
             numbers: 0,
@@ -145,6 +171,8 @@ impl Fanout {
             Volley::Open(channel) => self.open(channel),
             Volley::Close(channel) => self.close(&channel),
             Volley::Answers(answers) => self.answers(&answers),
+            Volley::Hears(channel) => self.hears(&channel),
+            Volley::Heartbeats(group, heartbeats) => self.heartbeats(group, heartbeats),
         }
     }
 
@@ -162,20 +190,23 @@ impl Fanout {
 
     fn close(&mut self, channel: &Arc<Channel>) {
         let (group, _) = channel.registration();
-        let Some(Group { targets, round }) = self.groups.get_mut(&group) else {
+        let Some(of) = self.groups.get_mut(&group) else {
             return;
         };
-        if let Some(at) = own(targets, channel) {
-            targets.remove(at);
+        if let Some(at) = own(&of.targets, channel) {
+            of.targets.remove(at);
         }
+        of.audience.remove(channel);
         // Whoever opens a channel anew in the middle of a rekey's rounds is still owed it.
-        if targets.is_empty() && round.is_none() {
+        if of.is_empty() {
             self.groups.remove(&group);
         }
     }
 
-    fn rekey(&mut self, sealed: SealedRekey) {
+    fn rekey(&mut self, mut sealed: SealedRekey) {
         let id = sealed.rekey.group;
+        let packets = sealed.packets.take();
+        self.multicast_rekey(id, &sealed.rekey, packets);
         let Some(group) = self.groups.get_mut(&id) else {
             return;
         };
@@ -204,7 +235,7 @@ impl Fanout {
 
     /// Sends a group's rekey to all who wait for it.
     fn send(&mut self, id: GroupId) {
-        let Some(Group { targets, round }) = self.groups.get_mut(&id) else {
+        let Some(Group { targets, round, .. }) = self.groups.get_mut(&id) else {
             return;
         };
         let Some(round) = round else {
@@ -229,7 +260,8 @@ impl Fanout {
         self.after(pause, Due::Round(id, epoch));
     }
 
-    fn activate(&mut self, group: GroupId, epoch: Epoch, datagram: &[u8]) {
+    fn activate(&mut self, group: GroupId, epoch: Epoch, datagram: &Bytes) {
+        self.multicast_activation(group, datagram);
         let targets = self
             .groups
             .get(&group)
@@ -239,7 +271,7 @@ impl Fanout {
         let datagrams = senders.filter_map(|Target { channel, address }| {
             if channel.is_up() && channel.held() >= epoch {
                 told += 1;
-                return Some((*address, datagram));
+                return Some((*address, &datagram[..]));
             }
             channel.activate_by_stream(epoch);
             None
@@ -268,15 +300,19 @@ impl Fanout {
             match entry.remove() {
                 Due::Round(group, epoch) => self.again(group, epoch),
                 Due::Probe(channel, sent) => self.probe(channel, sent),
+                Due::Repeat(all, repeated) => self.repeat(all, repeated),
+                Due::Heartbeat(group, clock) => self.heartbeat(group, clock),
+                Due::Review(group, clock) => self.review(group, clock),
             }
         }
     }
 
     /// A pause is over: whoever has not acknowledged is sent it again, or served by stream.
     fn again(&mut self, id: GroupId, epoch: Epoch) {
-        let Some(Group { targets, round }) = self.groups.get_mut(&id) else {
+        let Some(group) = self.groups.get_mut(&id) else {
             return;
         };
+        let Group { targets, round, .. } = group;
         let Some(current) = round
             .as_mut()
             .filter(|round| round.sealed.rekey.epoch == epoch)
@@ -288,7 +324,7 @@ impl Fanout {
         let left = current.waiting.len() as u64;
         if left == 0 {
             *round = None;
-            if targets.is_empty() {
+            if group.is_empty() {
                 self.groups.remove(&id);
             }
         } else {

@@ -13,15 +13,16 @@ use tokio::time::{interval, timeout};
 
 use super::acknowledgements::Acknowledgements;
 use super::connection::Served;
-use super::fanout::Fanout;
+use super::fanout::{Fanout, Multicaster};
 use super::socket::Socket;
-use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED};
+use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED, Multicast};
 use crate::engine::Handle;
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
 use crate::udp::endpoint_config;
+use crate::udp::multicast::Sender;
 
 /// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
@@ -37,6 +38,16 @@ pub enum BindError {
     Address {
         /// Where.
         address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The interface cannot be multicast on.
+    #[error(
+        "cannot multicast on {interface}: {source}; name another one of this machine in multicast.interface, or none"
+    )]
+    Multicast {
+        /// Which.
+        interface: String,
         /// What the system said.
         source: std::io::Error,
     },
@@ -85,12 +96,14 @@ impl Listener {
         address: SocketAddr,
         tls: rustls::ServerConfig,
         limits: Limits,
+        multicast: Option<&Multicast>,
         engine: Handle,
     ) -> Result<Self, BindError> {
+        let multicaster = multicast.map(multicaster).transpose()?;
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport()));
         config.max_incoming(limits.handshakes);
-        let bound = endpoint(address, config, &engine);
+        let bound = endpoint(address, config, multicaster, &engine);
         let endpoint = bound.map_err(|source| BindError::Address { address, source })?;
         let front = Front {
             engine,
@@ -236,7 +249,12 @@ fn place(
 }
 
 /// An endpoint, and the thread that sends datagrams on the same socket.
-fn endpoint(address: SocketAddr, config: ServerConfig, engine: &Handle) -> io::Result<Endpoint> {
+fn endpoint(
+    address: SocketAddr,
+    config: ServerConfig,
+    multicaster: Option<Multicaster>,
+    engine: &Handle,
+) -> io::Result<Endpoint> {
     let acknowledgements = Acknowledgements::start(engine.clone());
     let own = Socket::start(socket(address)?, acknowledgements)?;
     let reader = own.reader();
@@ -244,11 +262,21 @@ fn endpoint(address: SocketAddr, config: ServerConfig, engine: &Handle) -> io::R
     let endpoint =
         Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), own, runtime)?;
     if let Some(volleys) = engine.channels().volleys() {
-        let fanout = Fanout::new(reader, engine.channels().clone());
+        let fanout = Fanout::new(reader, engine.channels().clone(), multicaster);
         let thread = std::thread::Builder::new().name("fan-out".to_owned());
         thread.spawn(move || fanout.run(&volleys))?;
     }
     Ok(endpoint)
+}
+
+fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
+    match Sender::new(&multicast.interface, multicast.ttl) {
+        Ok(sender) => Ok(Multicaster::new(sender, multicast)),
+        Err(source) => Err(BindError::Multicast {
+            interface: multicast.interface.clone(),
+            source,
+        }),
+    }
 }
 
 /// A bound socket that has room for the answers of very many members at once.

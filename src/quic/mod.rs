@@ -30,6 +30,21 @@ pub struct Limits {
     pub alive: Duration,
 }
 
+/// How to multicast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Multicast {
+    /// The interface to send on, such as `eth0`.
+    pub interface: String,
+    /// How many networks a datagram may cross; 1 stays on the interface's own.
+    pub ttl: u8,
+    /// What is sent is sent again, unchanged, after each of these pauses.
+    pub repeat_after: Vec<Duration>,
+    /// Between two heartbeats of a group.
+    pub heartbeat: Duration,
+    /// Within which a member that listens reports.
+    pub report: Duration,
+}
+
 /// Requests of one connection at a time; QUIC's stream limit holds the peer to it.
 const MAX_REQUESTS: u32 = 16;
 /// Registrations that one connection may carry.

@@ -10,7 +10,7 @@ use super::connection::Served;
 use crate::crypto::Key;
 use crate::engine::{Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
-use crate::group::wire::{Ack, ChannelOpened, Left, Parked, Refusal, Request, Response};
+use crate::group::wire::{Ack, Left, Parked, Refusal, Request, Response};
 
 /// Has the engine do what a member asks.
 pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
@@ -30,10 +30,10 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
         Request::Pull(pull) => engine.pull(identity, pull).await?,
         Request::Status(status) => Response::Status(engine.status(identity, &status.group).await?),
         Request::OpenChannel(open) => {
-            let channel = engine
+            let opened = engine
                 .open_channel(identity, open, outbox, opening(served))
                 .await?;
-            Response::ChannelOpened(ChannelOpened { channel: channel.0 })
+            Response::ChannelOpened(opened)
         }
         Request::Park(park) => {
             let members = engine.park(identity, park, outbox).await?;

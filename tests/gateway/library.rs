@@ -98,7 +98,7 @@ async fn many_members_share_a_socket_and_some_only_acknowledge() {
     site.create(GROUP, json!({})).await;
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
     let mut options = site.options("anna");
-    options.endpoint = Some(endpoint.clone());
+    options.sockets.shared = Some(endpoint.clone());
     let mut members = Vec::new();
     for index in 0..MEMBERS {
         let name = format!("member-{index}");

@@ -7,5 +7,6 @@ mod channel;
 mod epochs;
 mod library;
 mod limits;
+mod multicast;
 mod parking;
 mod refusals;

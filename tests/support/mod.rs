@@ -413,6 +413,12 @@ impl Site {
         serde_json::from_value(view).expect("a group")
     }
 
+    /// Gives a group the default policy with these changes.
+    pub(crate) async fn policy(&self, name: &str, changes: Value) {
+        self.admin(Method::PUT, &format!("/{name}/policy"), Some(changes))
+            .await;
+    }
+
     /// Gives a group a new key, and waits until it is delivered.
     pub(crate) async fn rotate(&self, name: &str) {
         let before = self.group(name).await.epoch;

@@ -211,6 +211,7 @@ fn response() -> impl Strategy<Value = Response> {
     );
     prop_oneof![
         grant(),
+        channel_opened(),
         path().prop_map(Response::Path),
         member().prop_map(|member| Response::Left(Left { member })),
         key_set(),
@@ -244,7 +245,52 @@ fn push() -> impl Strategy<Value = Push> {
         (group_id(), epoch()).prop_map(|(group, epoch)| Push::Activate(Activate { group, epoch })),
         removed,
         any::<u64>().prop_map(|retry_after_ms| Push::GoAway(GoAway { retry_after_ms })),
+        packet(),
+        (group_id(), epoch())
+            .prop_map(|(group, epoch)| Push::Heartbeat(Heartbeat { group, epoch })),
     ]
+}
+
+fn packet() -> impl Strategy<Value = Push> {
+    let leaves = (any::<u32>(), any::<u32>());
+    let bytes = vec(any::<u8>(), 0..300);
+    (group_id(), bytes, epoch(), vec(edge(), 0..4), leaves).prop_map(
+        |(group, header, active, edges, (first_leaf, last_leaf))| {
+            Push::Packet(RekeyPacket {
+                group,
+                header: header.into(),
+                active,
+                edges,
+                first_leaf,
+                last_leaf,
+            })
+        },
+    )
+}
+
+fn channel_opened() -> impl Strategy<Value = Response> {
+    let four = (224..240u8, any::<[u8; 3]>())
+        .prop_map(|(first, [a, b, c])| std::net::IpAddr::from([first, a, b, c]));
+    let six = any::<[u8; 15]>().prop_map(|rest| {
+        let mut octets = [0xff; 16];
+        octets[1..].copy_from_slice(&rest);
+        std::net::IpAddr::from(octets)
+    });
+    let address = (prop_oneof![four, six], 1..=u16::MAX);
+    let offer =
+        (address, any::<[u32; 3]>()).prop_map(|(address, [heartbeat_ms, report_ms, settle_ms])| {
+            MulticastOffer {
+                address: std::net::SocketAddr::from(address)
+                    .try_into()
+                    .expect("is multicast"),
+                heartbeat_ms,
+                report_ms,
+                settle_ms,
+            }
+        });
+    (any::<u32>(), proptest::option::of(offer)).prop_map(|(channel, multicast)| {
+        Response::ChannelOpened(ChannelOpened { channel, multicast })
+    })
 }
 
 fn push_reply() -> impl Strategy<Value = PushReply> {

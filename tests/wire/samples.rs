@@ -224,7 +224,18 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         ),
         (
             "channel opened",
-            Response::ChannelOpened(ChannelOpened { channel: 70_001 }),
+            Response::ChannelOpened(ChannelOpened {
+                channel: 70_001,
+                multicast: None,
+            }),
+        ),
+        (
+            "channel opened with a multicast of version 4",
+            Response::ChannelOpened(multicast("239.1.2.3:7445")),
+        ),
+        (
+            "channel opened with a multicast of version 6",
+            Response::ChannelOpened(multicast("[ff15::7]:7445")),
         ),
         (
             "parked",
@@ -269,7 +280,37 @@ pub(crate) fn pushes() -> Vec<(&'static str, Push)> {
                 retry_after_ms: 2000,
             }),
         ),
+        (
+            "packet",
+            Push::Packet(RekeyPacket {
+                group: GROUP,
+                header: sealed(),
+                active: Epoch(69_999),
+                edges: edges(),
+                first_leaf: 16,
+                last_leaf: u32::MAX,
+            }),
+        ),
+        (
+            "heartbeat",
+            Push::Heartbeat(Heartbeat {
+                group: GROUP,
+                epoch: Epoch(300),
+            }),
+        ),
     ]
+}
+
+fn multicast(address: &str) -> ChannelOpened {
+    ChannelOpened {
+        channel: 70_001,
+        multicast: Some(MulticastOffer {
+            address: address.parse().expect("is multicast"),
+            heartbeat_ms: 1_000,
+            report_ms: 30_000,
+            settle_ms: 350,
+        }),
+    }
 }
 
 pub(crate) fn push_replies() -> Vec<(&'static str, PushReply)> {

@@ -28,7 +28,7 @@ use crate::sockets::Sockets;
 /// Streams that the gateway may have open; as in the client library.
 const STREAMS: u32 = 128;
 /// The largest message, which the codec bounds again.
-const LIMIT: usize = 1 << 20;
+pub(crate) const LIMIT: usize = 1 << 20;
 /// How long a connection is tried that the gateway refuses or gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after a refusal that names no time.
@@ -174,7 +174,7 @@ async fn register(connection: &Connection, role: Role) -> Result<(Box<Grant>, u3
     }
 }
 
-async fn ask(connection: &Connection, request: &Request) -> Result<Response, Failure> {
+pub(crate) async fn ask(connection: &Connection, request: &Request) -> Result<Response, Failure> {
     let (mut send, mut receive) = connection.open_bi().await?;
     send.write_all(&request.to_bytes()).await?;
     send.finish()?;
@@ -222,7 +222,8 @@ async fn answer(
             reporter.tell(What::Over(format!("removed: {:?}", removed.reason)));
             Epoch(0)
         }
-        Push::GoAway(_) => Epoch(0),
+        // The last two come by multicast alone.
+        Push::GoAway(_) | Push::Packet(_) | Push::Heartbeat(_) => Epoch(0),
     };
     let written = send.write_all(&PushReply::ack(epoch).to_bytes()).await;
     if written.is_ok() {

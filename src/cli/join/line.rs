@@ -63,6 +63,9 @@ pub(super) enum Line {
         group: String,
         epoch: Epoch,
         exports: Exports,
+        /// Whether it was heard at the group's multicast address; only told by members that listen.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        multicast: Option<bool>,
     },
     /// Send with this epoch from now on, under these identifiers.
     Send {
@@ -168,6 +171,7 @@ mod tests {
             group: group.clone(),
             epoch: Epoch(7),
             exports,
+            multicast: None,
         };
         assert_eq!(
             line.json(),

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::group::ids::{Epoch, Role};
 use crate::group::wire::{RefusalCode, RemovalReason};
-use crate::member::{Client, End, Event, JoinError, Membership, Options, Presence};
+use crate::member::{Client, End, Event, JoinError, Membership, Options, Presence, Sockets};
 use crate::tls::{Credentials, Trust};
 use hook::Hook;
 use line::{Export, Exports, Line};
@@ -68,6 +68,10 @@ pub struct JoinArgs {
     /// Give the connection up after so many seconds without anything to ask, and get rekeys by datagram alone; receivers only.
     #[arg(long, value_name = "SECONDS")]
     park_after: Option<u32>,
+    /// Listen on this interface, such as eth0, where the group has a multicast address; each installed epoch then says whether
+    /// it was heard there.
+    #[arg(long, value_name = "INTERFACE")]
+    multicast: Option<String>,
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
@@ -195,6 +199,10 @@ async fn options(args: &JoinArgs) -> Result<Options, Failure> {
                 .map(|after| Duration::from_secs(after.into())),
             ..Presence::default()
         },
+        sockets: Sockets {
+            multicast: args.multicast.clone(),
+            ..Sockets::default()
+        },
         ..Options::new(address, name, credentials, trust)
     })
 }
@@ -204,6 +212,7 @@ struct Teller {
     group: String,
     exports: Vec<Export>,
     json: bool,
+    listens: bool,
     hook: Option<Hook>,
 }
 
@@ -214,6 +223,7 @@ impl Teller {
             group: args.group.clone(),
             exports: args.export.clone(),
             json: args.json,
+            listens: args.multicast.is_some(),
             hook,
         }
     }
@@ -260,6 +270,7 @@ impl Teller {
 
     async fn follow(&self, mut membership: Membership, stop: &mut Stop) -> Result<(), Failure> {
         self.tell(&self.joined(&membership)).await;
+        let mut heard = 0;
         loop {
             let group = self.group.clone();
             let event = tokio::select! {
@@ -275,6 +286,10 @@ impl Teller {
                     group,
                     epoch,
                     exports: self.export(&membership, epoch),
+                    multicast: self.listens.then(|| {
+                        let now = membership.counters().heard;
+                        std::mem::replace(&mut heard, now) < now
+                    }),
                 },
                 Some(Event::Send { epoch }) => Line::Send {
                     group,

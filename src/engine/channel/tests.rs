@@ -12,7 +12,7 @@ fn channel(channels: &Channels, member: u64) -> Arc<Channel> {
 
 #[test]
 fn nothing_is_opened_before_somebody_sends() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     assert!(opened(&channels, 1, ADDRESS).is_none());
     let volleys = channels.volleys().expect("nobody took it");
     assert!(channels.volleys().is_none());
@@ -30,7 +30,7 @@ fn nothing_is_opened_before_somebody_sends() {
 
 #[test]
 fn numbers_are_given_again_and_a_lost_connection_takes_none() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let _volleys = channels.volleys();
     let first = channel(&channels, 1);
     let second = channel(&channels, 2);
@@ -44,7 +44,7 @@ fn numbers_are_given_again_and_a_lost_connection_takes_none() {
 
 #[test]
 fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let _volleys = channels.volleys();
     let channel = channel(&channels, 1);
     assert!(!channel.acknowledged(Epoch(6)));
@@ -57,8 +57,26 @@ fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
 }
 
 #[test]
+fn a_report_tells_what_is_held_and_once_that_the_multicast_is_heard() {
+    let channels = Channels::new(None);
+    let _volleys = channels.volleys();
+    let channel = channel(&channels, 1);
+    let told = |epoch| {
+        let Reported { news, hears } = channel.reported(Epoch(epoch));
+        (news, hears)
+    };
+    assert_eq!(told(6), (false, false), "that was not delivered");
+    assert_eq!(told(3), (false, true));
+    assert_eq!(told(5), (true, false));
+    assert_eq!((channel.held(), channel.reports()), (Epoch(5), 2));
+    channel.deaf();
+    assert_eq!(told(5), (false, true));
+    assert!(!channel.is_up(), "it says nothing of datagrams to it");
+}
+
+#[test]
 fn a_rekey_goes_by_datagram_to_whoever_holds_what_it_follows() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let _volleys = channels.volleys();
     let channel = channel(&channels, 1);
     assert!(!channel.takes(&rekey(3)), "it was not probed");
@@ -86,7 +104,7 @@ fn answer(channels: &Channels, channel: &Channel, number: u64, from: &str) -> Op
 
 #[test]
 fn a_member_is_parked_where_datagrams_reach_it_and_answered_there_alone() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let _volleys = channels.volleys();
     let channel = channel(&channels, 1);
     assert!(!channels.park(&channel), "it was not probed");
@@ -110,7 +128,7 @@ fn a_member_is_parked_where_datagrams_reach_it_and_answered_there_alone() {
 
 #[test]
 fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let _volleys = channels.volleys();
     let [connected, parked] = [1, 2].map(|member| channel(&channels, member));
     for channel in [&connected, &parked] {
@@ -128,7 +146,7 @@ fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
 
 #[test]
 fn only_so_many_answers_wait() {
-    let channels = Channels::new();
+    let channels = Channels::new(None);
     let volleys = channels.volleys().expect("nobody took it");
     let answers = |count| vec![(ADDRESS.parse().expect("an address"), [0; AUTHENTICATED]); count];
     channels.send_answers(answers(MAX_ANSWERS));

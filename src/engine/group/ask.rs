@@ -3,20 +3,24 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Departures, Listener, Served, Waiter};
+use super::listeners::Listener;
+use super::{Departures, Served, Waiter};
 use crate::crypto;
 use crate::engine::channel::{Newcomer, Opening};
 use crate::engine::count;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
+use crate::group::limits::BUSY_RETRY_MS;
 use crate::group::machine::{Claim, Input};
-use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
-    Grant, Join, KeyState, Offer, PathDelivery, Pull, Refusal, RefusalCode, Response, Resume,
-    StatusReport, spi,
+    ChannelOpened, Grant, Join, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
+    RefusalCode, Response, Resume, StatusReport, spi,
 };
 use crate::policy::{self, Decision};
+
+/// A member that listens to a multicast reports so often before it would be removed as silent.
+const REPORTS_BEFORE_SILENCE: u32 = 4;
 
 impl Served {
     /// A member's request; its identity comes from its certificate.
@@ -60,7 +64,7 @@ impl Served {
 
     /// A member holds an epoch.
     pub(in crate::engine) fn acknowledged(&mut self, now: Time, member: MemberId, epoch: Epoch) {
-        match self.listeners.get(&member) {
+        match self.listeners.get(member) {
             Some(Listener {
                 channel: Some(channel),
                 ..
@@ -104,7 +108,16 @@ impl Served {
     fn pull(&mut self, now: Time, identity: &Identity, pull: Pull, reply: Reply<Response>) {
         let known = self.owned(identity, pull.member);
         match known.and_then(|()| self.check_offer(pull.offer.as_ref())) {
+            // Leaf keys after a rollover are asked for at a pace of their own.
+            Ok(())
+                if self.machine.leaf_key(pull.member) == pull.leaf && !self.repairs.take(now) =>
+            {
+                count::repair_refused();
+                let later = Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS);
+                let _ = reply.send(Err(later));
+            }
             Ok(()) => {
+                count::repair_asked();
                 let claim = Claim {
                     leaf: pull.leaf,
                     offer: pull.offer,
@@ -217,29 +230,50 @@ impl Served {
         member: MemberId,
         outbox: &Arc<Outbox>,
         opening: Opening,
-    ) -> Result<ChannelId, Refusal> {
+    ) -> Result<ChannelOpened, Refusal> {
         self.owned(identity, member)?;
         let unknown = || Refusal::new(RefusalCode::UnknownMember);
         let registration = self.machine.member(member).ok_or_else(unknown)?;
         let (leaf, held) = (registration.leaf, registration.acknowledged);
         let registration = (self.id(), member);
-        let listener = self.listeners.get_mut(&member);
+        let listener = self.listeners.get(member);
         let listener = listener.filter(|listener| listener.is_on(outbox));
-        let listener = listener.ok_or_else(unknown)?;
-        if let Some(before) = listener.channel.take() {
+        let Listener { sends, channel, .. } = listener.ok_or_else(unknown)?;
+        let (sends, before) = (*sends, channel.clone());
+        if let Some(before) = before {
             self.fan.close(&before);
         }
         let newcomer = Newcomer {
             registration,
             leaf,
-            sends: listener.sends,
+            sends,
             outbox: outbox.clone(),
             held,
         };
-        listener.channel = self.fan.open(newcomer, opening);
-        let channel = listener.channel.as_ref();
+        let channel = self.fan.open(newcomer, opening);
+        self.listeners.channel(member, channel.clone());
         let channel = channel.ok_or_else(|| Refusal::new(RefusalCode::NoChannel))?;
-        Ok(channel.number())
+        Ok(ChannelOpened {
+            channel: channel.number().0,
+            multicast: self.multicast_offer(),
+        })
+    }
+
+    /// Where members can listen besides. They report well before the policy takes them for silent.
+    fn multicast_offer(&self) -> Option<MulticastOffer> {
+        let (address, times) = self.fan.multicast()?;
+        let silence_ms = self
+            .machine
+            .state()
+            .policy()
+            .silence_s
+            .saturating_mul(1_000);
+        Some(MulticastOffer {
+            address,
+            heartbeat_ms: times.heartbeat_ms,
+            report_ms: times.report_ms.min(silence_ms / REPORTS_BEFORE_SILENCE),
+            settle_ms: times.settle_ms,
+        })
     }
 
     fn report(&self, identity: &Identity) -> Result<StatusReport, Refusal> {

@@ -1,16 +1,25 @@
-//! Whom a group reaches by datagram, and with what its pushes are sealed.
+//! Whom a group reaches by datagram and by multicast, and with what its pushes are sealed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
 use crate::crypto::PushCipher;
-use crate::engine::channel::{Channel, Channels, Newcomer, Opening, SealedRekey, Volley};
+use crate::engine::channel::{Channel, Channels, Newcomer, Opening};
+use crate::engine::volley::{Multicast, SealedRekey, Volley};
+use crate::group::edges::{self, Packet};
 use crate::group::ids::{Epoch, GroupId};
+use crate::group::limits::MAX_HELD_EPOCHS;
 use crate::group::machine::{NO_EDGES, Rekey};
+use crate::group::multicast::{MulticastAddress, MulticastTimes};
 use crate::group::operations::PushKey;
-use crate::group::wire::{Activate, Message, Push};
+use crate::group::wire::datagram::{MAX_DATAGRAM, SEALED_OVERHEAD};
+use crate::group::wire::{Activate, Heartbeat, Message, PACKET_OVERHEAD, Push, RekeyPacket};
+
+/// Packets of one rekey that are multicast: a larger one goes to each member alone, as its size is that of its whole tree.
+const MAX_PACKETS: usize = 256;
 
 /// A group's part of the push channel.
 pub(super) struct Fan {
@@ -19,12 +28,14 @@ pub(super) struct Fan {
     open: usize,
     /// The newest epoch that was delivered, told to each channel.
     delivered: Arc<AtomicU64>,
-    /// Seals what follows an epoch, once the token has told its key.
-    cipher: Option<(Epoch, PushCipher)>,
+    /// Each seals what follows an epoch, once the token has told its key: of the epochs that members may be at, the newest last.
+    ciphers: VecDeque<(Epoch, PushCipher)>,
     /// The epoch whose key the token was asked for.
     asked: Epoch,
     /// Senders are to switch to this epoch, and are told so when its key is known.
     activating: Option<Epoch>,
+    /// Where the group multicasts, if it does.
+    to: Option<MulticastAddress>,
 }
 
 impl Fan {
@@ -33,16 +44,37 @@ impl Fan {
             channels,
             open: 0,
             delivered: Arc::new(AtomicU64::new(delivered.0)),
-            cipher: None,
+            ciphers: VecDeque::new(),
             asked: Epoch(0),
             activating: None,
+            to: None,
         }
+    }
+
+    /// Where the group multicasts from now on, as its policy says, where this gateway does.
+    pub(super) fn multicasts(&mut self, group: GroupId, to: Option<MulticastAddress>) {
+        let to = to.filter(|_| self.channels.multicast().is_some());
+        if std::mem::replace(&mut self.to, to) == to {
+            return;
+        }
+        match to {
+            Some(_) => self.beat(group),
+            None => self.channels.send(Volley::Heartbeats(group, None)),
+        }
+    }
+
+    /// What members who open a channel are told of it: where, and who waits for what.
+    pub(super) fn multicast(&self) -> Option<(MulticastAddress, MulticastTimes)> {
+        self.to.zip(self.channels.multicast())
     }
 
     /// Opens a channel for a member; none when that cannot be had.
     pub(super) fn open(&mut self, newcomer: Newcomer, opening: Opening) -> Option<Arc<Channel>> {
         let channel = self.channels.open(newcomer, &self.delivered, opening)?;
         self.open += 1;
+        if self.open == 1 {
+            self.beat(channel.registration().0);
+        }
         Some(channel)
     }
 
@@ -62,11 +94,29 @@ impl Fan {
         // Whoever holds the new epoch is told by its activation, and it tells in itself who sends with what meanwhile.
         self.activating = None;
         let cipher = self.cipher_of(rekey.previous);
-        let Some(sealed) = cipher.and_then(|cipher| seal(cipher, rekey)) else {
-            return false;
+        let sealed = cipher.and_then(|cipher| seal(cipher, rekey, self.to));
+        let is_sealed = sealed.is_some();
+        if let Some(sealed) = sealed {
+            self.channels.send(Volley::Rekey(sealed));
+        }
+        self.beat(rekey.group);
+        is_sealed
+    }
+
+    /// From now on heartbeats tell the epoch that was delivered last, to whoever holds one of the last few.
+    fn beat(&self, group: GroupId) {
+        // With nobody to hear them there are none to be told of.
+        let Some(to) = self.to.filter(|_| self.open > 0) else {
+            return;
         };
-        self.channels.send(Volley::Rekey(sealed));
-        true
+        let epoch = Epoch(self.delivered.load(Ordering::Relaxed));
+        let message = Push::Heartbeat(Heartbeat { group, epoch }).to_bytes();
+        let ciphers = self.ciphers.iter();
+        let sealed = ciphers.filter_map(|(_, cipher)| cipher.seal(&[&message]));
+        let datagrams = sealed.collect();
+        let heartbeats = Multicast { to, datagrams };
+        self.channels
+            .send(Volley::Heartbeats(group, Some(heartbeats)));
     }
 
     /// Tells the senders who have a channel to switch, as soon as the epoch's key is known; false when it has to go by streams.
@@ -86,8 +136,8 @@ impl Fan {
 
     /// What seals that which follows an epoch; none while nobody has a channel.
     fn cipher_of(&self, epoch: Epoch) -> Option<&PushCipher> {
-        let (of, cipher) = self.cipher.as_ref().filter(|_| self.open > 0)?;
-        (*of == epoch).then_some(cipher)
+        let mut known = self.ciphers.iter().filter(|_| self.open > 0);
+        known.find_map(|(of, cipher)| (*of == epoch).then_some(cipher))
     }
 
     /// The epoch whose key has to be asked for, once: the newest on record when it is delivered, as long as anybody has a
@@ -104,7 +154,11 @@ impl Fan {
     /// The token told the key of an epoch; of an older one than was delivered meanwhile it is of no use.
     pub(super) fn key(&mut self, group: GroupId, epoch: Epoch, key: &PushKey) {
         if epoch.0 == self.delivered.load(Ordering::Relaxed) {
-            self.cipher = Some((epoch, PushCipher::new(key)));
+            if self.ciphers.len() == MAX_HELD_EPOCHS {
+                self.ciphers.pop_front();
+            }
+            self.ciphers.push_back((epoch, PushCipher::new(key)));
+            self.beat(group);
         }
         if self.no_key(epoch) {
             self.activate(group, epoch);
@@ -117,15 +171,51 @@ impl Fan {
     }
 }
 
-/// Seals a rekey once for each chunk; none when one of them does not fit into a datagram.
-fn seal(cipher: &PushCipher, rekey: &Arc<Rekey>) -> Option<SealedRekey> {
+/// Seals a rekey once for each chunk, and for those who listen where it is multicast; none when one chunk does not fit into a
+/// datagram.
+fn seal(
+    cipher: &PushCipher,
+    rekey: &Arc<Rekey>,
+    to: Option<MulticastAddress>,
+) -> Option<SealedRekey> {
     let seal = |edges: &[u8]| cipher.seal(&[&rekey.head, edges]);
     let chunks = rekey.chunks.iter();
     let chunks: Option<Vec<Bytes>> = chunks.map(|chunk| seal(&chunk.edges)).collect();
     Some(SealedRekey {
         chunks: chunks?,
         others: seal(NO_EDGES)?,
+        packets: to.and_then(|to| pack(cipher, rekey, to)),
         rekey: rekey.clone(),
+    })
+}
+
+/// Packs a rekey for those who listen; none when it is too large for that.
+fn pack(cipher: &PushCipher, rekey: &Rekey, to: MulticastAddress) -> Option<Multicast> {
+    let besides = SEALED_OVERHEAD + PACKET_OVERHEAD + rekey.header.len();
+    let packets = edges::packets(&rekey.chunks, MAX_DATAGRAM.checked_sub(besides)?)?;
+    if packets.len() > MAX_PACKETS {
+        return None;
+    }
+    let sealed = packets.into_iter().map(|packet| {
+        let Packet {
+            first_leaf,
+            last_leaf,
+            edges,
+        } = packet;
+        let message = Push::Packet(RekeyPacket {
+            group: rekey.group,
+            header: rekey.header.clone(),
+            active: rekey.active,
+            edges,
+            first_leaf,
+            last_leaf,
+        });
+        cipher.seal(&[&message.to_bytes()])
+    });
+    let datagrams: Option<Vec<Bytes>> = sealed.collect();
+    Some(Multicast {
+        to,
+        datagrams: datagrams?,
     })
 }
 
@@ -140,9 +230,15 @@ mod tests {
     use crate::engine::testing::{GROUP, rekey};
     use crate::group::ids::MemberId;
 
+    const TIMES: MulticastTimes = MulticastTimes {
+        heartbeat_ms: 1_000,
+        report_ms: 30_000,
+        settle_ms: 300,
+    };
+
     /// A group that has delivered epoch 4, with one channel, and what is sent.
     fn fan() -> (Fan, Receiver<Volley>) {
-        let channels = Arc::new(Channels::new());
+        let channels = Arc::new(Channels::new(Some(TIMES)));
         let volleys = channels.volleys().expect("nobody took it");
         let mut fan = Fan::new(channels, Epoch(3));
         let newcomer = Newcomer {
@@ -160,8 +256,12 @@ mod tests {
         assert!(!fan.rekey(&rekey(3)), "nothing seals it yet");
         assert_eq!(fan.wants_key(Epoch(4)), Some(Epoch(4)));
         assert_eq!(fan.wants_key(Epoch(4)), None, "it is asked for once");
-        assert!(matches!(volleys.try_recv(), Ok(Volley::Open(_))));
+        assert!(matches!(next(&volleys), Some(Volley::Open(_))));
         (fan, volleys)
+    }
+
+    fn next(volleys: &Receiver<Volley>) -> Option<Volley> {
+        volleys.try_recv().ok()
     }
 
     #[test]
@@ -169,12 +269,12 @@ mod tests {
         let (mut fan, volleys) = fan();
         assert!(!fan.activate(GROUP, Epoch(3)), "nobody asked for that key");
         assert!(fan.activate(GROUP, Epoch(4)));
-        assert!(volleys.try_recv().is_err());
+        assert!(next(&volleys).is_none());
         fan.key(GROUP, Epoch(4), &PushKey([1; 32]));
-        let sent = volleys.try_recv();
-        assert!(matches!(sent, Ok(Volley::Activate(GROUP, Epoch(4), _))));
+        let sent = next(&volleys);
+        assert!(matches!(sent, Some(Volley::Activate(GROUP, Epoch(4), _))));
         assert!(fan.rekey(&rekey(4)));
-        assert!(matches!(volleys.try_recv(), Ok(Volley::Rekey(_))));
+        assert!(matches!(next(&volleys), Some(Volley::Rekey(_))));
     }
 
     #[test]
@@ -186,6 +286,51 @@ mod tests {
         assert!(fan.activate(GROUP, Epoch(4)));
         assert!(!fan.rekey(&rekey(4)), "a newer one, by streams");
         assert!(!fan.no_key(Epoch(4)));
-        assert!(volleys.try_recv().is_err());
+        assert!(next(&volleys).is_none());
+    }
+
+    #[test]
+    fn a_group_with_an_address_multicasts_rekeys_and_tells_of_its_newest_epoch() {
+        let (mut fan, volleys) = fan();
+        let to: MulticastAddress = "239.1.2.3:7445".parse().expect("is one");
+        fan.multicasts(GROUP, Some(to));
+        fan.multicasts(GROUP, Some(to));
+        let told = |volley: Option<Volley>| match volley {
+            Some(Volley::Heartbeats(GROUP, Some(beats))) => beats.datagrams,
+            other => panic!("{other:?}"),
+        };
+        assert!(told(next(&volleys)).is_empty(), "no key is known");
+        assert!(next(&volleys).is_none(), "that is told once");
+        fan.key(GROUP, Epoch(4), &PushKey([1; 32]));
+        assert_eq!(told(next(&volleys)).len(), 1);
+        assert!(fan.rekey(&rekey(4)));
+        let Some(Volley::Rekey(sealed)) = next(&volleys) else {
+            panic!("a rekey");
+        };
+        let packets = sealed.packets.expect("it is multicast");
+        assert_eq!((packets.to, packets.datagrams.len()), (to, 1));
+        assert!(packets.datagrams[0].len() <= MAX_DATAGRAM);
+        // Whoever missed it holds epoch 4 and is told of 5.
+        let cipher = PushCipher::new(&PushKey([1; 32]));
+        let beat = told(next(&volleys)).remove(0);
+        let datagram = crate::group::wire::datagram::Datagram::parse(&beat).expect("is one");
+        let opened = cipher.open(&datagram).expect("is sealed so");
+        let expected = Push::Heartbeat(Heartbeat {
+            group: GROUP,
+            epoch: Epoch(5),
+        });
+        assert_eq!(Push::from_bytes(&opened), Ok(expected));
+        for epoch in 5..9 {
+            fan.key(GROUP, Epoch(epoch), &PushKey([epoch as u8; 32]));
+            fan.rekey(&rekey(epoch));
+        }
+        let last = std::iter::from_fn(|| next(&volleys)).last();
+        assert_eq!(told(last).len(), MAX_HELD_EPOCHS);
+        fan.multicasts(GROUP, None);
+        assert!(matches!(
+            volleys.try_recv(),
+            Ok(Volley::Heartbeats(GROUP, None))
+        ));
+        assert!(fan.multicast().is_none());
     }
 }

@@ -20,7 +20,7 @@ impl Served {
     ) -> Result<u32, Refusal> {
         self.owned(identity, member)?;
         let registration = (self.id(), member);
-        let listener = self.listeners.get_mut(&member);
+        let listener = self.listeners.get(member);
         let listener = listener.filter(|listener| listener.is_on(outbox));
         let listener = listener.ok_or_else(|| Refusal::new(RefusalCode::UnknownMember))?;
         let channel = listener.channel.as_ref().filter(|_| !listener.sends);
@@ -28,7 +28,7 @@ impl Served {
             return Err(Refusal::new(RefusalCode::NoChannel));
         }
         // The end of the connection is not the member's any more.
-        listener.outbox = None;
+        self.listeners.park(member);
         outbox.detach(registration);
         count::parked();
         Ok(self.machine.state().roster().len())
@@ -36,7 +36,7 @@ impl Served {
 
     /// A parked member was not heard of for long. One that has come back meanwhile is not concerned.
     pub(in crate::engine) fn silent(&mut self, now: Time, member: MemberId, channel: ChannelId) {
-        let listener = self.listeners.get(&member);
+        let listener = self.listeners.get(member);
         let own = listener.and_then(|listener| listener.channel.as_ref());
         if own.is_some_and(|own| own.number() == channel && own.is_parked()) {
             self.absent(now, member);

@@ -1,6 +1,7 @@
 //! Tests of edges, their cache and chunks.
 
 mod chunks;
+mod packets;
 
 use std::error::Error as _;
 

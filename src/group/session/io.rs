@@ -13,6 +13,14 @@ pub enum SessionInput {
         /// How long senders wait before they switch to it.
         activation_delay_ms: u32,
     },
+    /// Somebody says that there is a newer epoch, which cannot be verified: it is worth asking, after a while and within
+    /// another, unless the epoch comes by itself meanwhile.
+    Lacking {
+        /// No earlier than this, in milliseconds.
+        after_ms: u64,
+        /// No later than this, in milliseconds.
+        within_ms: u64,
+    },
     /// A pushed epoch. The header's signature was verified.
     Rekey {
         /// The epoch.

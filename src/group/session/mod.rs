@@ -21,6 +21,7 @@
 //! space than the epoch's does not begin to send: it asks for its path, which brings the new ones.
 
 mod epochs;
+mod hearing;
 mod io;
 mod keyring;
 mod repair;
@@ -38,6 +39,7 @@ use super::limits::MAX_RATCHET_STEPS;
 use super::operations::WrappedKey;
 use super::wire::{EpochHeader, ParsedHeader};
 use epochs::HeldEpochs;
+pub use hearing::{Hearing, HearingEffect};
 pub use io::{SessionEffect, SessionInput};
 use keyring::Keyring;
 use repair::Repair;
@@ -179,7 +181,14 @@ impl<K: KeyOperations> MemberSession<K> {
             SessionInput::OtherSuite {
                 activation_delay_ms,
             } => {
-                self.repair.hint(now, own_time(activation_delay_ms));
+                self.repair.hint(now, 0, own_time(activation_delay_ms));
+                Ok(())
+            }
+            SessionInput::Lacking {
+                after_ms,
+                within_ms,
+            } => {
+                self.repair.hint(now, after_ms, within_ms);
                 Ok(())
             }
             SessionInput::Rekey {

@@ -36,13 +36,13 @@ impl Repair {
     /// There is an epoch that every member asks a new leaf key for: it does so at a time of its own within the delay.
     pub(super) fn want_within(&mut self, epoch: Epoch, now: Time, delay_ms: u64) {
         self.want(epoch);
-        self.spread(now, delay_ms);
+        self.spread(now, 0, delay_ms);
     }
 
     /// There may be such an epoch: what is asked for next shows whether that is so.
-    pub(super) fn hint(&mut self, now: Time, delay_ms: u64) {
+    pub(super) fn hint(&mut self, now: Time, after_ms: u64, within_ms: u64) {
         self.hinted = true;
-        self.spread(now, delay_ms);
+        self.spread(now, after_ms, within_ms);
     }
 
     /// A delivery was taken: what a hint told of is there, or is not so.
@@ -57,9 +57,10 @@ impl Repair {
         }
     }
 
-    fn spread(&mut self, now: Time, delay_ms: u64) {
-        if self.next.is_none() && delay_ms > 0 {
-            self.next = Some(now.after(self.random() % delay_ms));
+    fn spread(&mut self, now: Time, after_ms: u64, within_ms: u64) {
+        if self.next.is_none() && within_ms > after_ms {
+            let jitter = self.random() % (within_ms - after_ms);
+            self.next = Some(now.after(after_ms + jitter));
         }
     }
 

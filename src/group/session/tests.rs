@@ -1,5 +1,7 @@
 //! The session step by step, on symbolic keys: a key is its name, and a wrapped key says what it is.
 
+mod hearing;
+mod lacking;
 mod rollover;
 
 use super::*;

@@ -19,6 +19,7 @@ const UNAUTHENTICATED: usize = 1 + 4 + 8;
 const SEALED: u8 = 4;
 const ACKNOWLEDGE: u8 = 5;
 const PROBE: u8 = 6;
+const REPORT: u8 = 7;
 const ALIVE: u8 = 8;
 const NEWEST: u8 = 9;
 
@@ -47,6 +48,8 @@ pub enum Datagram<'a> {
     },
     /// Member to gateway: the newest epoch that the member holds.
     Acknowledge(Said<'a, Epoch>),
+    /// Member to gateway: the same, and that it hears the group's multicast, so that it needs no datagrams of its own for now.
+    Report(Said<'a, Epoch>),
     /// Gateway to member: asks for an acknowledgement, to see whether datagrams get through. The number makes no two alike.
     Probe(Said<'a, u64>),
     /// Parked member to gateway: it is there. The number makes no two alike, and the answer is for this one alone.
@@ -99,6 +102,7 @@ impl<'a> Datagram<'a> {
                 })
             }
             ACKNOWLEDGE => said(bytes).map(|said| Datagram::Acknowledge(said.map(Epoch))),
+            REPORT => said(bytes).map(|said| Datagram::Report(said.map(Epoch))),
             ALIVE => said(bytes).map(Datagram::Alive),
             NEWEST => said(bytes).map(|said| Datagram::Newest(said.map(Epoch))),
             PROBE => said(bytes).map(Datagram::Probe),
@@ -133,6 +137,15 @@ pub fn acknowledge(
     code: impl FnOnce(&[u8]) -> Code,
 ) -> [u8; AUTHENTICATED] {
     say(ACKNOWLEDGE, channel, held.0, code)
+}
+
+/// A report, authenticated by `code`.
+pub fn report(
+    channel: ChannelId,
+    held: Epoch,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(REPORT, channel, held.0, code)
 }
 
 /// A probe, authenticated by `code`.
@@ -214,6 +227,11 @@ mod tests {
             (ChannelId(0x01020304), Epoch(7), [9; 16])
         );
         assert_eq!(read.covered, &said[..13]);
+        let said = report(ChannelId(8), Epoch(9), |_| [1; 16]);
+        let Some(Datagram::Report(read)) = Datagram::parse(&said) else {
+            panic!("it is a report");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), Epoch(9)));
         let asked = probe(ChannelId(8), 9, |_| [1; 16]);
         let Some(Datagram::Probe(read)) = Datagram::parse(&asked) else {
             panic!("it is a probe");
@@ -257,7 +275,7 @@ mod tests {
         assert_eq!(Datagram::parse(&[&said[..], &[0]].concat()), None);
         assert_eq!(Datagram::parse(&[]), None);
         assert_eq!(Datagram::parse(&[4; SEALED_OVERHEAD]), None);
-        for kind in (0..4).chain([7]).chain(10..=255) {
+        for kind in (0..4).chain(10..=255) {
             assert_eq!(Datagram::parse(&[kind; AUTHENTICATED]), None);
         }
     }
@@ -266,7 +284,7 @@ mod tests {
     fn no_packet_of_quic_is_taken_for_one() {
         assert!((0x40..=0xff).all(|first| !is_datagram(first)));
         assert!(
-            [SEALED, ACKNOWLEDGE, PROBE, ALIVE, NEWEST]
+            [SEALED, ACKNOWLEDGE, PROBE, REPORT, ALIVE, NEWEST]
                 .into_iter()
                 .all(is_datagram)
         );

@@ -77,11 +77,15 @@ pub use codec::{Fault, Message, WireError};
 pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
 pub use offer::Offer;
-pub use push::{Ack, Activate, GoAway, Nack, Push, PushReply, RekeyDelivery, Removed, rekey_head};
+pub use push::{
+    Ack, Activate, GoAway, Heartbeat, Nack, PACKET_OVERHEAD, Push, PushReply, RekeyDelivery,
+    RekeyPacket, Removed, rekey_head,
+};
 pub use refusal::{CloseCode, NackCode, Refusal, RefusalCode, RemovalReason};
 pub use request::{Acknowledge, Join, Leave, OpenChannel, Park, Pull, Request, Resume, Status};
 pub use response::{
-    ChannelOpened, Grant, KeySet, KeyState, Left, Parked, PathDelivery, Response, StatusReport,
+    ChannelOpened, Grant, KeySet, KeyState, Left, MulticastOffer, Parked, PathDelivery, Response,
+    StatusReport,
 };
 
 /// The protocol's name in TLS ALPN.

@@ -25,6 +25,12 @@ pub enum Push {
     /// The gateway stops serving this connection; answered by `Ack`.
     #[n(35)]
     GoAway(#[n(0)] GoAway),
+    /// A new epoch for the members of many leaves; by multicast alone, and not answered.
+    #[n(36)]
+    Packet(#[n(0)] RekeyPacket),
+    /// Which epoch is the newest; by multicast alone, and not answered.
+    #[n(37)]
+    Heartbeat(#[n(0)] Heartbeat),
 }
 
 impl Message for Push {
@@ -80,6 +86,45 @@ pub struct RekeyDelivery {
     /// The up-edges that the members below the chunk need, from the leaves up; empty when they ratchet only.
     #[n(3)]
     pub edges: Vec<Edge>,
+}
+
+/// A new epoch of a group, for the members of a run of leaves: all edges that any of them needs.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RekeyPacket {
+    /// The group.
+    #[n(0)]
+    pub group: GroupId,
+    /// The epoch's signed header.
+    #[cbor(n(1), with = "super::fields::octets")]
+    pub header: Bytes,
+    /// The epoch that senders send with meanwhile.
+    #[n(2)]
+    pub active: Epoch,
+    /// Up-edges in any order; a member uses those on its own path.
+    #[n(3)]
+    pub edges: Vec<Edge>,
+    /// The first leaf whose member has all that it needs here.
+    #[n(4)]
+    pub first_leaf: u32,
+    /// The last such leaf.
+    #[n(5)]
+    pub last_leaf: u32,
+}
+
+/// Bytes of a [`Push::Packet`] besides its header and its edges, at most.
+pub const PACKET_OVERHEAD: usize = 64;
+
+/// Which epoch is the newest that was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Heartbeat {
+    /// The group.
+    #[n(0)]
+    pub group: GroupId,
+    /// The epoch.
+    #[n(1)]
+    pub epoch: Epoch,
 }
 
 /// Everything of a [`Push::Rekey`] before its edges: followed by an encoded CBOR array of edges it is the message.

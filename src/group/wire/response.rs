@@ -9,6 +9,7 @@ use super::refusal::Refusal;
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, SenderId, Suite};
 use crate::group::limits::MAX_MESSAGE;
+use crate::group::multicast::{MulticastAddress, MulticastTimes};
 use crate::group::operations::{Issuer, WrappedKey};
 
 /// The gateway's answer to a [`Request`](super::Request).
@@ -223,6 +224,38 @@ pub struct ChannelOpened {
     /// Its number, which both ends' datagrams carry.
     #[n(0)]
     pub channel: u32,
+    /// Where the group's rekeys can be heard besides; none when it has no multicast address, or the gateway does not multicast.
+    #[n(1)]
+    pub multicast: Option<MulticastOffer>,
+}
+
+/// Where a group's rekeys are sent by multicast, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct MulticastOffer {
+    /// What to join.
+    #[n(0)]
+    pub address: MulticastAddress,
+    /// Milliseconds between two heartbeats.
+    #[n(1)]
+    pub heartbeat_ms: u32,
+    /// Milliseconds within which a member that listens reports what it holds.
+    #[n(2)]
+    pub report_ms: u32,
+    /// Milliseconds from a rekey to its last repetition.
+    #[n(3)]
+    pub settle_ms: u32,
+}
+
+impl MulticastOffer {
+    /// How long those who listen wait.
+    pub fn times(&self) -> MulticastTimes {
+        MulticastTimes {
+            heartbeat_ms: self.heartbeat_ms,
+            report_ms: self.report_ms,
+            settle_ms: self.settle_ms,
+        }
+    }
 }
 
 /// A registration is parked: it is served by datagram alone.

@@ -9,7 +9,6 @@ use tokio::time::sleep;
 use super::{Driver, Known, OwnChannel, Phase};
 use crate::group::ids::{Epoch, Suites};
 use crate::group::session::MemberSession;
-use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{PathDelivery, Refusal, RefusalCode, RemovalReason, Request, Response};
 use crate::member::client::Registered;
 use crate::member::exchange::{NoAnswer, around, ask, at_least};
@@ -116,6 +115,7 @@ impl Driver {
             }
             (Asked::Pull, Ok(Response::KeySet(keys))) => {
                 if self.caught_up(keys.path) {
+                    self.repaired();
                     self.acknowledge();
                 }
             }
@@ -130,7 +130,7 @@ impl Driver {
                 }
             }
             (Asked::OpenChannel, Ok(Response::ChannelOpened(opened))) => {
-                self.channel_opened(ChannelId(opened.channel));
+                self.channel_opened(opened);
             }
             (Asked::Park, answer) => self.park_answered(answer.ok()),
             // It is served by streams.

@@ -7,12 +7,14 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::Driver;
+use super::heard::Ear;
 use super::parking::Parking;
 use crate::crypto::{ChannelKey, Key, PushCipher, random};
-use crate::group::ids::Epoch;
+use crate::group::ids::{Epoch, Time};
 use crate::group::operations::PushKey;
+use crate::group::wire::ChannelOpened;
 use crate::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context,
+    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context, report,
 };
 use crate::member::Fidelity;
 use crate::member::channel::Owner;
@@ -25,6 +27,8 @@ pub(super) struct OwnChannel {
     /// The names of the push keys of the epochs that are held.
     names: BTreeMap<Epoch, PushKeyId>,
     pub(super) parking: Parking,
+    /// Listens to the group's multicast address.
+    pub(super) ear: Option<Ear>,
 }
 
 struct Open {
@@ -40,11 +44,22 @@ impl OwnChannel {
             open: None,
             names: BTreeMap::new(),
             parking: Parking::default(),
+            ear: None,
         }
     }
 
     pub(super) fn owner(&self) -> Owner {
         self.owner
+    }
+
+    /// Whether this is the name of that epoch's push key.
+    pub(super) fn seals(&self, epoch: Epoch, name: PushKeyId) -> bool {
+        self.names.get(&epoch) == Some(&name)
+    }
+
+    /// When the ear wants to be looked at.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        self.ear.as_ref()?.next_timeout()
     }
 }
 
@@ -58,7 +73,8 @@ impl Driver {
     }
 
     /// The gateway has opened it: what it says there is listened to from now on.
-    pub(super) fn channel_opened(&mut self, number: ChannelId) {
+    pub(super) fn channel_opened(&mut self, opened: ChannelOpened) {
+        let number = ChannelId(opened.channel);
         let Some(connection) = &self.connection else {
             return;
         };
@@ -78,6 +94,7 @@ impl Driver {
             key,
             gateway,
         });
+        self.listen(opened.multicast);
     }
 
     /// The connection is lost.
@@ -127,11 +144,21 @@ impl Driver {
 
     /// Says by datagram what is held.
     pub(super) fn acknowledge_by_datagram(&self) {
-        let Some(open) = &self.channel.open else {
-            return;
-        };
-        let code = |covered: &[u8]| open.key.code(covered);
-        let datagram = acknowledge(open.number, self.newest(), code);
-        self.client.link.datagrams().send(open.gateway, &datagram);
+        if let Some(open) = &self.channel.open {
+            let code = |covered: &[u8]| open.key.code(covered);
+            self.say(open, &acknowledge(open.number, self.newest(), code));
+        }
+    }
+
+    /// Says by datagram what is held, and that the group's multicast is heard.
+    pub(super) fn report_by_datagram(&self) {
+        if let Some(open) = &self.channel.open {
+            let code = |covered: &[u8]| open.key.code(covered);
+            self.say(open, &report(open.number, self.newest(), code));
+        }
+    }
+
+    fn say(&self, open: &Open, datagram: &[u8]) {
+        self.client.link.datagrams().send(open.gateway, datagram);
     }
 }

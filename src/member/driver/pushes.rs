@@ -16,7 +16,13 @@ impl Driver {
                 // Nobody waits where the connection is lost.
                 let _ = reply.send(answer);
             }
-            Delivery::Datagram(push) => {
+            Delivery::Datagram(Push::Activate(activate), under)
+                if !self.channel.seals(activate.epoch, under) =>
+            {
+                // Whoever was evicted still has the keys of earlier epochs: nobody is told with those to switch to a later one.
+            }
+            Delivery::Heard(push, under) => self.heard(push, under),
+            Delivery::Datagram(push, _) => {
                 let rekey = matches!(push, Push::Rekey(_));
                 let answer = self.push(push);
                 if rekey && matches!(answer, PushReply::Ack(_)) {
@@ -49,7 +55,8 @@ impl Driver {
                 }
                 PushReply::ack(held)
             }
-            Push::GoAway(_) => PushReply::ack(self.newest()),
+            // The last two come by multicast alone.
+            Push::GoAway(_) | Push::Packet(_) | Push::Heartbeat(_) => PushReply::ack(self.newest()),
         };
         match answer {
             PushReply::Ack(ack) => self.known.told = self.known.told.max(ack.epoch),
@@ -58,7 +65,7 @@ impl Driver {
         answer
     }
 
-    fn rekey(&mut self, rekey: RekeyDelivery) -> PushReply {
+    pub(super) fn rekey(&mut self, rekey: RekeyDelivery) -> PushReply {
         let issuer = (self.ticket.keys, &self.ticket.issuer.signing[..]);
         let header = match keys::verified(&rekey.header, self.ticket.group_id, issuer) {
             Ok(header) => header,
@@ -115,7 +122,7 @@ impl Driver {
         }
     }
 
-    fn activate(&mut self, epoch: Epoch) -> PushReply {
+    pub(super) fn activate(&mut self, epoch: Epoch) -> PushReply {
         if !self.only_acknowledges() {
             // Refused only after the end, which is not here.
             let _ = self

@@ -18,7 +18,7 @@ use crate::group::wire::{
     ALPN, Activate, EpochHeader, Grant, Join, Message, PathDelivery, Push, PushReply,
     RekeyDelivery, RemovalReason, Removed, Request, Response, grant_transcript, key_id,
 };
-use crate::member::{Options, Ticket};
+use crate::member::{Options, Sockets, Ticket};
 use crate::pki::{self, Authority};
 use crate::tls::{Credentials, Trust, server_config};
 
@@ -67,7 +67,12 @@ impl Gateway {
         let options = Options::new(self.address(), "localhost", own, trust);
         Options {
             // What these tests script are streams.
-            endpoint: Some(Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket")),
+            sockets: Sockets {
+                shared: Some(
+                    Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into()).expect("a socket"),
+                ),
+                multicast: None,
+            },
             ..options
         }
     }

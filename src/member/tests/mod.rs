@@ -391,7 +391,7 @@ async fn clients_share_a_socket() {
     let (gateway, group) = (Gateway::start(), Group::new());
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
     let mut options = gateway.options();
-    options.endpoint = Some(endpoint.clone());
+    options.sockets.shared = Some(endpoint.clone());
     let mut members = Vec::new();
     for _ in 0..3 {
         members.push(joined(options.clone(), &gateway, &group).await);

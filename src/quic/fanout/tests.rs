@@ -1,5 +1,7 @@
 //! Who is sent what, again, and by which way; members are sockets that do not answer by themselves.
 
+mod multicast;
+
 use std::net::UdpSocket;
 use std::time::Duration;
 
@@ -66,7 +68,7 @@ impl Stage {
         let socket = Socket::start(socket, Arc::new(Nobody)).expect("starts");
         let channels = Arc::new(channels());
         Stage {
-            fanout: Fanout::new(socket.reader(), channels.clone()),
+            fanout: Fanout::new(socket.reader(), channels.clone(), None),
             channels,
             _socket: socket,
         }
@@ -94,6 +96,7 @@ impl Stage {
             rekey: Arc::new(rekey),
             chunks: vec![Bytes::from_static(b"own")],
             others: Bytes::from_static(b"others'"),
+            packets: None,
         }));
     }
 
@@ -160,6 +163,7 @@ async fn a_newer_rekey_ends_the_rounds_of_the_older_one() {
         rekey: rekey(4),
         chunks: vec![],
         others: Bytes::from_static(b"newer"),
+        packets: None,
     }));
     assert_eq!(
         [current.got(), current.got()],
@@ -227,6 +231,7 @@ async fn a_channel_whose_member_acknowledges_by_other_means_alone_is_probed_anew
         rekey: rekey(4),
         chunks: vec![],
         others: Bytes::from_static(b"newer"),
+        packets: None,
     }));
     assert!(up(&by_datagram) && !up(&behind));
     assert!(behind.has_by_stream().await);

@@ -12,7 +12,7 @@ use wardcast_fuzz::group::policy::GroupPolicy;
 use wardcast_fuzz::group::record::*;
 use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
-use wardcast_fuzz::group::wire::datagram::{ChannelId, acknowledge, probe, sealed_head};
+use wardcast_fuzz::group::wire::datagram::{ChannelId, acknowledge, probe, report, sealed_head};
 use wardcast_fuzz::group::wire::{Message, RemovalReason};
 use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
 use wardcast_fuzz::protocol::{self, Answer, Request};
@@ -58,6 +58,8 @@ fn datagrams() -> Result {
     write("datagram", "sealed", &sealed)?;
     let acknowledged = acknowledge(ChannelId(70_001), Epoch(300), code);
     write("datagram", "acknowledge", &acknowledged)?;
+    let reported = report(ChannelId(70_001), Epoch(300), code);
+    write("datagram", "report", &reported)?;
     write("datagram", "probe", &probe(ChannelId(70_001), 9, code))
 }
 

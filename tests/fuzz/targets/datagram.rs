@@ -2,7 +2,9 @@
 
 #![no_main]
 
-use wardcast_fuzz::group::wire::datagram::{Datagram, acknowledge, alive, newest, probe, sealed_head};
+use wardcast_fuzz::group::wire::datagram::{
+    Datagram, acknowledge, alive, newest, probe, report, sealed_head,
+};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let again = match Datagram::parse(bytes) {
@@ -13,6 +15,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         Some(Datagram::Acknowledge(said)) => {
             acknowledge(said.channel, said.what, |_| *said.code).to_vec()
         }
+        Some(Datagram::Report(said)) => report(said.channel, said.what, |_| *said.code).to_vec(),
         Some(Datagram::Probe(said)) => probe(said.channel, said.what, |_| *said.code).to_vec(),
         Some(Datagram::Alive(said)) => alive(said.channel, said.what, |_| *said.code).to_vec(),
         Some(Datagram::Newest(said)) => newest(said.channel, said.what, 0, |_| *said.code).to_vec(),

@@ -30,11 +30,13 @@
 //! ```text
 //! sealed      = 4 (1) || push key's name (8) || nonce (12) || AES-256-GCM of a push message, with its tag of 16
 //! acknowledge = 5 (1) || channel (4) || epoch (8) || code (16)
+//! report      = 7 (1) || channel (4) || epoch (8) || code (16)
 //! probe       = 6 (1) || channel (4) || any number (8) || code (16)
 //! alive       = 8 (1) || channel (4) || any number (8) || code (16)
 //! newest      = 9 (1) || channel (4) || epoch (8) || code (16)
 //! ```
 //!
+//! - A **report** is an acknowledgement of a member that hears its group's [multicast](super::multicast).
 //! - A **push message** is a [`Push::Rekey`](super::super::Push::Rekey) or [`Push::Activate`](super::super::Push::Activate), encoded as on a
 //!   stream. What stands before the ciphertext, 21 bytes, is the associated data. The nonce is random.
 //! - The code of a **newest** is over what stands before it and the number of the alive that it answers, which is not sent again.
@@ -56,6 +58,7 @@
 //! - A member acknowledges a probe whose code is right.
 //! - An acknowledgement counts when its code is right and its epoch is not newer than the newest that was delivered. It counts for
 //!   every epoch up to that one.
+//! - A member takes an activate under the push key of the epoch that it names, and no other.
 //! - An activate is sent once, to members that may send, and not acknowledged. One that is lost costs no more than the header's
 //!   activation delay. A gateway may as well use streams, and does so where the senders are few.
 //! - A gateway sends only to the address that QUIC had validated for the connection when it sent the last probe. So a member

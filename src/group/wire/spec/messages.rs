@@ -65,7 +65,19 @@
 //!   more
 //! }]
 //! acknowledged = [22, {0: epoch, more}]
-//! channel-opened = [23, {0: uint .size 4, more}]    ; the channel's number
+//! channel-opened = [23, {
+//!   0: uint .size 4,          ; the channel's number
+//!   ? 1: multicast-offer,     ; where rekeys can be heard besides
+//!   more
+//! }]
+//! multicast-offer = {
+//!   0: multicast-address,
+//!   1: uint .size 4,          ; milliseconds between two heartbeats
+//!   2: uint .size 4,          ; milliseconds within which a member that listens reports
+//!   3: uint .size 4,          ; milliseconds from a rekey to its last repetition
+//!   more
+//! }
+//! multicast-address = [bytes .size 4 / bytes .size 16, 1..65535]    ; IP version 4 or 6, UDP port
 //! parked = [24, {
 //!   0: uint .size 4,          ; milliseconds after which to say at the latest that one is there
 //!   1: uint .size 4,          ; milliseconds that members who come back are spread over
@@ -73,12 +85,17 @@
 //! }]
 //!
 //! ; ---- the gateway opens the stream -------------------------------------------------------------
-//! push = rekey / activate / removed / go-away
+//! push = rekey / activate / removed / go-away / packet / heartbeat
 //!
 //! rekey    = [32, {0: group-id, 1: header-bytes, 2: epoch, 3: [* edge], more}]    ; 2: the one that is active
 //! activate = [33, {0: group-id, 1: epoch, more}]
 //! removed  = [34, {0: group-id, 1: member, 2: reason, more}]
 //! go-away  = [35, {0: uint, more}]                    ; milliseconds after which to come back
+//!
+//! ; by multicast alone
+//! packet    = [36, {0: group-id, 1: header-bytes, 2: epoch, 3: [* edge],    ; as rekey, the edges in any order
+//!                   4: uint .size 4, 5: uint .size 4, more}]                ; first and last leaf that it is for
+//! heartbeat = [37, {0: group-id, 1: epoch, more}]                           ; the newest that was delivered
 //!
 //! push-reply = ack / nack
 //! ack  = [48, {0: epoch, more}]
@@ -169,6 +186,8 @@
 //! | activate | to members that may send: switch to this epoch now | ack, or nack when the member does not hold it |
 //! | removed | the registration is over; erase its keys | ack |
 //! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
+//!
+//! Packet and heartbeat are answered by nobody; on a stream they are malformed.
 //!
 //! An ack names the newest epoch whose root the member has confirmed, which may be newer than the one pushed; 0 for
 //! none. It counts for all epochs up to that. A nack gives a reason and the same number.
