@@ -17,6 +17,8 @@ PACKAGES=(
     python3-venv                                 # the Python member's packages
     valgrind                                     # callgrind counts what a rekey costs
     nats-server mosquitto etcd-server            # what pushes are measured beside; runs start their own, on loopback
+    iproute2 nftables                            # network namespaces, and what is lost between them; root alone may make them
+    curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv
 REQUIREMENTS=tests/python/requirements.txt
