@@ -11,6 +11,7 @@ mod gateway;
 mod limits;
 mod live;
 mod model;
+mod multicast;
 mod operator;
 mod paced;
 mod peers;
@@ -58,6 +59,8 @@ enum Scenario {
     Soak(soak::Arguments),
     /// Half-open handshakes, garbage and hostile requests: what they do to honest members' rekeys, in turns.
     Flood(flood::Arguments),
+    /// What a rekey costs a gateway whose members listen to a multicast, by how many they are.
+    Multicast(multicast::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -104,6 +107,7 @@ async fn main() -> ExitCode {
         Scenario::Soak(arguments) => shown(soak::run(&arguments).await, arguments.json),
         Scenario::Flood(arguments) => shown(flood::run(&arguments).await, arguments.json),
         Scenario::FloodSource(target) => flood::source::serve(&target).await,
+        Scenario::Multicast(arguments) => shown(multicast::run(&arguments).await, arguments.json),
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,

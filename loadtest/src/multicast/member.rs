@@ -1,0 +1,188 @@
+//! Members that have all that costs a gateway something, and compute nothing: a connection, a channel, a place in the tree, reports.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quinn::{Connection, Endpoint, TokioRuntime};
+use tokio::sync::watch;
+use tokio::time::interval;
+use wardcast::crypto::{ChannelKey, Key};
+use wardcast::group::ids::{Epoch, Role};
+use wardcast::group::wire::datagram::{
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, report,
+};
+use wardcast::group::wire::{
+    Acknowledge, EpochHeader, Message, OpenChannel, Push, PushReply, Request, Response,
+};
+use wardcast::member::Options;
+use wardcast::udp::{Shared, Sink, endpoint_config};
+
+use crate::Failure;
+use crate::crowd::sampled::{LIMIT, ask, connect, register};
+use crate::operator::GROUP;
+
+/// How often somebody's report is due.
+const TICK: Duration = Duration::from_millis(20);
+
+/// All of them, on one socket.
+pub(super) struct Lean {
+    endpoint: Endpoint,
+    line: Arc<Line>,
+}
+
+/// What is said on their channels.
+struct Line {
+    socket: Mutex<Option<Arc<Shared>>>,
+    channels: Mutex<HashMap<ChannelId, (ChannelKey, SocketAddr)>>,
+    held: watch::Receiver<Epoch>,
+}
+
+impl Lean {
+    /// They hold what is shown here: what a real member does.
+    pub(super) fn new(held: watch::Receiver<Epoch>) -> Result<Arc<Self>, Failure> {
+        let line = Arc::new(Line {
+            socket: Mutex::default(),
+            channels: Mutex::default(),
+            held,
+        });
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let shared = Shared::new(socket, line.clone())?;
+        *lock(&line.socket) = Some(shared.clone());
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint =
+            Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
+        Ok(Arc::new(Lean { endpoint, line }))
+    }
+
+    /// One more joins.
+    pub(super) async fn join(self: Arc<Self>, options: Options) -> Result<(), Failure> {
+        let connection = connect(&options, &self.endpoint).await?;
+        let grant = register(&connection, Role::Receiver).await?;
+        let header = EpochHeader::parse(&grant.path.header)?.header;
+        let acknowledge = Request::Acknowledge(Acknowledge {
+            group: GROUP.to_owned(),
+            member: grant.member,
+            epoch: header.epoch,
+        });
+        tokio::spawn(serve(connection.clone()));
+        ask(&connection, &acknowledge).await?;
+        let open = Request::OpenChannel(OpenChannel {
+            group: GROUP.to_owned(),
+            member: grant.member,
+        });
+        let Response::ChannelOpened(opened) = ask(&connection, &open).await? else {
+            return Err("no channel was opened".into());
+        };
+        if opened.multicast.is_none() {
+            return Err("the gateway does not multicast".into());
+        }
+        let number = ChannelId(opened.channel);
+        let mut key = [0; 32];
+        let context = channel_context(&header.group, grant.member, number);
+        connection
+            .export_keying_material(&mut key, CHANNEL_LABEL, &context)
+            .map_err(|_| "the connection is over")?;
+        let key = ChannelKey::new(Key::from_bytes(key));
+        let gateway = connection.remote_address();
+        lock(&self.line.channels).insert(number, (key, gateway));
+        Ok(())
+    }
+
+    /// From now on each reports once in this time, evenly spread.
+    pub(super) fn report(self: Arc<Self>, every: Duration) {
+        tokio::spawn(async move {
+            let mut numbers: Vec<ChannelId> = lock(&self.line.channels).keys().copied().collect();
+            numbers.sort_unstable();
+            let share = TICK.as_secs_f64() / every.as_secs_f64() * numbers.len() as f64;
+            let (mut ticks, mut due) = (interval(TICK), 0.0);
+            let mut next = numbers.iter().cycle();
+            loop {
+                ticks.tick().await;
+                due += share;
+                while due >= 1.0 {
+                    due -= 1.0;
+                    if let Some(number) = next.next() {
+                        self.line.report(*number);
+                    }
+                }
+            }
+        });
+    }
+
+    /// All of them report for the first time, a few at once.
+    pub(super) async fn hear(&self) {
+        let numbers: Vec<ChannelId> = lock(&self.line.channels).keys().copied().collect();
+        for some in numbers.chunks(64) {
+            some.iter().for_each(|number| self.line.report(*number));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+impl Line {
+    fn report(&self, number: ChannelId) {
+        let held = *self.held.borrow();
+        self.say(number, |key| {
+            report(number, held, |covered| key.code(covered))
+        });
+    }
+
+    fn acknowledge(&self, number: ChannelId) {
+        let held = *self.held.borrow();
+        self.say(number, |key| {
+            acknowledge(number, held, |covered| key.code(covered))
+        });
+    }
+
+    fn say<const N: usize>(&self, number: ChannelId, what: impl FnOnce(&ChannelKey) -> [u8; N]) {
+        let known = lock(&self.channels).get(&number).cloned();
+        let socket = lock(&self.socket).clone();
+        if let Some(((key, gateway), socket)) = known.zip(socket) {
+            socket.send(gateway, &what(&key));
+        }
+    }
+}
+
+impl Sink for Line {
+    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+        for (_, bytes) in datagrams {
+            // That datagrams get through is acknowledged as by any member.
+            if let Some(Datagram::Probe(said)) = Datagram::parse(bytes) {
+                self.acknowledge(said.channel);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Line(..)")
+    }
+}
+
+/// What comes on streams is taken at its word.
+async fn serve(connection: Connection) {
+    while let Ok((mut send, mut receive)) = connection.accept_bi().await {
+        let Ok(bytes) = receive.read_to_end(LIMIT).await else {
+            return;
+        };
+        let epoch = match Push::from_bytes(&bytes) {
+            Ok(Push::Rekey(rekey)) => {
+                EpochHeader::parse(&rekey.header).map_or(Epoch(0), |parsed| parsed.header.epoch)
+            }
+            Ok(Push::Activate(activate)) => activate.epoch,
+            _ => Epoch(0),
+        };
+        // A lost connection shows in what follows.
+        let _ = send.write_all(&PushReply::ack(epoch).to_bytes()).await;
+        let _ = send.finish();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
