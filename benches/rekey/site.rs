@@ -14,7 +14,7 @@ use wardcast::crypto::{EphemeralKey, Key};
 use wardcast::engine::{self, Channel, Handle, Opening, Outbox, Parts, Whereabouts};
 use wardcast::group::ids::{Epoch, Identity, MasterId, MemberId, Role, Suite};
 use wardcast::group::policy::{AdmissionRule, GroupPolicy};
-use wardcast::group::wire::datagram::{Datagram, acknowledge};
+use wardcast::group::wire::datagram::{ChannelId, Datagram, acknowledge};
 use wardcast::group::wire::{self, Join, Offer, OpenChannel};
 use wardcast::hsm::{self, Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 use wardcast::pki::{Authority, Request};
@@ -229,7 +229,7 @@ async fn member(engine: Handle, at: usize, address: SocketAddr) -> Member {
         export: Box::new(|_| Some(Key::generate())),
     };
     let channel = engine.open_channel(&identity, open, &outbox, opening).await;
-    let channel = channel.expect("is opened");
+    let channel = ChannelId(channel.expect("is opened").channel);
     let channel = engine.channels().table().get(channel).cloned();
     Member {
         number,
@@ -244,6 +244,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         store: Arc::new(store),
         token: Arc::new(pool(folder)),
         shards: 1,
+        multicast: None,
     };
     let engine = engine::start(parts).await.expect("an engine");
     let authority = Authority::new("bench").expect("an authority");
@@ -259,7 +260,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         alive: SOON,
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = Listener::bind(any, tls, limits, engine.clone()).expect("a listener");
+    let listener = Listener::bind(any, tls, limits, engine.clone(), None).expect("a listener");
     let created = engine.create(GROUP, policy()).await;
     created.expect("a group");
     (engine, listener)

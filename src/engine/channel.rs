@@ -413,8 +413,9 @@ impl Channels {
         let since = milliseconds(since);
         let table = self.table();
         let open = table.channels.iter().flatten();
-        let silent = open
-            .filter(|channel| channel.known.alive.load(Ordering::Relaxed) < since && channel.is_parked());
+        let silent = open.filter(|channel| {
+            channel.known.alive.load(Ordering::Relaxed) < since && channel.is_parked()
+        });
         silent.cloned().collect()
     }
 

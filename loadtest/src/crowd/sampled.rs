@@ -113,7 +113,7 @@ pub(super) async fn join(
 }
 
 /// A connection and a registration on it, and how often the gateway had no room for either before.
-async fn enter(
+pub(crate) async fn enter(
     options: &Options,
     endpoint: &Endpoint,
     role: Role,

@@ -21,7 +21,7 @@ use wardcast::member::Options;
 use wardcast::udp::{Shared, Sink, endpoint_config};
 
 use crate::Failure;
-use crate::crowd::sampled::{LIMIT, ask, connect, register};
+use crate::crowd::sampled::{LIMIT, ask, enter};
 use crate::operator::GROUP;
 
 /// How often somebody's report is due.
@@ -59,8 +59,7 @@ impl Lean {
 
     /// One more joins.
     pub(super) async fn join(self: Arc<Self>, options: Options) -> Result<(), Failure> {
-        let connection = connect(&options, &self.endpoint).await?;
-        let grant = register(&connection, Role::Receiver).await?;
+        let (connection, grant, _) = enter(&options, &self.endpoint, Role::Receiver).await?;
         let header = EpochHeader::parse(&grant.path.header)?.header;
         let acknowledge = Request::Acknowledge(Acknowledge {
             group: GROUP.to_owned(),
