@@ -260,7 +260,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         alive: SOON,
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = Listener::bind(any, tls, limits, engine.clone(), None).expect("a listener");
+    let listener = Listener::bind(any, tls, limits, None, engine.clone()).expect("a listener");
     let created = engine.create(GROUP, policy()).await;
     created.expect("a group");
     (engine, listener)

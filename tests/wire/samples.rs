@@ -198,7 +198,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         members: 41,
         acknowledged: 38,
     };
-    vec![
+    let mut responses = vec![
         ("granted", Response::Granted(Box::new(grant))),
         ("granted in suite 2", Response::Granted(Box::new(grant_two))),
         ("path", Response::Path(path())),
@@ -222,6 +222,13 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
             "acknowledged",
             Response::Acknowledged(Ack { epoch: Epoch(300) }),
         ),
+    ];
+    responses.extend(of_channels());
+    responses
+}
+
+fn of_channels() -> Vec<(&'static str, Response)> {
+    vec![
         (
             "channel opened",
             Response::ChannelOpened(ChannelOpened {

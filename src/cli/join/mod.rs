@@ -65,6 +65,16 @@ pub struct JoinArgs {
     /// Run this shell command for each event, the event as JSON on its standard input, exported keys among it.
     #[arg(long, value_name = "COMMAND")]
     on_rekey: Option<String>,
+    #[command(flatten)]
+    ways: WayArgs,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How rekeys come, besides over the connection.
+#[derive(Args, Debug)]
+struct WayArgs {
     /// Give the connection up after so many seconds without anything to ask, and get rekeys by datagram alone; receivers only.
     #[arg(long, value_name = "SECONDS")]
     park_after: Option<u32>,
@@ -72,9 +82,6 @@ pub struct JoinArgs {
     /// it was heard there.
     #[arg(long, value_name = "INTERFACE")]
     multicast: Option<String>,
-    /// Print JSON, one object a line.
-    #[arg(long)]
-    json: bool,
 }
 
 /// A role, as written on the command line.
@@ -195,12 +202,13 @@ async fn options(args: &JoinArgs) -> Result<Options, Failure> {
         keep_alive: KEEP_ALIVE,
         presence: Presence {
             park_after: args
+                .ways
                 .park_after
                 .map(|after| Duration::from_secs(after.into())),
             ..Presence::default()
         },
         sockets: Sockets {
-            multicast: args.multicast.clone(),
+            multicast: args.ways.multicast.clone(),
             ..Sockets::default()
         },
         ..Options::new(address, name, credentials, trust)
@@ -223,7 +231,7 @@ impl Teller {
             group: args.group.clone(),
             exports: args.export.clone(),
             json: args.json,
-            listens: args.multicast.is_some(),
+            listens: args.ways.multicast.is_some(),
             hook,
         }
     }
