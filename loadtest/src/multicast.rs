@@ -143,7 +143,7 @@ async fn on(
 ) -> Result<Size, Failure> {
     let mut progress = Progress::begin("joins");
     let real = Real::join(site, gateway).await?;
-    let lean = Lean::new(real.held.clone())?;
+    let lean = Lean::new(real.held.clone());
     let mut joining = JoinSet::new();
     for (joined, credentials) in site.members().iter().enumerate().skip(1) {
         if joining.len() >= arguments.at_once as usize {

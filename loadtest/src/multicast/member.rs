@@ -27,39 +27,41 @@ use crate::operator::GROUP;
 /// How often somebody's report is due.
 const TICK: Duration = Duration::from_millis(20);
 
-/// All of them, on one socket.
+/// All of them.
 pub(super) struct Lean {
-    endpoint: Endpoint,
     line: Arc<Line>,
 }
 
 /// What is said on their channels.
 struct Line {
-    socket: Mutex<Option<Arc<Shared>>>,
-    channels: Mutex<HashMap<ChannelId, (ChannelKey, SocketAddr)>>,
+    channels: Mutex<HashMap<ChannelId, Channel>>,
     held: watch::Receiver<Epoch>,
+}
+
+#[derive(Clone)]
+struct Channel {
+    key: ChannelKey,
+    gateway: SocketAddr,
+    socket: Arc<Shared>,
 }
 
 impl Lean {
     /// They hold what is shown here: what a real member does.
-    pub(super) fn new(held: watch::Receiver<Epoch>) -> Result<Arc<Self>, Failure> {
+    pub(super) fn new(held: watch::Receiver<Epoch>) -> Arc<Self> {
         let line = Arc::new(Line {
-            socket: Mutex::default(),
             channels: Mutex::default(),
             held,
         });
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        let shared = Shared::new(socket, line.clone())?;
-        *lock(&line.socket) = Some(shared.clone());
-        let runtime = Arc::new(TokioRuntime);
-        let endpoint =
-            Endpoint::new_with_abstract_socket(endpoint_config(), None, shared, runtime)?;
-        Ok(Arc::new(Lean { endpoint, line }))
+        Arc::new(Lean { line })
     }
 
-    /// One more joins.
+    /// One more joins, on a socket of its own.
     pub(super) async fn join(self: Arc<Self>, options: Options) -> Result<(), Failure> {
-        let (connection, grant, _) = enter(&options, &self.endpoint, Role::Receiver).await?;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let socket = Shared::new(socket, self.line.clone())?;
+        let (config, runtime) = (endpoint_config(), Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new_with_abstract_socket(config, None, socket.clone(), runtime)?;
+        let (connection, grant, _) = enter(&options, &endpoint, Role::Receiver).await?;
         let header = EpochHeader::parse(&grant.path.header)?.header;
         let acknowledge = Request::Acknowledge(Acknowledge {
             group: GROUP.to_owned(),
@@ -84,9 +86,12 @@ impl Lean {
         connection
             .export_keying_material(&mut key, CHANNEL_LABEL, &context)
             .map_err(|_| "the connection is over")?;
-        let key = ChannelKey::new(Key::from_bytes(key));
-        let gateway = connection.remote_address();
-        lock(&self.line.channels).insert(number, (key, gateway));
+        let channel = Channel {
+            key: ChannelKey::new(Key::from_bytes(key)),
+            gateway: connection.remote_address(),
+            socket,
+        };
+        lock(&self.line.channels).insert(number, channel);
         Ok(())
     }
 
@@ -138,9 +143,8 @@ impl Line {
 
     fn say<const N: usize>(&self, number: ChannelId, what: impl FnOnce(&ChannelKey) -> [u8; N]) {
         let known = lock(&self.channels).get(&number).cloned();
-        let socket = lock(&self.socket).clone();
-        if let Some(((key, gateway), socket)) = known.zip(socket) {
-            socket.send(gateway, &what(&key));
+        if let Some(channel) = known {
+            channel.socket.send(channel.gateway, &what(&channel.key));
         }
     }
 }

@@ -65,7 +65,8 @@ impl Hearing {
     pub fn heard(&mut self, now: Time) {
         let heartbeat = self.heartbeat();
         let silence = SILENT_HEARTBEATS * heartbeat;
-        self.silent = now.after(silence + self.below(heartbeat));
+        // When it falls silent for all, not all open their channels anew at once.
+        self.silent = now.after(silence + self.below(silence));
         if self.report.is_none() {
             self.report = Some(now.after(self.below(heartbeat)));
         }

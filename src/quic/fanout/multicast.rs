@@ -186,7 +186,7 @@ impl Fanout {
         self.multicast(packets);
     }
 
-    /// An activation, for those who listen; whether there are any.
+    /// An activation, for those who listen, if there are any.
     pub(super) fn multicast_activation(&mut self, id: GroupId, datagram: &bytes::Bytes) {
         let audience = self.groups.get(&id).map(|group| &group.audience);
         let Some(audience) = audience.filter(|audience| !audience.is_empty()) else {

@@ -77,7 +77,10 @@
 //!   3: uint .size 4,          ; milliseconds from a rekey to its last repetition
 //!   more
 //! }
-//! multicast-address = [bytes .size 4 / bytes .size 16, 1..65535]    ; IP version 4 or 6, UDP port
+//! multicast-address = [ip-4, udp-port] / [ip-6, udp-port]
+//! ip-4     = bytes .size 4
+//! ip-6     = bytes .size 16
+//! udp-port = 1..65535
 //! parked = [24, {
 //!   0: uint .size 4,          ; milliseconds after which to say at the latest that one is there
 //!   1: uint .size 4,          ; milliseconds that members who come back are spread over

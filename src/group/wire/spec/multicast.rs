@@ -45,7 +45,7 @@
 //!   three packets that do not verify, or do not open.
 //! - What was heard first it **reports**, within a heartbeat time, and then at times that are between half of the *report* time and the whole
 //!   apart, drawn evenly: the datagram `report` of the channel, with the newest epoch that is held. A report is not answered.
-//! - When nothing was heard for five heartbeat times, and a random part of a sixth, the member opens its channel anew and pulls at a random time within
+//! - When nothing was heard for five heartbeat times, and a random part of five more, the member opens its channel anew and pulls at a random time within
 //!   the next. It goes on listening, and reports again once it hears something.
 //!
 //! # How the gateway knows who has what
