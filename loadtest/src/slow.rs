@@ -1,7 +1,6 @@
 //! `loadtest slow`: members that read nothing, and what that does to the others.
 //!
-//! They take part in the even turns of each pair and stall in the odd ones; after those they read on, and how they catch
-//! up is counted.
+//! They take part in one turn of each pair and stall in the other; after that they read on, and how they catch up is counted.
 
 use std::time::{Duration, Instant};
 
@@ -99,11 +98,17 @@ async fn measure(live: &mut Live, arguments: &Arguments) -> Result<Slow, Failure
     let mut stalled = 0;
     let mut progress = Progress::begin("turns");
     for turn in 0..turns {
-        without.push(paced::turn(live, arguments.pace).await?);
-        let before = live.upcoming().await?;
-        stalled = live.crowd.stall(wanted.max(1));
-        with.push(paced::turn(live, arguments.pace).await?);
-        catch_up(live, before, &mut tally).await?;
+        // Each kind is the first of a pair as often as the other: what the one before left over falls on both.
+        for stalls in [turn % 2 == 1, turn % 2 == 0] {
+            if !stalls {
+                without.push(paced::turn(live, arguments.pace).await?);
+                continue;
+            }
+            let before = live.upcoming().await?;
+            stalled = live.crowd.stall(wanted.max(1));
+            with.push(paced::turn(live, arguments.pace).await?);
+            catch_up(live, before, &mut tally).await?;
+        }
         progress.at(turn as usize + 1, turns as usize);
     }
     progress.end(&format!("{turns} of each kind, {stalled} members stalled"));
