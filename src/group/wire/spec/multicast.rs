@@ -54,7 +54,7 @@
 //! is closed, as it is by a new one, or three report times bring no report. Once in a report's time the gateway looks at all who
 //! listen: who has reported, but not what was delivered before the last look, is sent the newest epoch by stream.
 //!
-//! So reports come at a steady rate that does not depend on rekeys, and a rekey costs the gateway the same for ten members as for ten thousand.
+//! So reports come at a steady rate that does not depend on rekeys, and what is sent for a rekey is the same for ten members as for ten thousand.
 //! The price is that in a large group acknowledgements come late: an epoch is then activated after its activation delay rather than by its quorum,
 //! and a member counts as behind until it has reported. Nobody counts as having what it did not say that it has.
 //!
