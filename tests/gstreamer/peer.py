@@ -122,6 +122,10 @@ class Sender:
         self.switch()
         return self.mki is not None
 
+    def end(self):
+        """Sends what is counted already before it ends, if it has begun: whether the end is to be waited for."""
+        return self.mki is not None and self.pipeline.send_event(Gst.Event.new_eos())
+
     def report(self):
         return {"sent": self.sequences}
 
@@ -184,6 +188,10 @@ class Receiver:
         """A receiver listens from the start, keys or not."""
         return True
 
+    def end(self):
+        """What has not come by now is not waited for."""
+        return False
+
     def report(self):
         return {"heard": self.heard, "decoded": self.decoded}
 
@@ -214,7 +222,8 @@ def main():
     bus.add_signal_watch()
     bus.connect("message::error", failed)
     GLib.timeout_add(20, start)
-    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGTERM, loop.quit)
+    bus.connect("message::eos", lambda *_: loop.quit())
+    GLib.unix_signal_add(GLib.PRIORITY_HIGH, signal.SIGTERM, lambda: peer.end() or loop.quit())
     threading.Thread(target=read_keys, daemon=True).start()
     loop.run()
     peer.pipeline.set_state(Gst.State.NULL)
