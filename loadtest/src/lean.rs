@@ -1,21 +1,22 @@
-//! Members that have all that costs a gateway something, and compute nothing: a connection, a channel, a place in the tree, reports.
+//! Members that have all that costs a gateway something, and compute nothing: a connection, a channel, a place in the tree, and what
+//! they say.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{Connection, Endpoint, TokioRuntime};
 use tokio::sync::watch;
 use tokio::time::interval;
 use wardcast::crypto::{ChannelKey, Key};
-use wardcast::group::ids::{Epoch, Role};
+use wardcast::group::ids::{Epoch, MemberId, Role};
 use wardcast::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, report,
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, report,
 };
 use wardcast::group::wire::{
-    Acknowledge, EpochHeader, Message, OpenChannel, Push, PushReply, Request, Response,
+    Acknowledge, EpochHeader, Message, OpenChannel, Park, Push, PushReply, Request, Response,
 };
 use wardcast::member::Options;
 use wardcast::udp::{Shared, Sink, endpoint_config};
@@ -26,9 +27,14 @@ use crate::operator::GROUP;
 
 /// How often somebody's report is due.
 const TICK: Duration = Duration::from_millis(20);
+/// Acknowledgements that are sent at once, and the pause after them: more the gateway's socket may not hold.
+const AT_ONCE: usize = 128;
+const BETWEEN: Duration = Duration::from_millis(1);
+/// How long a member may have to wait until it can be parked.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All of them.
-pub(super) struct Lean {
+pub(crate) struct Lean {
     line: Arc<Line>,
 }
 
@@ -36,6 +42,21 @@ pub(super) struct Lean {
 struct Line {
     channels: Mutex<HashMap<ChannelId, Channel>>,
     held: watch::Receiver<Epoch>,
+}
+
+/// Where some members are.
+#[derive(Clone)]
+pub(crate) struct Seat {
+    endpoint: Endpoint,
+    socket: Arc<Shared>,
+}
+
+/// A member that has joined.
+pub(crate) struct Joined {
+    connection: Connection,
+    member: MemberId,
+    /// Whether the gateway offered it a multicast.
+    pub(crate) multicast: bool,
 }
 
 #[derive(Clone)]
@@ -47,7 +68,7 @@ struct Channel {
 
 impl Lean {
     /// They hold what is shown here: what a real member does.
-    pub(super) fn new(held: watch::Receiver<Epoch>) -> Arc<Self> {
+    pub(crate) fn new(held: watch::Receiver<Epoch>) -> Arc<Self> {
         let line = Arc::new(Line {
             channels: Mutex::default(),
             held,
@@ -55,12 +76,22 @@ impl Lean {
         Arc::new(Lean { line })
     }
 
-    /// One more joins, on a socket of its own.
-    pub(super) async fn join(self: Arc<Self>, options: Options) -> Result<(), Failure> {
+    /// A socket for some of them.
+    pub(crate) fn seat(&self) -> Result<Seat, Failure> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         let socket = Shared::new(socket, self.line.clone())?;
         let (config, runtime) = (endpoint_config(), Arc::new(TokioRuntime));
         let endpoint = Endpoint::new_with_abstract_socket(config, None, socket.clone(), runtime)?;
+        Ok(Seat { endpoint, socket })
+    }
+
+    /// One more joins, and has a channel.
+    pub(crate) async fn join(
+        self: Arc<Self>,
+        options: Options,
+        seat: Seat,
+    ) -> Result<Joined, Failure> {
+        let Seat { endpoint, socket } = seat;
         let (connection, grant, _) = enter(&options, &endpoint, Role::Receiver).await?;
         let header = EpochHeader::parse(&grant.path.header)?.header;
         let acknowledge = Request::Acknowledge(Acknowledge {
@@ -77,9 +108,7 @@ impl Lean {
         let Response::ChannelOpened(opened) = ask(&connection, &open).await? else {
             return Err("no channel was opened".into());
         };
-        if opened.multicast.is_none() {
-            return Err("the gateway does not multicast".into());
-        }
+        let multicast = opened.multicast.is_some();
         let number = ChannelId(opened.channel);
         let mut key = [0; 32];
         let context = channel_context(&header.group, grant.member, number);
@@ -92,11 +121,62 @@ impl Lean {
             socket,
         };
         lock(&self.line.channels).insert(number, channel);
+        Ok(Joined {
+            connection,
+            member: grant.member,
+            multicast,
+        })
+    }
+
+    /// Gives a member's connection up, as soon as the gateway knows that its channel works.
+    pub(crate) async fn park(self: Arc<Self>, joined: Joined) -> Result<(), Failure> {
+        let park = Request::Park(Park {
+            group: GROUP.to_owned(),
+            member: joined.member,
+        });
+        let began = Instant::now();
+        loop {
+            match ask(&joined.connection, &park).await? {
+                Response::Parked(_) => break,
+                Response::Refused(refusal) if began.elapsed() > PATIENCE => {
+                    return Err(format!("it cannot be parked: {refusal}").into());
+                }
+                Response::Refused(_) => tokio::time::sleep(TICK).await,
+                other => return Err(format!("a parking was answered with {other:?}").into()),
+            }
+        }
+        joined.connection.close(0_u32.into(), b"parked");
         Ok(())
     }
 
+    /// From now on each says once in this time that it is there, evenly spread, and acknowledges what is held by whoever is real, a
+    /// few at once.
+    pub(crate) fn live(self: Arc<Self>, every: Duration) {
+        tokio::spawn(async move {
+            let (mut ticks, mut next, mut held) = (interval(TICK), 0.0, Epoch(0));
+            loop {
+                ticks.tick().await;
+                let numbers: Vec<ChannelId> = lock(&self.line.channels).keys().copied().collect();
+                let newest = *self.line.held.borrow();
+                if std::mem::replace(&mut held, newest) != newest {
+                    for some in numbers.chunks(AT_ONCE) {
+                        some.iter()
+                            .for_each(|number| self.line.acknowledge(*number));
+                        tokio::time::sleep(BETWEEN).await;
+                    }
+                }
+                let share = TICK.as_secs_f64() / every.as_secs_f64() * numbers.len() as f64;
+                let (from, until) = (next as usize, (next + share) as usize);
+                for number in numbers.iter().cycle().skip(from).take(until - from) {
+                    self.line.alive(*number);
+                }
+                next = (next + share) % numbers.len().max(1) as f64;
+            }
+        });
+    }
+
     /// From now on each reports once in this time, evenly spread.
-    pub(super) fn report(self: Arc<Self>, every: Duration) {
+    pub(crate) fn report(self: Arc<Self>, every: Duration) {
         tokio::spawn(async move {
             let mut numbers: Vec<ChannelId> = lock(&self.line.channels).keys().copied().collect();
             numbers.sort_unstable();
@@ -117,7 +197,7 @@ impl Lean {
     }
 
     /// All of them report for the first time, a few at once.
-    pub(super) async fn hear(&self) {
+    pub(crate) async fn hear(&self) {
         let numbers: Vec<ChannelId> = lock(&self.line.channels).keys().copied().collect();
         for some in numbers.chunks(64) {
             some.iter().for_each(|number| self.line.report(*number));
@@ -139,6 +219,10 @@ impl Line {
         self.say(number, |key| {
             acknowledge(number, held, |covered| key.code(covered))
         });
+    }
+
+    fn alive(&self, number: ChannelId) {
+        self.say(number, |key| alive(number, 0, |covered| key.code(covered)));
     }
 
     fn say<const N: usize>(&self, number: ChannelId, what: impl FnOnce(&ChannelKey) -> [u8; N]) {

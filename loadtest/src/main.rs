@@ -8,12 +8,14 @@ mod distribution;
 mod fanout;
 mod flood;
 mod gateway;
+mod lean;
 mod limits;
 mod live;
 mod model;
 mod multicast;
 mod operator;
 mod paced;
+mod parked;
 mod peers;
 mod plot;
 mod report;
@@ -61,6 +63,8 @@ enum Scenario {
     Flood(flood::Arguments),
     /// What a rekey costs a gateway whose members listen to a multicast, by how many they are.
     Multicast(multicast::Arguments),
+    /// What a member costs the gateway that is current and has no connection.
+    Parked(parked::Arguments),
     /// What groups past this machine need, computed from what was measured, and from trees of that size.
     Model(model::Arguments),
     /// Measures quinn alone: what any gateway over QUIC pays.
@@ -108,6 +112,7 @@ async fn main() -> ExitCode {
         Scenario::Flood(arguments) => shown(flood::run(&arguments).await, arguments.json),
         Scenario::FloodSource(target) => flood::source::serve(&target).await,
         Scenario::Multicast(arguments) => shown(multicast::run(&arguments).await, arguments.json),
+        Scenario::Parked(arguments) => shown(parked::run(&arguments).await, arguments.json),
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),
         Scenario::Bare {
             extent,

@@ -4,8 +4,6 @@
 //! channel and a place in the tree, and report as members do that hear everything. Rekeys are measured against a quiet time of the
 //! same length right before: what connections and reports cost is in both.
 
-mod member;
-
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -18,10 +16,10 @@ use wardcast::member::{Client, Event, Options, Sockets};
 use crate::Failure;
 use crate::counters::Counters;
 use crate::gateway::{Gateway, Setup};
+use crate::lean::Lean;
 use crate::operator::GROUP;
 use crate::report::{self, Progress, Report};
 use crate::site::Site;
-use member::Lean;
 
 /// Where the group multicasts: on this machine alone.
 const ADDRESS: &str = "239.77.5.1:7471";
@@ -152,7 +150,13 @@ async fn on(
         }
         let (credentials, trust) = (credentials.clone(), site.trust().clone());
         let options = Options::new(gateway.address, "localhost", credentials, trust);
-        joining.spawn(lean.clone().join(options));
+        let (own, seat) = (lean.clone(), lean.seat()?);
+        joining.spawn(async move {
+            match own.join(options, seat).await?.multicast {
+                true => Ok::<_, Failure>(()),
+                false => Err("the gateway does not multicast".into()),
+            }
+        });
     }
     while let Some(joined) = joining.join_next().await {
         joined??;
