@@ -51,6 +51,15 @@ fn input(bytes: &[u8]) -> Option<SessionInput> {
             Push::Activate(Activate { epoch, .. }) => Some(SessionInput::Activate { epoch }),
             Push::Removed(_) => Some(SessionInput::Evicted),
             Push::GoAway(_) => Some(SessionInput::Tick),
+            Push::Packet(packet) => Some(SessionInput::Rekey {
+                header: EpochHeader::parse(&packet.header).ok()?,
+                edges: packet.edges,
+                active: packet.active,
+            }),
+            Push::Heartbeat(_) => Some(SessionInput::Lacking {
+                after_ms: 100,
+                within_ms: 1_000,
+            }),
         };
     }
     let path = match Response::from_bytes(bytes).ok()? {
