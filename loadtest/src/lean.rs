@@ -18,12 +18,13 @@ use wardcast::group::wire::datagram::{
 use wardcast::group::wire::{
     Acknowledge, EpochHeader, Message, OpenChannel, Park, Push, PushReply, Request, Response,
 };
-use wardcast::member::Options;
+use wardcast::member::{Client, Event, Options, Sockets};
 use wardcast::udp::{Shared, Sink, endpoint_config};
 
 use crate::Failure;
 use crate::crowd::sampled::{LIMIT, ask, enter};
 use crate::operator::GROUP;
+use crate::site::Site;
 
 /// How often somebody's report is due.
 const TICK: Duration = Duration::from_millis(20);
@@ -42,6 +43,40 @@ pub(crate) struct Lean {
 struct Line {
     channels: Mutex<HashMap<ChannelId, Channel>>,
     held: watch::Receiver<Epoch>,
+}
+
+/// A member that opens everything, and shows the others what to say that they hold.
+pub(crate) struct Real {
+    pub(crate) held: watch::Receiver<Epoch>,
+    /// How many epochs it heard by multicast.
+    pub(crate) heard: watch::Receiver<u64>,
+}
+
+impl Real {
+    /// The first of the members.
+    pub(crate) async fn join(
+        site: &Site,
+        gateway: SocketAddr,
+        sockets: Sockets,
+    ) -> Result<Self, Failure> {
+        let credentials = site.members().first().ok_or("there are members")?;
+        let (credentials, trust) = (credentials.clone(), site.trust().clone());
+        let options = Options {
+            sockets,
+            ..Options::new(gateway, "localhost", credentials, trust)
+        };
+        let mut membership = Client::new(options)?.join(GROUP, Role::Receiver).await?;
+        let ((hold, held), (hear, heard)) = (watch::channel(Epoch(0)), watch::channel(0));
+        tokio::spawn(async move {
+            while let Some(event) = membership.next().await {
+                if let Event::Installed { epoch } = event {
+                    hear.send_replace(membership.counters().heard);
+                    hold.send_replace(epoch);
+                }
+            }
+        });
+        Ok(Real { held, heard })
+    }
 }
 
 /// Where some members are.

@@ -7,17 +7,14 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
-use wardcast::group::ids::{Epoch, Role};
-use wardcast::member::{Client, Event, Options, Sockets};
+use wardcast::member::{Options, Sockets};
 
 use crate::Failure;
 use crate::counters::Counters;
 use crate::gateway::{Gateway, Setup};
-use crate::lean::Lean;
-use crate::operator::GROUP;
+use crate::lean::{Lean, Real};
 use crate::report::{self, Progress, Report};
 use crate::site::Site;
 
@@ -140,7 +137,11 @@ async fn on(
     members: u32,
 ) -> Result<Size, Failure> {
     let mut progress = Progress::begin("joins");
-    let real = Real::join(site, gateway).await?;
+    let sockets = Sockets {
+        multicast: Some(INTERFACE.to_owned()),
+        ..Sockets::default()
+    };
+    let real = Real::join(site, gateway.address, sockets).await?;
     let lean = Lean::new(real.held.clone());
     let mut joining = JoinSet::new();
     for (joined, credentials) in site.members().iter().enumerate().skip(1) {
@@ -198,37 +199,6 @@ async fn on(
         reports_per_s: counted("wardcast_multicast_reports_total") as f64 / seconds,
         heard: *real.heard.borrow(),
     })
-}
-
-/// The member that hears and opens everything.
-struct Real {
-    held: watch::Receiver<Epoch>,
-    heard: watch::Receiver<u64>,
-}
-
-impl Real {
-    async fn join(site: &Site, gateway: &Gateway) -> Result<Self, Failure> {
-        let credentials = site.members().first().ok_or("there are members")?;
-        let (credentials, trust) = (credentials.clone(), site.trust().clone());
-        let options = Options {
-            sockets: Sockets {
-                multicast: Some(INTERFACE.to_owned()),
-                ..Sockets::default()
-            },
-            ..Options::new(gateway.address, "localhost", credentials, trust)
-        };
-        let mut membership = Client::new(options)?.join(GROUP, Role::Receiver).await?;
-        let ((hold, held), (hear, heard)) = (watch::channel(Epoch(0)), watch::channel(0));
-        tokio::spawn(async move {
-            while let Some(event) = membership.next().await {
-                if let Event::Installed { epoch } = event {
-                    hear.send_replace(membership.counters().heard);
-                    hold.send_replace(epoch);
-                }
-            }
-        });
-        Ok(Real { held, heard })
-    }
 }
 
 /// Waits until the gateway has been told by all that they listen.

@@ -5,18 +5,18 @@
 //! acknowledge. Many share a socket, for a port each would not do for more than some ten thousand; for the gateway that makes
 //! no difference. One member is real, and shows the others what to acknowledge.
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wardcast::group::ids::{Epoch, Role};
-use wardcast::member::{Client, Event, Options};
+use wardcast::member::{Options, Sockets};
 
 use crate::Failure;
 use crate::gateway::{Gateway, Setup};
-use crate::lean::{Lean, Seat};
+use crate::lean::{Lean, Real, Seat};
 use crate::report::{self, Progress, Report};
 use crate::site::Site;
 
@@ -92,8 +92,8 @@ fn policy(arguments: &Arguments) -> String {
 
 async fn on(arguments: &Arguments, site: &Site, gateway: &mut Gateway) -> Result<Parked, Failure> {
     let members = arguments.members;
-    let held = real(site, gateway).await?;
-    let lean = Lean::new(held);
+    let real = Real::join(site, gateway.address, Sockets::default()).await?;
+    let lean = Lean::new(real.held);
     lean.clone().live(ALIVE);
     let began = Instant::now();
     let first = members / 10;
@@ -130,32 +130,13 @@ async fn on(arguments: &Arguments, site: &Site, gateway: &mut Gateway) -> Result
     })
 }
 
-/// The member that shows what to acknowledge.
-async fn real(site: &Site, gateway: &Gateway) -> Result<watch::Receiver<Epoch>, Failure> {
-    let credentials = site.members().first().ok_or("there are members")?;
-    let (credentials, trust) = (credentials.clone(), site.trust().clone());
-    let options = Options::new(gateway.address, "localhost", credentials, trust);
-    let mut membership = Client::new(options)?
-        .join(crate::operator::GROUP, Role::Receiver)
-        .await?;
-    let (hold, held) = watch::channel(Epoch(0));
-    tokio::spawn(async move {
-        while let Some(event) = membership.next().await {
-            if let Event::Installed { epoch } = event {
-                hold.send_replace(epoch);
-            }
-        }
-    });
-    Ok(held)
-}
-
 /// These members join, and are parked.
 async fn park(
     arguments: &Arguments,
     site: &Site,
     gateway: &Gateway,
-    lean: &std::sync::Arc<Lean>,
-    members: std::ops::Range<u32>,
+    lean: &Arc<Lean>,
+    members: Range<u32>,
 ) -> Result<(), Failure> {
     let mut progress = Progress::begin("members");
     let mut seat: Option<Seat> = None;

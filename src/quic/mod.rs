@@ -61,5 +61,7 @@ const PUSH_RETRY: Duration = Duration::from_secs(1);
 const MISSED: u32 = 3;
 /// How long members that have to come back at once are spread over, for each of their group.
 const SPREAD_OF_EACH: Duration = Duration::from_millis(1);
+/// The longest that such a member waits: nobody is without a key for longer because its group is large.
+const MOST_SPREAD: Duration = Duration::from_secs(60);
 /// A connection that is silent for this long is lost; members keep theirs alive well within it.
 const IDLE: Duration = Duration::from_secs(30);

@@ -14,6 +14,8 @@ use crate::member::exchange::{around, fraction};
 const ANSWER: Duration = Duration::from_secs(1);
 /// Signs of life that are not answered before the member connects again.
 const TRIES: u32 = 3;
+/// Signs of life are not given more often, whatever a gateway says.
+const LEAST_ALIVE: Duration = Duration::from_millis(50);
 /// When a gateway that refused is asked again.
 const REFUSED: Duration = Duration::from_secs(60);
 /// When it is looked again whether anything else is under way.
@@ -93,7 +95,7 @@ impl Driver {
             alive_ms,
             spread_ms,
         } = terms;
-        let alive = Duration::from_millis(alive_ms.into());
+        let alive = Duration::from_millis(alive_ms.into()).max(LEAST_ALIVE);
         self.channel.parking = Parking::Parked(Parked {
             alive,
             spread: Duration::from_millis(spread_ms.into()),

@@ -12,7 +12,9 @@ use wardcast_fuzz::group::policy::GroupPolicy;
 use wardcast_fuzz::group::record::*;
 use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
-use wardcast_fuzz::group::wire::datagram::{ChannelId, acknowledge, probe, report, sealed_head};
+use wardcast_fuzz::group::wire::datagram::{
+    ChannelId, acknowledge, alive, newest, probe, report, sealed_head,
+};
 use wardcast_fuzz::group::wire::{Message, RemovalReason};
 use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
 use wardcast_fuzz::protocol::{self, Answer, Request};
@@ -60,6 +62,9 @@ fn datagrams() -> Result {
     write("datagram", "acknowledge", &acknowledged)?;
     let reported = report(ChannelId(70_001), Epoch(300), code);
     write("datagram", "report", &reported)?;
+    write("datagram", "alive", &alive(ChannelId(70_001), 9, code))?;
+    let answer = newest(ChannelId(70_001), Epoch(300), 9, code);
+    write("datagram", "newest", &answer)?;
     write("datagram", "probe", &probe(ChannelId(70_001), 9, code))
 }
 
