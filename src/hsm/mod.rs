@@ -37,6 +37,7 @@ mod pool;
 mod profile;
 mod shared;
 pub mod soft;
+mod threads;
 mod work;
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! `wardcast token-host`: as a service of its own, and as a gateway's child that dies, freezes and is replaced.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +34,10 @@ impl Host {
             .stdout(Stdio::null())
             .stderr(log);
         let host = Host(command.spawn().expect("it starts"));
-        eventually("it listens", || place.path("host").exists());
+        // The socket is there a moment before anybody listens.
+        eventually("it listens", || {
+            UnixStream::connect(place.path("host")).is_ok()
+        });
         host
     }
 

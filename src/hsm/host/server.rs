@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::protocol::{self, Answer};
 use super::session;
+use crate::hsm::threads::Threads;
 use crate::hsm::{ErrorClass, Opener, TokenError};
 
 /// Connections at a time, whatever the options say.
@@ -148,6 +149,7 @@ pub(super) struct Shared {
     listener: UnixListener,
     seats: Mutex<Seats>,
     changed: Condvar,
+    threads: Threads,
 }
 
 #[derive(Default)]
@@ -175,6 +177,7 @@ pub fn serve(listener: UnixListener, opener: Opener, options: HostOptions) -> io
         listener,
         seats: Mutex::default(),
         changed: Condvar::new(),
+        threads: Threads::default(),
     });
     let server = Server {
         shared: shared.clone(),
@@ -201,6 +204,12 @@ impl Server {
     /// Waits for the end, and watches for stuck calls meanwhile. A call that is stuck at the end is left behind: only
     /// the end of the process ends it.
     pub fn wait(&self) -> End {
+        let end = self.watch();
+        self.shared.threads.join_ending();
+        end
+    }
+
+    fn watch(&self) -> End {
         let mut deadline = None;
         let mut seats = self.shared.seats();
         loop {
@@ -320,16 +329,16 @@ fn seat(shared: &Arc<Shared>, stream: UnixStream) -> io::Result<()> {
     seats.taken.insert(number, seat);
     drop(seats);
     let own = shared.clone();
-    let started = thread::Builder::new()
-        .name(format!("session-{number}"))
-        .spawn(move || {
-            session::run(&own, number, stream);
-            own.leave(number);
-        });
+    let work = move || {
+        session::run(&own, number, stream);
+        own.threads.ending();
+        own.leave(number);
+    };
+    let started = shared.threads.spawn(format!("session-{number}"), work);
     if started.is_err() {
         shared.leave(number);
     }
-    started.map(drop)
+    started
 }
 
 /// Answers the first question with the news that there is no room.

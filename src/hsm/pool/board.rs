@@ -17,6 +17,7 @@ use super::pace::Drain;
 use super::queue::Queue;
 use super::{PoolError, PoolStatus};
 use crate::group::operations::{Batch, Issuers, Output, Priority};
+use crate::hsm::threads::Threads;
 use crate::hsm::{RingChange, TokenError};
 
 /// A worker's number; a replacement has a new one.
@@ -80,6 +81,7 @@ pub(super) struct Board {
     sessions: Condvar,
     /// The watchdog's pause, and the end of threads.
     ended: Condvar,
+    pub(super) threads: Threads,
     pub(super) counters: Counters,
     pub(super) options: PoolOptions,
 }
@@ -106,6 +108,7 @@ impl Board {
             work,
             sessions: Condvar::new(),
             ended: Condvar::new(),
+            threads: Threads::default(),
             counters: Counters::new(),
             options,
         }
@@ -238,17 +241,20 @@ impl Board {
         self.wake_all();
     }
 
-    /// A thread ends.
+    /// The thread that says so ends.
     pub(super) fn thread_ended(&self) {
+        self.threads.ending();
         self.lock().threads -= 1;
         self.ended.notify_all();
     }
 
-    /// Waits for the threads to end, no longer than that. How many are left?
+    /// Waits for the threads to end, no longer than that for calls that are under way. How many are left?
     pub(super) fn wait_for_threads(&self, longest: Duration) -> usize {
         let running = |state: &mut State| state.threads > 0;
         let waited = self.ended.wait_timeout_while(self.lock(), longest, running);
-        waited.unwrap_or_else(PoisonError::into_inner).0.threads
+        let left = waited.unwrap_or_else(PoisonError::into_inner).0.threads;
+        self.threads.join_ending();
+        left
     }
 }
 

@@ -46,14 +46,13 @@ pub(super) fn start_worker(shared: &Arc<Shared>, lane: usize) -> io::Result<()> 
         };
         worker.run();
     };
-    let spawned = thread::Builder::new()
-        .name(format!("token-{lane}-{number}"))
-        .spawn(run);
+    let name = format!("token-{lane}-{number}");
+    let spawned = shared.board.threads.spawn(name, run);
     if spawned.is_err() {
         shared.board.leave(lane, false);
         shared.board.thread_ended();
     }
-    spawned.map(drop)
+    spawned
 }
 
 fn replace(shared: &Arc<Shared>, lane: usize) {
