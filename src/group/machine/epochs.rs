@@ -9,6 +9,7 @@ use crate::group::limits::MAX_RETIRING;
 #[derive(Clone, Debug)]
 pub(super) struct Epochs {
     delivered: Epoch,
+    delivered_at: Time,
     active: Epoch,
     /// The suites of these two.
     delivered_suite: Suite,
@@ -32,6 +33,7 @@ impl Epochs {
     pub(super) fn begin(newest: Epoch, suite: Suite, now: Time) -> Self {
         Epochs {
             delivered: newest,
+            delivered_at: now,
             active: newest,
             delivered_suite: suite,
             active_suite: suite,
@@ -51,6 +53,11 @@ impl Epochs {
 
     pub(super) fn delivered(&self) -> Epoch {
         self.delivered
+    }
+
+    /// When that was.
+    pub(super) fn delivered_at(&self) -> Time {
+        self.delivered_at
     }
 
     pub(super) fn active(&self) -> Epoch {
@@ -76,7 +83,7 @@ impl Epochs {
     pub(super) fn deliver(&mut self, epoch: Epoch, suite: Suite, now: Time, delay_ms: u64) {
         let first = self.pending.map_or(now, |pending| pending.first);
         let deadline = now.after(delay_ms).min(first.after(2 * delay_ms));
-        self.delivered = epoch;
+        (self.delivered, self.delivered_at) = (epoch, now);
         self.delivered_suite = suite;
         self.pending = Some(Pending { first, deadline });
     }

@@ -5,8 +5,11 @@ use super::backoff::Backoff;
 use super::io::{Effect, Ticket};
 use super::rollover::{Rollover, RolloverError};
 use super::waiting::WaitingJoin;
-use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role};
-use crate::group::limits::{BUSY_RETRY_MS, MAX_JOINS_PER_CHANGE, MAX_WAITING_JOINS};
+use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role, Time};
+use crate::group::limits::{
+    BUSY_RETRY_MS, JOIN_DELIVERIES_PER_SECOND, JOIN_PAUSE_MOST_MS, MAX_JOINS_PER_CHANGE,
+    MAX_WAITING_JOINS,
+};
 use crate::group::operations::Priority;
 use crate::group::planner::{Change, Plan, PlanError, plan};
 use crate::group::record::{Changed, Departed, Record};
@@ -148,10 +151,21 @@ impl GroupMachine {
     /// Whether the batch is due. An urgent one overtakes an epoch that is not delivered or not active yet; any other
     /// waits for it, so that members never have to keep more than a few.
     fn may_change(&self) -> bool {
+        let collected = self.is_collected_at().is_some_and(|due| due <= self.now);
+        (self.waiting.urgent || collected && !self.is_in_flight()) && self.has_reason()
+    }
+
+    /// When the batch that there is has been collected for long enough. An epoch goes to all who are there: of joins alone there
+    /// is none so soon after another that those who are in already have more to do with it than those who come.
+    pub(super) fn is_collected_at(&self) -> Option<Time> {
         let interval = u64::from(self.state.policy().batch_interval_ms);
-        self.waiting.is_due(self.now, interval)
-            && (self.waiting.urgent || !self.is_in_flight())
-            && self.has_reason()
+        let collected = self.waiting.since?.after(interval);
+        if self.waiting.is_more_than_joins() {
+            return Some(collected);
+        }
+        let present = u64::from(self.state.roster().present_count());
+        let pause = (present * 1_000 / JOIN_DELIVERIES_PER_SECOND).min(JOIN_PAUSE_MOST_MS);
+        Some(collected.max(self.epochs.delivered_at().after(pause)))
     }
 
     /// Whether what waits can be put on record: joins only once the token is known that is to grant them.

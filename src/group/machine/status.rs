@@ -92,12 +92,10 @@ impl GroupMachine {
         if at_once {
             return Some(self.log.backoff.until());
         }
-        let interval = u64::from(self.state.policy().batch_interval_ms);
-        let since = self
-            .waiting
-            .since
+        let due = self
+            .is_collected_at()
             .filter(|_| !self.is_in_flight() && self.has_reason())?;
-        Some(since.after(interval).max(self.log.backoff.until()))
+        Some(due.max(self.log.backoff.until()))
     }
 
     /// When the token can be asked again.

@@ -46,12 +46,6 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Whether the next epoch has a reason.
-    pub(super) fn is_due(&self, now: Time, interval_ms: u64) -> bool {
-        let passed = |since: Time| self.urgent || since.after(interval_ms) <= now;
-        self.since.is_some_and(passed)
-    }
-
     /// A change came: the batch's interval runs from the first one.
     pub(super) fn open(&mut self, now: Time) {
         self.since.get_or_insert(now);

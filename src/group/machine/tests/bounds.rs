@@ -1,7 +1,7 @@
 //! What happens at each bound.
 
 use super::*;
-use crate::group::limits::{MAX_NOTE, MAX_WAITING_JOINS};
+use crate::group::limits::{JOIN_DELIVERIES_PER_SECOND, MAX_NOTE, MAX_WAITING_JOINS};
 use crate::group::record::Record;
 
 #[test]
@@ -221,4 +221,31 @@ fn a_destroyed_group_answers_everyone_and_does_nothing_more() {
     assert_eq!(bench.refusal(later), Some(RefusalCode::Destroyed));
     let bench = bench.restart();
     assert!(bench.machine.status().destroyed);
+}
+
+#[test]
+fn joins_of_a_storm_share_epochs_and_a_departure_does_not_wait_for_them() {
+    let mut bench = Bench::with_members(GroupPolicy::default(), 2_000);
+    let closes = |bench: &mut Bench, after: u64| {
+        bench.after(after - 1);
+        assert!(bench.persisting.is_none(), "not before {after}");
+        bench.after(1);
+        assert!(bench.persisting.is_some(), "after {after}");
+        bench.settle();
+        bench.all_acknowledge();
+    };
+    bench.after(10_000);
+    // Nothing was delivered for long: the policy's interval is all that it waits for.
+    bench.join(Role::Receiver);
+    closes(&mut bench, 100);
+    let pause = 2_001 * 1_000 / JOIN_DELIVERIES_PER_SECOND;
+    assert!(pause > 100);
+    bench.join(Role::Receiver);
+    closes(&mut bench, pause);
+    bench.join(Role::Receiver);
+    bench.evict(&[1], false);
+    closes(&mut bench, 100);
+    bench.join(Role::Receiver);
+    bench.evict(&[2], true);
+    assert!(bench.persisting.is_some(), "at once");
 }
