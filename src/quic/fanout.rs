@@ -32,8 +32,8 @@ const PAUSES: [Duration; 3] = [
     Duration::from_millis(400),
     Duration::from_millis(800),
 ];
-/// Probes that follow each other soon, and after what time; then one comes now and again.
-const PROBES: u32 = 3;
+/// The first pause after a probe; it doubles, up to the longest. A member that has much to do may know of its channel only long
+/// after the first probe came, and must not be served by stream for as long again.
 const NEXT_PROBE: Duration = Duration::from_millis(250);
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
 /// How long the thread sleeps when nothing is due.
@@ -375,11 +375,8 @@ impl Fanout {
         let datagram = datagram::probe(probed.number(), number, code);
         self.transmitter
             .send(std::iter::once((address, &datagram[..])));
-        let pause = match sent + 1 < PROBES {
-            true => NEXT_PROBE,
-            false => PROBE_AGAIN,
-        };
-        self.after(pause, Due::Probe(channel, sent + 1));
+        let pause = NEXT_PROBE.saturating_mul(1 << sent.min(16));
+        self.after(pause.min(PROBE_AGAIN), Due::Probe(channel, sent + 1));
     }
 }
 

@@ -14,7 +14,7 @@
 //!  member                                    gateway
 //!    | -- open, on a stream -----------------> |
 //!    | <--------------- opened, channel number |
-//!    | <-------------------------------- probe |   until acknowledged: three times, then every 30 s
+//!    | <-------------------------------- probe |   until acknowledged: after 250 ms, 500 ms and so on, up to 30 s
 //!    | -- acknowledge -----------------------> |   the channel is up
 //!    |                                         |
 //!    | <------------------------- sealed push  |   a rekey, or activate
