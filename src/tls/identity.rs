@@ -2,6 +2,7 @@
 
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 use crate::group::ids::Identity;
 
@@ -27,12 +28,30 @@ pub enum IdentityError {
         "the certificate's name is longer than {MAX_IDENTITY} bytes or has spaces or control characters"
     )]
     BadName,
+    /// It was valid when its session began.
+    #[error("the certificate has run out; issue another one")]
+    Expired,
+}
+
+/// Who a connected peer is: its certificate was verified, in this handshake or in one whose session it resumed. The certificate
+/// may have run out since then.
+pub fn peer(certificate: &[u8]) -> Result<Identity, IdentityError> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
+    match parsed.validity().not_after < ASN1Time::now() {
+        true => Err(IdentityError::Expired),
+        false => named(&parsed),
+    }
 }
 
 /// The identity that a certificate (DER) stands for.
 pub fn identity(certificate: &[u8]) -> Result<Identity, IdentityError> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|_| IdentityError::Malformed)?;
+    named(&certificate)
+}
+
+fn named(certificate: &X509Certificate<'_>) -> Result<Identity, IdentityError> {
     let names = certificate
         .subject_alternative_name()
         .map_err(|_| IdentityError::Malformed)?;
@@ -42,7 +61,7 @@ pub fn identity(certificate: &[u8]) -> Result<Identity, IdentityError> {
         [one] => one.to_owned(),
         [] => match names.iter().find_map(dns) {
             Some(name) => format!("dns:{}", name.to_ascii_lowercase()),
-            None => format!("cn:{}", common_name(&certificate)?),
+            None => format!("cn:{}", common_name(certificate)?),
         },
         _ => return Err(IdentityError::Ambiguous(spiffe.len())),
     };
@@ -80,7 +99,7 @@ fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, Iden
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType, date_time_ymd};
 
     fn issue(common_name: Option<&str>, names: Vec<SanType>) -> Vec<u8> {
         let mut params = CertificateParams::default();
@@ -122,6 +141,21 @@ mod tests {
         for (certificate, expected) in cases {
             assert_eq!(identity(&certificate), Ok(Identity(expected.to_owned())));
         }
+    }
+
+    #[test]
+    fn a_peer_whose_certificate_has_run_out_is_nobody() {
+        let until = |year| {
+            let mut params = CertificateParams::default();
+            params.distinguished_name.push(DnType::CommonName, "alice");
+            (params.not_before, params.not_after) =
+                (date_time_ymd(2000, 1, 1), date_time_ymd(year, 1, 1));
+            let key = KeyPair::generate().expect("a key");
+            let issued = params.self_signed(&key).expect("a certificate");
+            peer(issued.der())
+        };
+        assert_eq!(until(2001), Err(IdentityError::Expired));
+        assert_eq!(until(3000), Ok(Identity("cn:alice".into())));
     }
 
     #[test]

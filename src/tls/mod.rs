@@ -1,10 +1,11 @@
 //! Mutual TLS for every listener and every client of the project: credentials, trust, and who the peer is.
 //!
 //! TLS 1.3 only, on aws-lc-rs, X25519MLKEM768 preferred. Revocation lists are honoured where they are given.
-//! Sessions are not resumed: a resumed one would skip the check of the client's certificate, and so outlive
-//! its revocation.
+//! Where members connect, sessions can be resumed ([`resumable`]): a session then skips the check of the client's certificate, but
+//! does not outlive the configuration that made it, and so no revocation that this one does not know.
 
 mod identity;
+mod tickets;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-pub use identity::{IdentityError, identity};
+pub use identity::{IdentityError, identity, peer};
+use tickets::Tickets;
 
 /// Why a TLS configuration could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -206,6 +208,15 @@ pub fn server_config(
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// Lets clients of a server resume their session, for an hour at most and with this very configuration. Whoever accepts them
+/// asks [`peer`] who they are.
+pub fn resumable(mut config: ServerConfig) -> Result<ServerConfig, TlsError> {
+    config.ticketer = Arc::new(Tickets::new()?);
+    // Each is used once, and its use brings the next one.
+    config.send_tls13_tickets = 1;
     Ok(config)
 }
 
