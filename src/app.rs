@@ -26,8 +26,8 @@ use crate::tls::{self, Credentials, TlsError, Trust};
 use token::Tokens;
 pub use token::{provision, provision_all, token_configs};
 
-/// When members of a stopping gateway are told to come back.
-const COME_BACK_MS: u64 = 1_000;
+/// When members of a stopping gateway are told to come back, the first of them.
+const COME_BACK: Duration = Duration::from_secs(1);
 
 /// After the last repetition of a multicast rekey nobody waits longer for it; in milliseconds.
 const SETTLE_MS: u32 = 100;
@@ -92,6 +92,7 @@ impl Gateway {
         let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
+        let server = tls::resumable(server)?;
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         // After what fails at once: whoever cannot start starts no process.
@@ -170,7 +171,7 @@ impl Gateway {
             () = stop => {}
         }
         tracing::info!("stopping: members are told to come back");
-        if timeout(self.drain, self.listener.drain(COME_BACK_MS))
+        if timeout(self.drain, self.listener.drain(COME_BACK))
             .await
             .is_err()
         {

@@ -143,7 +143,8 @@ pub struct Limits {
     pub connections: u32,
     /// Connections at a time with the same identity.
     pub connections_per_identity: u32,
-    /// Handshakes at a time; from half of it on, clients must prove their address first (QUIC Retry).
+    /// Handshakes at a time, those that wait for their turn among them; from half of it on, or 320, clients must
+    /// prove their address first (QUIC Retry).
     pub handshakes: u32,
 }
 
@@ -213,7 +214,7 @@ impl Default for Limits {
         Limits {
             connections: 100_000,
             connections_per_identity: 16,
-            handshakes: 1_024,
+            handshakes: 4_096,
         }
     }
 }

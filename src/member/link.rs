@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{ClientConfig, ConnectError, Connection, Endpoint, TokioRuntime};
+use quinn::{
+    ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, TokioRuntime,
+    TransportErrorCode,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -14,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::census::Census;
 use super::channel::Datagrams;
 use super::dispatch::{self, Delivery, Dispatch, Joining};
-use super::exchange::{NoAnswer, around, at_least, code, configuration};
+use super::exchange::{around, at_least, code, configuration};
 use super::{MemberError, Options};
 use crate::group::ids::GroupId;
 use crate::group::wire::CloseCode;
@@ -25,6 +28,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The first pause before connecting again; it doubles, up to the longest, and is spread at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The first pause after the gateway had no room for a connection, and the longest one: it is there, and works off what it has.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(4);
 /// A connection that lived so long was a good one: after it the pauses begin anew.
 const GOOD: Duration = Duration::from_secs(5);
 /// The longest time that a gateway can keep a member away.
@@ -162,6 +168,24 @@ fn unspecified(peer: SocketAddr) -> SocketAddr {
     }
 }
 
+/// Why there is no connection.
+enum Unreached {
+    /// The gateway has no room for it now.
+    Refused(String),
+    /// Anything else.
+    Failed(String),
+}
+
+/// Whether this is how QUIC says that no new connection is accepted (RFC 9000 section 20.1).
+fn is_refused(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ConnectionClosed(close) => {
+            close.error_code == TransportErrorCode::CONNECTION_REFUSED
+        }
+        _ => false,
+    }
+}
+
 /// Keeps the connection up.
 struct Supervisor {
     endpoint: Endpoint,
@@ -192,7 +216,11 @@ impl Supervisor {
                     }
                     reason
                 }
-                Err(NoAnswer(reason)) => reason,
+                Err(Unreached::Refused(reason)) => {
+                    pause = pause.clamp(REFUSED_PAUSE, LONGEST_REFUSED_PAUSE);
+                    reason
+                }
+                Err(Unreached::Failed(reason)) => reason,
             };
             tracing::debug!(gateway = %self.address, %reason, "no connection");
             self.publish.send_replace(State::Down(reason));
@@ -213,11 +241,10 @@ impl Supervisor {
         }
     }
 
-    async fn connect(&mut self) -> Result<Connection, NoAnswer> {
+    async fn connect(&mut self) -> Result<Connection, Unreached> {
         let address = self.address;
-        let failed = |error: &dyn std::error::Error| {
-            NoAnswer(format!("cannot connect to {address}: {error}"))
-        };
+        let text = |error: &dyn std::error::Error| format!("cannot connect to {address}: {error}");
+        let failed = |error: &dyn std::error::Error| Unreached::Failed(text(error));
         let connecting =
             self.endpoint
                 .connect_with(self.config.clone(), address, &self.server_name);
@@ -227,6 +254,7 @@ impl Supervisor {
         }
         let connecting = connecting.map_err(|error| failed(&error))?;
         match timeout(HANDSHAKE, connecting).await {
+            Ok(Err(error)) if is_refused(&error) => Err(Unreached::Refused(text(&error))),
             Ok(done) => done.map_err(|error| failed(&error)),
             Err(late) => Err(failed(&late)),
         }

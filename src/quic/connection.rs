@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
 
+use super::absence::Absence;
 use super::listener::{Front, Place};
 use super::push::{push, say_goodbye};
 use super::request::answer;
@@ -49,7 +50,8 @@ impl Served {
                 },
                 Some(delivery) = self.outbox.next() => drop(tokio::spawn(push(self.clone(), delivery))),
                 _ = draining.changed() => {
-                    let retry_after_ms = draining.borrow().unwrap_or_default();
+                    let absence = *draining.borrow();
+                    let retry_after_ms = absence.map_or(0, Absence::of_one);
                     say_goodbye(&self.connection, retry_after_ms).await;
                     let code = CloseCode::Draining;
                     self.connection.close(code.number().into(), code.text().as_bytes());

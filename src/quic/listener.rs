@@ -2,16 +2,20 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{interval, timeout};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::{interval, sleep, timeout};
 
+use super::absence::Absence;
 use super::acknowledgements::Acknowledgements;
+use super::admission::{Admission, Entry, HEAD_START, Places};
 use super::connection::Served;
 use super::fanout::{Fanout, Multicaster};
 use super::socket::Socket;
@@ -66,11 +70,10 @@ pub struct Listener {
 pub(super) struct Front {
     pub(super) engine: Handle,
     pub(super) limits: Limits,
-    connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    admission: Admission,
     identities: DashMap<Arc<Identity>, usize>,
-    /// When set: how long members are told to wait before they come back, in milliseconds.
-    pub(super) draining: watch::Sender<Option<u64>>,
+    /// When set: how long members are told to wait before they come back.
+    pub(super) draining: watch::Sender<Option<Absence>>,
 }
 
 /// The place of one connection among its identity's; given back when dropped.
@@ -108,8 +111,7 @@ impl Listener {
         let front = Front {
             engine,
             limits,
-            connections: Arc::new(Semaphore::new(limits.connections)),
-            handshakes: Arc::new(Semaphore::new(limits.handshakes)),
+            admission: Admission::new(limits),
             identities: DashMap::new(),
             draining: watch::Sender::new(None),
         };
@@ -140,12 +142,14 @@ impl Listener {
         }
     }
 
-    /// Tells all members to come back after a time, closes their connections, and waits for their end.
-    pub async fn drain(&self, retry_after_ms: u64) {
-        self.front.draining.send_replace(Some(retry_after_ms));
-        let all = u32::try_from(self.front.limits.connections).unwrap_or(u32::MAX);
-        // All permits are back once the last connection has ended.
-        let _ = self.front.connections.acquire_many(all).await;
+    /// Tells all members to come back after a pause, each at another time when there are many, closes their connections, and
+    /// waits for their end.
+    pub async fn drain(&self, pause: Duration) {
+        let admission = &self.front.admission;
+        let connected = u32::try_from(admission.connected()).unwrap_or(u32::MAX);
+        let absence = Absence::of_all(pause, connected);
+        self.front.draining.send_replace(Some(absence));
+        admission.all_over().await;
         let code = VarInt::from(CloseCode::Draining.number());
         self.endpoint
             .close(code, CloseCode::Draining.text().as_bytes());
@@ -154,25 +158,23 @@ impl Listener {
 
     fn incoming(&self, incoming: Incoming) {
         let front = &self.front;
-        let Ok(connection) = front.connections.clone().try_acquire_owned() else {
-            metrics::counter!("wardcast_handshakes_refused_total", "reason" => "connections")
-                .increment(1);
-            return incoming.refuse();
-        };
-        let crowded = front.handshakes.available_permits() * 2 < front.limits.handshakes;
-        if crowded && incoming.may_retry() {
-            metrics::counter!("wardcast_handshakes_retried_total").increment(1);
-            // It fails only for an address that has proven itself already, which may_retry excludes.
-            let _ = incoming.retry();
-            return;
+        match front.admission.enter(incoming.may_retry()) {
+            Entry::Admitted(places) => {
+                tokio::spawn(serve(front.clone(), incoming, places));
+            }
+            Entry::Prove => {
+                metrics::counter!("wardcast_handshakes_retried_total").increment(1);
+                // It fails only for an address that has proven itself already, and of such nobody asks it.
+                let _ = incoming.retry();
+            }
+            Entry::Refused(reason) => refuse(incoming, reason),
         }
-        let Ok(handshake) = front.handshakes.clone().try_acquire_owned() else {
-            metrics::counter!("wardcast_handshakes_refused_total", "reason" => "handshakes")
-                .increment(1);
-            return incoming.refuse();
-        };
-        tokio::spawn(serve(front.clone(), incoming, connection, handshake));
     }
+}
+
+fn refuse(incoming: Incoming, reason: &'static str) {
+    metrics::counter!("wardcast_handshakes_refused_total", "reason" => reason).increment(1);
+    incoming.refuse();
 }
 
 /// Parked members that were not heard of count as absent.
@@ -184,14 +186,12 @@ async fn silent(front: Arc<Front>) {
 }
 
 /// One connection, from its handshake to its end.
-async fn serve(
-    front: Arc<Front>,
-    incoming: Incoming,
-    permit: OwnedSemaphorePermit,
-    handshake: OwnedSemaphorePermit,
-) {
+async fn serve(front: Arc<Front>, incoming: Incoming, places: Places) {
     let address = incoming.remote_address();
-    let connection = match timeout(HANDSHAKE_DEADLINE, incoming.into_future()).await {
+    let Some(turn) = front.admission.turn().await else {
+        return refuse(incoming, "wait");
+    };
+    let connection = match timeout(HANDSHAKE_DEADLINE, shaken(incoming, turn)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");
@@ -204,7 +204,7 @@ async fn serve(
             return;
         }
     };
-    drop(handshake);
+    drop(places.handshake);
     let close = |code: CloseCode| connection.close(code.number().into(), code.text().as_bytes());
     let identity = match identity(&connection) {
         Ok(identity) => Arc::new(identity),
@@ -213,11 +213,24 @@ async fn serve(
             return close(CloseCode::NotAuthenticated);
         }
     };
-    let Some(place) = place(&front, identity, permit) else {
+    let Some(place) = place(&front, identity, places.connection) else {
         tracing::info!(%address, "connection refused: its identity has too many");
         return close(CloseCode::Overloaded);
     };
     Served::new(front, connection, place).run().await;
+}
+
+/// A handshake, which gives up its turn as soon as it is done, or goes on for long.
+async fn shaken(
+    incoming: Incoming,
+    turn: OwnedSemaphorePermit,
+) -> Result<quinn::Connection, quinn::ConnectionError> {
+    let mut handshake = pin!(incoming.into_future());
+    tokio::select! {
+        done = &mut handshake => return done,
+        () = sleep(HEAD_START) => drop(turn),
+    }
+    handshake.await
 }
 
 fn identity(connection: &quinn::Connection) -> Result<Identity, tls::IdentityError> {
@@ -226,7 +239,7 @@ fn identity(connection: &quinn::Connection) -> Result<Identity, tls::IdentityErr
         .ok_or(tls::IdentityError::NoName)?;
     let chain = chain.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>();
     let chain = chain.map_err(|_| tls::IdentityError::Malformed)?;
-    tls::identity(chain.first().ok_or(tls::IdentityError::NoName)?)
+    tls::peer(chain.first().ok_or(tls::IdentityError::NoName)?)
 }
 
 /// A place for one more connection of this identity, if it may have one.

@@ -2,9 +2,11 @@
 //!
 //! One task a connection: it takes the requests that the member opens and the pushes that its outbox holds, each
 //! carried on a stream of its own. A handshake is never awaited where connections are accepted; when handshakes
-//! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2).
+//! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2), and wait for their turn.
 
+mod absence;
 mod acknowledgements;
+mod admission;
 mod connection;
 mod fanout;
 mod listener;
@@ -24,7 +26,8 @@ pub struct Limits {
     pub connections: usize,
     /// Connections at a time of one identity.
     pub connections_per_identity: usize,
-    /// Handshakes at a time; from half of it on, clients must prove their address first.
+    /// Handshakes at a time, those that wait among them; from half of it on, or 320, clients must prove their address
+    /// first.
     pub handshakes: usize,
     /// How often parked members say that they are there.
     pub alive: Duration,
@@ -59,9 +62,5 @@ const PUSH_DEADLINE: Duration = Duration::from_secs(10);
 const PUSH_RETRY: Duration = Duration::from_secs(1);
 /// A parked member that was not heard of for so many times as long as it should be is absent.
 const MISSED: u32 = 3;
-/// How long members that have to come back at once are spread over, for each of their group.
-const SPREAD_OF_EACH: Duration = Duration::from_millis(1);
-/// The longest that such a member waits: nobody is without a key for longer because its group is large.
-const MOST_SPREAD: Duration = Duration::from_secs(60);
 /// A connection that is silent for this long is lost; members keep theirs alive well within it.
 const IDLE: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::absence::spread;
 use super::connection::Served;
-use super::{MOST_SPREAD, SPREAD_OF_EACH};
 use crate::crypto::Key;
 use crate::engine::{Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
@@ -39,7 +39,7 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
             let members = engine.park(identity, park, outbox).await?;
             Response::Parked(Parked {
                 alive_ms: milliseconds(served.front.limits.alive),
-                spread_ms: milliseconds(SPREAD_OF_EACH.saturating_mul(members).min(MOST_SPREAD)),
+                spread_ms: milliseconds(spread(members)),
             })
         }
         Request::Acknowledge(held) => {

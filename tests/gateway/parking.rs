@@ -13,6 +13,8 @@ use crate::support::{GROUP, SOON, Setup, Site};
 
 const PARKINGS: &str = "wardcast_parkings_total";
 const GIVEN_UP: &str = "wardcast_datagrams_given_up_total";
+/// TLS sessions, for which no certificate was looked at.
+const RESUMED_SESSIONS: &str = "wardcast_handshakes_resumed_total";
 const PARK_AFTER: Duration = Duration::from_millis(200);
 
 async fn site() -> Site {
@@ -113,6 +115,7 @@ async fn a_request_brings_the_connection_back_and_it_is_given_up_again() {
     assert_eq!(status.members, 1);
     parked(&members, 2).await;
     assert_eq!(resumes(&members), 1);
+    assert_eq!(site.counter(RESUMED_SESSIONS).await, 1, "no signature");
     rekey(&site, &members).await;
     let [member] = members;
     member.leave().await.expect("it leaves");
