@@ -101,12 +101,15 @@ pub(crate) struct Extent {
 
 /// Measures pushes of so many bytes.
 pub(crate) async fn measure(site: &Site, extent: Extent, bytes: usize) -> Result<Bare, Failure> {
-    let members = site.members().len();
+    let credentials = site.members().iter().take(extent.members as usize);
+    let members = credentials.len();
     let mut server = Server::start(site).await?;
     let before = server.usage()?;
     let mut progress = Progress::begin("bare");
     let began = Instant::now();
-    let connections = connect(site, server.address, extent.at_once as usize, &mut progress).await?;
+    let server_at = (server.address, site.trust());
+    let at_once = extent.at_once as usize;
+    let connections = connect(credentials, server_at, at_once, &mut progress).await?;
     let connecting = began.elapsed();
     server.wait_for(members).await?;
     let connected = server.usage()?;
@@ -139,23 +142,24 @@ pub(crate) async fn measure(site: &Site, extent: Extent, bytes: usize) -> Result
 }
 
 async fn connect(
-    site: &Site,
-    server: SocketAddr,
+    all: impl ExactSizeIterator<Item = &Credentials>,
+    (server, trust): (SocketAddr, &Trust),
     at_once: usize,
     progress: &mut Progress,
 ) -> Result<Vec<Connection>, Failure> {
-    let mut connections = Vec::with_capacity(site.members().len());
+    let count = all.len();
+    let mut connections = Vec::with_capacity(count);
     let mut connecting = JoinSet::new();
-    for credentials in site.members() {
+    for credentials in all {
         if connecting.len() >= at_once
             && let Some(connected) = connecting.join_next().await
         {
             connections.push(connected??);
-            progress.at(connections.len(), site.members().len());
+            progress.at(connections.len(), count);
         }
         // A socket each, as members have: the server's kernel pays for each address.
         let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let config = client(credentials, site.trust())?;
+        let config = client(credentials, trust)?;
         connecting.spawn(async move {
             let connection = endpoint.connect_with(config, server, "localhost")?.await?;
             Ok::<_, Failure>(connection)

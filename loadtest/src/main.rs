@@ -19,6 +19,7 @@ mod parked;
 mod peers;
 mod plot;
 mod report;
+mod returns;
 mod site;
 mod slow;
 mod soak;

@@ -1,6 +1,7 @@
 //! `loadtest storm`: all members arrive at once, as after a power cut, beside as many handshakes with quinn alone.
 //!
-//! Each round has a gateway of its own, in which one member waits already: it shows the others what is pushed.
+//! Each round has a gateway of its own, in which one member waits already: it shows the others what is pushed. When all are in,
+//! some of them connect once more, and again: the second time their session is resumed.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,14 @@ use wardcast::group::ids::Epoch;
 
 use crate::Failure;
 use crate::bare::{self, Bare, Extent};
+use crate::counters::Counters;
 use crate::crowd::{Crowd, Manner, Sampled};
 use crate::distribution::{Latencies, Quantiles, median, rounded};
 use crate::fanout::policy;
 use crate::gateway::{Gateway, Setup};
 use crate::live::Live;
 use crate::report::{self, Progress, Report};
+use crate::returns::{self, Returns};
 use crate::site::Site;
 use crate::usage::Usage;
 
@@ -25,6 +28,8 @@ const BARE_BYTES: usize = 400;
 /// Handshakes of the bare server at a time. It refuses none: of very many at once it loses packets and does the work twice,
 /// and would be cheaply outdone.
 const BARE_AT_ONCE: u32 = 512;
+/// The most of them: one costs the same among more, and this process would need a file more for each.
+const BARE_MOST: u32 = 4_000;
 
 /// How long the last acknowledgements are waited for, which count as the gateway's work.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -60,6 +65,10 @@ pub(crate) struct Storm {
     cpu: Cpu,
     /// The gateway's CPU for a join divided by that of a bare handshake; the median of the rounds.
     cpu_ratio: f64,
+    /// Epochs that those were pushed who were in already, for each join; the medians of the rounds.
+    pushes_per_join: Pushes,
+    /// The medians of the rounds; the counts of all.
+    returns: Returns,
 }
 
 /// Who had to come back.
@@ -70,6 +79,25 @@ struct Refused {
     /// Addresses that had to prove themselves first.
     retries: u64,
     failed_handshakes: u64,
+}
+
+/// By datagram, once more by datagram, and by stream.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Pushes {
+    by_datagram: f64,
+    again: f64,
+    by_stream: f64,
+}
+
+impl Pushes {
+    fn between(before: &Counters, after: &Counters, joins: usize) -> Self {
+        let each = |name: &str| after.since(before, name) as f64 / joins.max(1) as f64;
+        Pushes {
+            by_datagram: each("wardcast_datagrams_sent_total"),
+            again: each("wardcast_datagrams_resent_total"),
+            by_stream: each("wardcast_pushes_total"),
+        }
+    }
 }
 
 /// CPU time, in microseconds.
@@ -90,16 +118,19 @@ struct Round {
     server: Duration,
     generator: Duration,
     refused: Refused,
+    pushes: Pushes,
+    returns: Returns,
 }
 
 /// Runs all of it.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Storm, Failure> {
     let members = arguments.members as usize;
     crate::limits::require(members + 1)?;
+    let handshakes = arguments.members.min(BARE_MOST) + 1;
     let extent = Extent {
-        members: arguments.members + 1,
+        members: handshakes,
         rounds: 1,
-        at_once: BARE_AT_ONCE.min(arguments.members + 1),
+        at_once: BARE_AT_ONCE.min(handshakes),
     };
     let mut rounds = Vec::new();
     let mut progress = Progress::begin("storms");
@@ -152,11 +183,17 @@ async fn arrive(live: &mut Live, site: &Site) -> Result<Round, Failure> {
     live.crowd.hold(newest, Instant::now()).await?;
     sleep(SETTLE).await;
     let after = live.gateway.operator.counters().await?;
+    let (server, generator) = (
+        live.gateway.family_usage()?.since(&server).cpu,
+        Usage::of(own)?.since(&generator).cpu,
+    );
     Ok(Round {
         granted,
         took,
-        server: live.gateway.family_usage()?.since(&server).cpu,
-        generator: Usage::of(own)?.since(&generator).cpu,
+        server,
+        generator,
+        pushes: Pushes::between(&before, &after, site.members().len() - 1),
+        returns: returns::measure(live, site).await?,
         refused: Refused {
             refusals,
             retries: after.since(&before, "wardcast_handshakes_retried_total"),
@@ -199,6 +236,18 @@ impl Storm {
                 generator_us_per_join: middle(&|storm, _| each(storm.generator))?,
             },
             cpu_ratio: middle(&|storm, bare| each(storm.server) / bare.cpu_us_per_handshake)?,
+            returns: Returns {
+                first_us: middle(&|storm, _| storm.returns.first_us)?,
+                resumed_us: middle(&|storm, _| storm.returns.resumed_us)?,
+                ratio: middle(&|storm, _| storm.returns.ratio)?,
+                resumed: rounds.iter().map(|(storm, _)| storm.returns.resumed).sum(),
+                of: rounds.iter().map(|(storm, _)| storm.returns.of).sum(),
+            },
+            pushes_per_join: Pushes {
+                by_datagram: middle(&|storm, _| storm.pushes.by_datagram)?,
+                again: middle(&|storm, _| storm.pushes.again)?,
+                by_stream: middle(&|storm, _| storm.pushes.by_stream)?,
+            },
         })
     }
 }
@@ -211,6 +260,7 @@ impl Report for Storm {
             retries,
             failed_handshakes,
         } = self.refused;
+        let pushes = self.pushes_per_join;
         let us = |microseconds: f64| format!("{microseconds:.0} us");
         vec![
             row(
@@ -229,6 +279,13 @@ impl Report for Storm {
                     "{refusals}, {retries} addresses to prove, {failed_handshakes} handshakes failed"
                 ),
             ),
+            row(
+                "pushes to those who are in, per join",
+                format!(
+                    "{:.1} by datagram and {:.1} again, {:.1} by stream",
+                    pushes.by_datagram, pushes.again, pushes.by_stream
+                ),
+            ),
             row("server CPU per join", us(self.cpu.server_us_per_join)),
             row(
                 "bare server CPU per handshake",
@@ -238,6 +295,17 @@ impl Report for Storm {
             row(
                 "server CPU per join to bare handshake",
                 format!("{:.2} (goal 1.5)", self.cpu_ratio),
+            ),
+            row(
+                "server CPU per connection, first and again",
+                format!(
+                    "{} and {}: {:.2}, {} of {} resumed",
+                    us(self.returns.first_us),
+                    us(self.returns.resumed_us),
+                    self.returns.ratio,
+                    self.returns.resumed,
+                    self.returns.of
+                ),
             ),
         ]
     }
@@ -257,6 +325,18 @@ mod tests {
             refused: Refused {
                 refusals: 1,
                 ..Refused::default()
+            },
+            pushes: Pushes {
+                by_datagram: 2.0,
+                again: 0.0,
+                by_stream: 1.0,
+            },
+            returns: Returns {
+                first_us: 2.0,
+                resumed_us: 1.0,
+                ratio: 0.5,
+                resumed: 9,
+                of: 10,
             },
         };
         let bare = Bare {
@@ -278,6 +358,9 @@ mod tests {
         assert_eq!((storm.cpu_ratio, storm.joins_per_s), (1.5, 20.0));
         assert_eq!(storm.cpu.server_us_per_join, 1500.0);
         assert_eq!((storm.refused.refusals, storm.granted.samples), (3, 3));
+        let returns = (storm.returns.resumed, storm.returns.of);
+        assert_eq!((storm.returns.ratio, returns), (0.5, (27, 30)));
+        assert_eq!(storm.pushes_per_join.by_datagram, 2.0);
         assert!(Storm::of(2, &[]).is_err());
     }
 }
