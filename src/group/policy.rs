@@ -22,7 +22,8 @@ use super::multicast::{self, MulticastAddress};
 #[cbor(map)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroupPolicy {
-    /// How long changes are collected before they become one epoch, in milliseconds; 0 takes each by itself.
+    /// How long changes are collected before they become one epoch, in milliseconds; 0 takes each by itself. Joins alone may wait
+    /// longer ([`JOIN_DELIVERIES_PER_SECOND`](super::limits::JOIN_DELIVERIES_PER_SECOND)).
     #[n(0)]
     pub batch_interval_ms: u32,
     /// After this long a delivered epoch is activated without a quorum, in milliseconds.

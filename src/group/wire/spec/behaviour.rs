@@ -76,7 +76,8 @@
 //! ```
 //!
 //! An ordinary change waits until the epoch before it is active; an urgent eviction does not, and takes along what was
-//! not delivered yet. Nothing is sent before it is on record: an epoch that a member has seen survives the gateway.
+//! not delivered yet. Joins alone wait, in a large group, until they and the epochs before them make no more than 5,000
+//! deliveries a second, for 2 s at most: a storm of joins shares epochs. Nothing is sent before it is on record: an epoch that a member has seen survives the gateway.
 //! After a restart no epoch is in flight: the newest on record counts as active, and members resume. Its header is sealed
 //! again, so the same epoch may come with another signature; everything else of it is the same.
 //!
@@ -127,4 +128,5 @@
 //! - *A header that does not verify* is nacked with 2. Relays and caches are not trusted: only the issuer's signature
 //!   counts.
 //! - *Too much at once*: refused 128 with a time; connections beyond a bound are not accepted (3); handshakes
-//!   that pile up have to prove their address first (QUIC Retry).
+//!   that pile up have to prove their address first (QUIC Retry), and wait for their turn. One that would wait for more
+//!   than a few seconds is refused by QUIC (`CONNECTION_REFUSED`): try again after a second or more, not at once.
