@@ -10,6 +10,7 @@
 //! when the counts say that somebody is behind.
 
 mod clock;
+mod registrations;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
+use registrations::Registrations;
 
 /// Whether a member has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +100,7 @@ struct Tally {
 pub struct Roster {
     members: BTreeMap<MemberId, Member>,
     /// Never iterated: its order differs from run to run.
-    by_identity: HashMap<Arc<Identity>, Vec<MemberId>>,
+    by_identity: HashMap<Arc<Identity>, Registrations>,
     tallies: BTreeMap<Epoch, Tally>,
     present: u32,
     senders: u32,
@@ -154,7 +156,9 @@ impl Roster {
 
     /// The registrations of an identity, the oldest first.
     pub fn of(&self, identity: &Identity) -> &[MemberId] {
-        self.by_identity.get(identity).map_or(&[], Vec::as_slice)
+        self.by_identity
+            .get(identity)
+            .map_or(&[], Registrations::as_slice)
     }
 
     /// How many members acknowledged an epoch or one after it.
@@ -178,7 +182,9 @@ impl Roster {
         let entry = self.by_identity.entry(member.identity.clone());
         // One string for all registrations of an identity.
         member.identity = entry.key().clone();
-        entry.or_default().push(id);
+        entry
+            .and_modify(|ids| ids.push(id))
+            .or_insert(Registrations::One(id));
         self.senders += u32::from(member.role.sends());
         self.count_suites(member.suites, true);
         self.count((member.acknowledged, member.is_present()), true);
@@ -189,9 +195,9 @@ impl Roster {
     pub(super) fn remove(&mut self, id: MemberId) -> Option<Member> {
         let member = self.members.remove(&id)?;
         if let Some(ids) = self.by_identity.get_mut(&member.identity) {
-            ids.retain(|&other| other != id);
-            if ids.is_empty() {
-                self.by_identity.remove(&member.identity);
+            match ids.without(id) {
+                Some(left) => *ids = left,
+                None => drop(self.by_identity.remove(&member.identity)),
             }
         }
         self.senders -= u32::from(member.role.sends());
