@@ -10,16 +10,16 @@
 //! when the counts say that somebody is behind.
 
 mod clock;
-mod registrations;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
-use registrations::Registrations;
 
 /// Whether a member has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +99,8 @@ struct Tally {
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     members: BTreeMap<MemberId, Member>,
-    /// Never iterated: its order differs from run to run.
-    by_identity: HashMap<Arc<Identity>, Registrations>,
+    /// Nearly every identity has one registration: it takes no heap of its own. Never iterated: its order differs from run to run.
+    by_identity: HashMap<Arc<Identity>, SmallVec<[MemberId; 1]>>,
     tallies: BTreeMap<Epoch, Tally>,
     present: u32,
     senders: u32,
@@ -158,7 +158,7 @@ impl Roster {
     pub fn of(&self, identity: &Identity) -> &[MemberId] {
         self.by_identity
             .get(identity)
-            .map_or(&[], Registrations::as_slice)
+            .map_or(&[], SmallVec::as_slice)
     }
 
     /// How many members acknowledged an epoch or one after it.
@@ -182,9 +182,7 @@ impl Roster {
         let entry = self.by_identity.entry(member.identity.clone());
         // One string for all registrations of an identity.
         member.identity = entry.key().clone();
-        entry
-            .and_modify(|ids| ids.push(id))
-            .or_insert(Registrations::One(id));
+        entry.or_default().push(id);
         self.senders += u32::from(member.role.sends());
         self.count_suites(member.suites, true);
         self.count((member.acknowledged, member.is_present()), true);
@@ -195,9 +193,9 @@ impl Roster {
     pub(super) fn remove(&mut self, id: MemberId) -> Option<Member> {
         let member = self.members.remove(&id)?;
         if let Some(ids) = self.by_identity.get_mut(&member.identity) {
-            match ids.without(id) {
-                Some(left) => *ids = left,
-                None => drop(self.by_identity.remove(&member.identity)),
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_identity.remove(&member.identity);
             }
         }
         self.senders -= u32::from(member.role.sends());
