@@ -171,7 +171,8 @@ async fn connect(
     Ok(connections)
 }
 
-fn client(credentials: &Credentials, trust: &Trust) -> Result<ClientConfig, Failure> {
+/// A client of quinn alone.
+pub(crate) fn client(credentials: &Credentials, trust: &Trust) -> Result<ClientConfig, Failure> {
     let crypto = tls::client_config(credentials.clone(), trust, &[ALPN])?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
     config.transport_config(transport());

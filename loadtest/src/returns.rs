@@ -1,17 +1,16 @@
 //! What a connection costs the gateway that is made for the first time, and one whose session is resumed.
 
-use std::sync::Arc;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint, TransportConfig};
+use quinn::{ClientConfig, Endpoint};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wardcast::group::wire::{ALPN, Request, Response, Status};
-use wardcast::tls;
+use wardcast::group::wire::{Request, Response, Status};
 
 use crate::Failure;
+use crate::bare;
 use crate::crowd::sampled::ask;
 use crate::live::Live;
 use crate::site::Site;
@@ -38,14 +37,9 @@ pub(crate) struct Returns {
 /// Has members connect, and connect again.
 pub(crate) async fn measure(live: &mut Live, site: &Site) -> Result<Returns, Failure> {
     let members = site.members().iter().skip(1).take(MOST);
-    let configured = members.map(|credentials| {
-        let crypto = tls::client_config(credentials.clone(), site.trust(), &[ALPN])?;
-        let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
-        config.transport_config(Arc::new(TransportConfig::default()));
-        Ok(config)
-    });
+    let configured = members.map(|credentials| bare::client(credentials, site.trust()));
     let configured = configured.collect::<Result<Vec<_>, Failure>>()?;
-    let endpoint = Endpoint::client((std::net::Ipv4Addr::UNSPECIFIED, 0).into())?;
+    let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / configured.len() as f64;
     let start = live.gateway.family_usage()?;
     connect(&configured, &endpoint, live).await?;

@@ -40,6 +40,11 @@ impl PartialEq for Key {
 
 impl Eq for Key {}
 
+/// Anything from 0 to 1, by chance: for pauses that are to differ.
+pub fn fraction() -> f64 {
+    f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX)
+}
+
 /// Random bytes from the operating system's generator by way of AWS-LC.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

@@ -123,7 +123,7 @@ pub use derive::{
 };
 pub use export::{EpochSecret, ExportError, MAX_EXPORT};
 pub use issuer::{IssuerKeys, IssuerSecrets};
-pub use key::{Key, random};
+pub use key::{Key, fraction, random};
 pub use member::{MemberKey, is_member_key, verify_signature};
 pub use signature::{SigningKey, fingerprint};
 pub use suite2::{HybridKey, MlDsaKey, X25519Key, is_hybrid_key};

@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::dispatch::{Delivery, Joining};
-use super::exchange::{NoAnswer, around, ask, at_least};
+use super::exchange::{NoAnswer, ask};
 use super::keys;
 use super::link::{Link, State};
 use super::membership::Membership;
+use super::pauses::{around, at_least};
 use super::suite::{Ephemeral, SuiteKeys};
 use super::{JoinError, MemberError, Options, Ticket, Unusable};
 use crate::crypto::Key;

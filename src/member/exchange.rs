@@ -10,7 +10,6 @@ use quinn::{
 use tokio::time::timeout;
 
 use super::{MemberError, Options};
-use crate::crypto::random;
 use crate::group::limits::MAX_MESSAGE;
 use crate::group::wire::{ALPN, CloseCode, Fault, Message, Request, Response};
 use crate::tls;
@@ -113,33 +112,4 @@ pub(super) async fn read<M: Message>(
         }
         faulty(error.to_string())
     })
-}
-
-/// Half to one and a half times the pause, so that members that lost a gateway together do not come back together.
-pub(super) fn around(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + fraction())
-}
-
-/// The pause that was asked for, or up to half as much more, for the same reason.
-pub(super) fn at_least(pause: Duration) -> Duration {
-    pause.mul_f64(1.0 + fraction() / 2.0)
-}
-
-/// Anything from 0 to 1.
-pub(super) fn fraction() -> f64 {
-    f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_are_spread_and_never_shorter_than_asked_for() {
-        let second = Duration::from_secs(1);
-        for _ in 0..1_000 {
-            assert!((second / 2..=second * 3 / 2).contains(&around(second)));
-            assert!((second..=second * 3 / 2).contains(&at_least(second)));
-        }
-    }
 }

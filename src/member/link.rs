@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{
-    ClientConfig, ConnectError, Connection, ConnectionError, Endpoint, TokioRuntime,
-    TransportErrorCode,
-};
+use quinn::{ClientConfig, ConnectError, Connection, Endpoint, TokioRuntime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,20 +14,15 @@ use tokio::time::{Instant, sleep, timeout};
 use super::census::Census;
 use super::channel::Datagrams;
 use super::dispatch::{self, Delivery, Dispatch, Joining};
-use super::exchange::{around, at_least, code, configuration};
+use super::exchange::{code, configuration};
+use super::pauses::{Pauses, at_least, is_refused};
 use super::{MemberError, Options};
 use crate::group::ids::GroupId;
 use crate::group::wire::CloseCode;
 use crate::udp::{Shared, endpoint_config};
 
 /// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// The first pause before connecting again; it doubles, up to the longest, and is spread at random.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// The first pause after the gateway had no room for a connection, and the longest one: it is there, and works off what it has.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(4);
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection that lived so long was a good one: after it the pauses begin anew.
 const GOOD: Duration = Duration::from_secs(5);
 /// The longest time that a gateway can keep a member away.
@@ -169,21 +161,10 @@ fn unspecified(peer: SocketAddr) -> SocketAddr {
 }
 
 /// Why there is no connection.
-enum Unreached {
-    /// The gateway has no room for it now.
-    Refused(String),
-    /// Anything else.
-    Failed(String),
-}
-
-/// Whether this is how QUIC says that no new connection is accepted (RFC 9000 section 20.1).
-fn is_refused(error: &ConnectionError) -> bool {
-    match error {
-        ConnectionError::ConnectionClosed(close) => {
-            close.error_code == TransportErrorCode::CONNECTION_REFUSED
-        }
-        _ => false,
-    }
+struct Unreached {
+    reason: String,
+    /// Whether the gateway has no room for it now.
+    refused: bool,
 }
 
 /// Keeps the connection up.
@@ -199,10 +180,10 @@ struct Supervisor {
 
 impl Supervisor {
     async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut pauses = Pauses::default();
         loop {
             let began = Instant::now();
-            let reason = match self.connect().await {
+            let (reason, pause) = match self.connect().await {
                 Ok(connection) => {
                     self.dispatch.census.connected();
                     self.publish.send_replace(State::Up(connection.clone()));
@@ -212,21 +193,17 @@ impl Supervisor {
                         continue;
                     };
                     if began.elapsed() > GOOD {
-                        pause = FIRST_PAUSE;
+                        pauses = Pauses::default();
                     }
-                    reason
+                    (reason, pauses.failed())
                 }
-                Err(Unreached::Refused(reason)) => {
-                    pause = pause.clamp(REFUSED_PAUSE, LONGEST_REFUSED_PAUSE);
-                    reason
-                }
-                Err(Unreached::Failed(reason)) => reason,
+                Err(unreached) if unreached.refused => (unreached.reason, pauses.refused()),
+                Err(unreached) => (unreached.reason, pauses.failed()),
             };
             tracing::debug!(gateway = %self.address, %reason, "no connection");
             self.publish.send_replace(State::Down(reason));
             let away = Duration::from_millis(self.dispatch.away.swap(0, Ordering::Relaxed));
-            sleep(around(pause).max(at_least(away.min(LONGEST_AWAY)))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            sleep(pause.max(at_least(away.min(LONGEST_AWAY)))).await;
         }
     }
 
@@ -243,8 +220,10 @@ impl Supervisor {
 
     async fn connect(&mut self) -> Result<Connection, Unreached> {
         let address = self.address;
-        let text = |error: &dyn std::error::Error| format!("cannot connect to {address}: {error}");
-        let failed = |error: &dyn std::error::Error| Unreached::Failed(text(error));
+        let failed = |error: &dyn std::error::Error| Unreached {
+            reason: format!("cannot connect to {address}: {error}"),
+            refused: false,
+        };
         let connecting =
             self.endpoint
                 .connect_with(self.config.clone(), address, &self.server_name);
@@ -254,8 +233,10 @@ impl Supervisor {
         }
         let connecting = connecting.map_err(|error| failed(&error))?;
         match timeout(HANDSHAKE, connecting).await {
-            Ok(Err(error)) if is_refused(&error) => Err(Unreached::Refused(text(&error))),
-            Ok(done) => done.map_err(|error| failed(&error)),
+            Ok(done) => done.map_err(|error| Unreached {
+                refused: is_refused(&error),
+                ..failed(&error)
+            }),
             Err(late) => Err(failed(&late)),
         }
     }

@@ -29,6 +29,7 @@
 //! | `client` | requests that are tried for a while; join and resume |
 //! | `link` | the connection, made again with growing pauses |
 //! | `exchange` | one request, one message; how connections are set up |
+//! | `pauses` | how long to wait before something is tried again |
 //! | `dispatch` | a push finds its membership |
 //! | `census` | who needs the connection |
 //! | `channel` | rekeys by datagram: which keys open them, how they are acknowledged |
@@ -51,6 +52,7 @@ mod link;
 mod membership;
 mod multicast;
 mod options;
+mod pauses;
 mod suite;
 mod ticket;
 
@@ -58,8 +60,10 @@ pub use client::Client;
 pub use error::{ExportError, JoinError, MemberError, TicketError, Unusable};
 pub use events::{End, Event};
 pub use keys::{Fingerprint, NoFingerprint};
+pub use link::HANDSHAKE;
 pub use membership::{Counters, Membership};
 pub use options::{Fidelity, KeyOptions, Observed, Options, Presence, Sockets};
+pub use pauses::{Pauses, is_refused};
 pub use suite::SuiteKeys;
 pub use ticket::Ticket;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::crypto::random;
+use crate::crypto::fraction;
 
 /// How long their returns are spread over, for each of them.
 const SPREAD_OF_EACH: Duration = Duration::from_millis(1);
@@ -30,8 +30,7 @@ impl Absence {
 
     /// Of one of them, in milliseconds.
     pub(super) fn of_one(self) -> u64 {
-        let share = f64::from(u32::from_be_bytes(random())) / f64::from(u32::MAX);
-        let all = self.pause + self.spread.mul_f64(share);
+        let all = self.pause + self.spread.mul_f64(fraction());
         u64::try_from(all.as_millis()).unwrap_or(u64::MAX)
     }
 }

@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, ReadToEndError, RecvStream, SendStream,
-    TransportConfig, TransportErrorCode, WriteError,
+    TransportConfig, WriteError,
 };
 use tokio::time::{sleep, timeout};
-use wardcast::crypto::{EphemeralKey, random};
+use wardcast::crypto::EphemeralKey;
 use wardcast::group::ids::{Epoch, MemberId, Role, Suite};
 use wardcast::group::wire::datagram::ChannelId;
 use wardcast::group::wire::{
     ALPN, Acknowledge, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push,
     PushReply, Request, Response,
 };
-use wardcast::member::Options;
+use wardcast::member::{HANDSHAKE, Options, Pauses, is_refused};
 use wardcast::tls;
 
 use super::datagrams::{Line, Opener};
@@ -33,13 +33,6 @@ pub(crate) const LIMIT: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause after a refusal that names no time.
 const PAUSE: Duration = Duration::from_millis(200);
-/// As in the client library: how long a handshake may take, and the pauses before new tries: the first, the first and the longest
-/// after the gateway had no room, and the longest.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const REFUSED_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-
 /// What those members have in common.
 #[derive(Clone)]
 pub(super) struct Shared {
@@ -132,7 +125,7 @@ pub(crate) async fn enter(
         .keep_alive_interval(Some(options.keep_alive));
     config.transport_config(Arc::new(transport));
     let began = Instant::now();
-    let (mut refused, mut pause) = (0, FIRST_PAUSE);
+    let (mut refused, mut pauses) = (0, Pauses::default());
     loop {
         let name = &options.server_name;
         let connecting = endpoint.connect_with(config.clone(), options.address, name)?;
@@ -148,12 +141,12 @@ pub(crate) async fn enter(
             }
             Err(failure) if is_lost(&failure) && began.elapsed() < PATIENCE => {
                 refused += 1;
-                if is_refused(&failure) {
-                    pause = pause.clamp(REFUSED_PAUSES.0, REFUSED_PAUSES.1);
-                }
-                let share = f64::from(u16::from_be_bytes(random())) / f64::from(u16::MAX);
-                sleep(pause.mul_f64(0.5 + share)).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+                // As the client library does.
+                let pause = match failure.downcast_ref().is_some_and(is_refused) {
+                    true => pauses.refused(),
+                    false => pauses.failed(),
+                };
+                sleep(pause).await;
             }
             Err(failure) => return Err(failure),
         }
@@ -164,16 +157,6 @@ pub(crate) async fn enter(
 /// are done in the time that the gateway gives them.
 fn is_lost(failure: &Failure) -> bool {
     failure.is::<ConnectionError>() || failure.is::<ReadToEndError>() || failure.is::<WriteError>()
-}
-
-/// Whether the gateway had no room.
-fn is_refused(failure: &Failure) -> bool {
-    match failure.downcast_ref() {
-        Some(ConnectionError::ConnectionClosed(close)) => {
-            close.error_code == TransportErrorCode::CONNECTION_REFUSED
-        }
-        _ => false,
-    }
 }
 
 /// The grant, and how often it was refused before.

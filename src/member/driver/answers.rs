@@ -11,7 +11,8 @@ use crate::group::ids::{Epoch, Suites};
 use crate::group::session::MemberSession;
 use crate::group::wire::{PathDelivery, Refusal, RefusalCode, RemovalReason, Request, Response};
 use crate::member::client::Registered;
-use crate::member::exchange::{NoAnswer, around, ask, at_least};
+use crate::member::exchange::{NoAnswer, ask};
+use crate::member::pauses::{around, at_least};
 use crate::member::suite::Ephemeral;
 use crate::member::{End, Event, JoinError, Unusable};
 

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::answers::Asked;
 use super::{Driver, Fidelity};
+use crate::crypto::fraction;
 use crate::group::ids::{Epoch, Role};
 use crate::group::wire::{Parked as Terms, Response};
-use crate::member::exchange::{around, fraction};
+use crate::member::pauses::around;
 
 /// How long the answer to a sign of life is waited for, before it is given again; doubled each time.
 const ANSWER: Duration = Duration::from_secs(1);
