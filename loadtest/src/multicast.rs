@@ -3,7 +3,8 @@
 //! Each size has a gateway of its own. One member is real and listens on the loopback interface; the others have a connection, a
 //! channel and a place in the tree, and report as members do that hear everything. Rekeys are measured against a quiet time of the
 //! same length right before: what connections and reports cost is in both. Members that joined soon after each other keep their
-//! connections alive at the same moment: they do so once in each of these times, or it would be counted as a rekey's.
+//! connections alive at the same moment: they do so equally often in each of these times, or it would be counted as
+//! a rekey's.
 
 use std::time::{Duration, Instant};
 
@@ -156,7 +157,7 @@ async fn on(
         }
         let (credentials, trust) = (credentials.clone(), site.trust().clone());
         let options = Options {
-            keep_alive: window(arguments).min(LONGEST_KEEP_ALIVE),
+            keep_alive: keep_alive(window(arguments)),
             ..Options::new(gateway.address, "localhost", credentials, trust)
         };
         let (own, seat) = (lean.clone(), lean.seat()?);
@@ -228,6 +229,12 @@ async fn all_listen(gateway: &Gateway, members: u32) -> Result<(), Failure> {
 
 fn window(arguments: &Arguments) -> Duration {
     Duration::from_millis(u64::from(arguments.every_ms) * u64::from(arguments.rekeys))
+}
+
+/// Equally often in each of these times.
+fn keep_alive(window: Duration) -> Duration {
+    let times = window.as_millis().div_ceil(LONGEST_KEEP_ALIVE.as_millis());
+    window / u32::try_from(times).unwrap_or(u32::MAX)
 }
 
 async fn measure_round(arguments: &Arguments, gateway: &mut Gateway) -> Result<Round, Failure> {
@@ -311,6 +318,15 @@ impl Report for Multicast {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_window_has_more_keep_alives_than_another() {
+        let of = |seconds| keep_alive(Duration::from_secs(seconds));
+        assert_eq!(
+            [5, 10, 15].map(of),
+            [5_000, 10_000, 7_500].map(Duration::from_millis)
+        );
+    }
 
     #[test]
     fn a_rekey_costs_what_is_above_quiet_and_the_median_round_counts() {

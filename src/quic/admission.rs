@@ -106,7 +106,7 @@ impl Admission {
     /// Waits until no connection is left.
     pub(super) async fn all_over(&self) {
         let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
-        // It fails only when there are to be none any more, which nobody asks for.
+        // It fails only for a semaphore that was closed, which this one never is.
         let _ = self.connections.acquire_many(all).await;
     }
 }

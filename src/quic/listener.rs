@@ -32,6 +32,10 @@ use crate::udp::multicast::Sender;
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
 const RECEIVE_BUFFER: usize = 8 << 20;
 
+/// Bytes that a handshake may have sent while it waits for its turn, besides its first packet: a greeting with a key of ML-KEM is
+/// two packets, and comes a few times.
+const WAITING_BYTES: u64 = 16 << 10;
+
 /// Why the listener could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -105,7 +109,10 @@ impl Listener {
         let multicaster = multicast.map(multicaster).transpose()?;
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport()));
-        config.max_incoming(limits.handshakes);
+        config
+            .max_incoming(limits.handshakes)
+            .incoming_buffer_size(WAITING_BYTES)
+            .incoming_buffer_size_total(WAITING_BYTES * limits.handshakes as u64);
         let bound = endpoint(address, config, multicaster, &engine);
         let endpoint = bound.map_err(|source| BindError::Address { address, source })?;
         let front = Front {

@@ -211,7 +211,7 @@ pub fn server_config(
     Ok(config)
 }
 
-/// Lets clients of a server resume their session, for an hour at most and with this very configuration. Whoever accepts them
+/// Lets clients of a server resume their session within an hour, each time anew, and with this very configuration. Whoever accepts them
 /// asks [`peer`] who they are.
 pub fn resumable(mut config: ServerConfig) -> Result<ServerConfig, TlsError> {
     config.ticketer = Arc::new(Tickets::new()?);

@@ -6,48 +6,49 @@
 //! still looks whether the certificate has run out ([`peer`](super::peer)). Every resumed handshake agrees on fresh keys
 //! (`psk_dhe_ke`), and nothing is sent before it is complete: there is no 0-RTT.
 //!
-//! Whoever reads the gateway's memory can pass for a member until the key that he read is dropped. Keys are dropped soon.
+//! A resumed session is given a ticket again. So whoever keeps coming back is not checked anew before the configuration changes;
+//! and whoever reads the gateway's memory can pass for anybody, if he comes before the key that he read is dropped, and from then on as
+//! long as he keeps coming. Keys are dropped soon.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::crypto::GetRandomFailed;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::ProducesTickets;
 use rustls::{Error, TicketRotator};
 
-/// How long a ticket is good.
-const LIFE: Duration = Duration::from_secs(3_600);
-/// The age of a ticket in seconds, before what is in it.
-const AGE: usize = 8;
+/// How long a key seals, in seconds; it opens for as long again.
+const KEY_LIFE_S: u32 = 1_800;
+/// How long a ticket is good, in seconds.
+const LIFE_S: u64 = 2 * KEY_LIFE_S as u64;
+/// Before what is in a ticket: when it was issued, in seconds of its configuration's clock.
+const ISSUED: usize = 8;
 
 /// Seals and opens tickets, and counts those that served.
 #[derive(Debug)]
 pub(super) struct Tickets {
-    /// Seals with a key for half of their life, and opens with it for as long again.
     keys: TicketRotator,
     began: Instant,
 }
 
 impl Tickets {
     pub(super) fn new() -> Result<Self, Error> {
-        let seconds = u32::try_from(LIFE.as_secs() / 2).expect("an hour");
-        let keys = TicketRotator::new(seconds, || Ok(Box::new(Keys(keys()?))))?;
+        let keys = TicketRotator::new(KEY_LIFE_S, || Ok(Box::new(Keys(keys()?))))?;
         let began = Instant::now();
         Ok(Tickets { keys, began })
     }
 
-    fn sealed(&self, at: Duration, plain: &[u8]) -> Option<Vec<u8>> {
-        self.keys
-            .encrypt(&[&at.as_secs().to_be_bytes(), plain].concat())
+    fn sealed(&self, at: u64, plain: &[u8]) -> Option<Vec<u8>> {
+        self.keys.encrypt(&[&at.to_be_bytes(), plain].concat())
     }
 
     /// The rotation alone does not bound a ticket's life: where nobody comes for long, no key is dropped.
-    fn opened(&self, at: Duration, sealed: &[u8]) -> Option<Vec<u8>> {
+    fn opened(&self, at: u64, sealed: &[u8]) -> Option<Vec<u8>> {
         let mut plain = self.keys.decrypt(sealed)?;
-        let issued = u64::from_be_bytes(plain.get(..AGE)?.try_into().ok()?);
-        let is_good = at.as_secs().checked_sub(issued)? <= LIFE.as_secs();
-        plain.drain(..AGE);
+        let issued = u64::from_be_bytes(plain.get(..ISSUED)?.try_into().ok()?);
+        let is_good = at.checked_sub(issued)? <= LIFE_S;
+        plain.drain(..ISSUED);
         is_good.then_some(plain)
     }
 }
@@ -62,11 +63,11 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.sealed(self.began.elapsed(), plain)
+        self.sealed(self.began.elapsed().as_secs(), plain)
     }
 
     fn decrypt(&self, sealed: &[u8]) -> Option<Vec<u8>> {
-        let plain = self.opened(self.began.elapsed(), sealed)?;
+        let plain = self.opened(self.began.elapsed().as_secs(), sealed)?;
         metrics::counter!("wardcast_handshakes_resumed_total").increment(1);
         Some(plain)
     }
@@ -110,14 +111,14 @@ mod tests {
     #[test]
     fn a_ticket_is_good_for_its_life_and_not_longer() {
         let tickets = Tickets::new().expect("tickets");
-        let sealed = tickets.sealed(Duration::from_secs(10), b"session");
+        let sealed = tickets.sealed(10, b"session");
         let sealed = sealed.expect("is sealed");
-        let opened = |at: u64| tickets.opened(Duration::from_secs(at), &sealed);
+        let opened = |at: u64| tickets.opened(at, &sealed);
         assert_eq!(opened(10).as_deref(), Some(&b"session"[..]));
         assert_eq!(opened(3_610).as_deref(), Some(&b"session"[..]));
         assert_eq!(opened(3_611), None);
         let other = Tickets::new().expect("tickets");
-        assert_eq!(other.opened(Duration::from_secs(10), &sealed), None);
+        assert_eq!(other.opened(10, &sealed), None);
     }
 
     /// A handshake in memory, up to the ticket that the client gets.

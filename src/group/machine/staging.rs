@@ -151,13 +151,13 @@ impl GroupMachine {
     /// Whether the batch is due. An urgent one overtakes an epoch that is not delivered or not active yet; any other
     /// waits for it, so that members never have to keep more than a few.
     fn may_change(&self) -> bool {
-        let collected = self.is_collected_at().is_some_and(|due| due <= self.now);
+        let collected = self.collected_at().is_some_and(|due| due <= self.now);
         (self.waiting.urgent || collected && !self.is_in_flight()) && self.has_reason()
     }
 
     /// When the batch that there is has been collected for long enough. An epoch goes to all who are there: of joins alone there
     /// is none so soon after another that those who are in already have more to do with it than those who come.
-    pub(super) fn is_collected_at(&self) -> Option<Time> {
+    pub(super) fn collected_at(&self) -> Option<Time> {
         let interval = u64::from(self.state.policy().batch_interval_ms);
         let collected = self.waiting.since?.after(interval);
         if self.waiting.is_more_than_joins() {

@@ -93,7 +93,7 @@ impl GroupMachine {
             return Some(self.log.backoff.until());
         }
         let due = self
-            .is_collected_at()
+            .collected_at()
             .filter(|_| !self.is_in_flight() && self.has_reason())?;
         Some(due.max(self.log.backoff.until()))
     }
