@@ -159,7 +159,7 @@ async fn connect(
         }
         // A socket each, as members have: the server's kernel pays for each address.
         let endpoint = Endpoint::client(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let config = client(credentials, trust)?;
+        let config = client(credentials, trust, ALPN)?;
         connecting.spawn(async move {
             let connection = endpoint.connect_with(config, server, "localhost")?.await?;
             Ok::<_, Failure>(connection)
@@ -171,9 +171,13 @@ async fn connect(
     Ok(connections)
 }
 
-/// A client of quinn alone.
-pub(crate) fn client(credentials: &Credentials, trust: &Trust) -> Result<ClientConfig, Failure> {
-    let crypto = tls::client_config(credentials.clone(), trust, &[ALPN])?;
+/// A client of quinn alone, for the protocol of that name.
+pub(crate) fn client(
+    credentials: &Credentials,
+    trust: &Trust,
+    protocol: &[u8],
+) -> Result<ClientConfig, Failure> {
+    let crypto = tls::client_config(credentials.clone(), trust, &[protocol])?;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto)?));
     config.transport_config(transport());
     Ok(config)

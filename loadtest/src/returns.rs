@@ -7,7 +7,7 @@ use quinn::{ClientConfig, Endpoint};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use wardcast::group::wire::{Request, Response, Status};
+use wardcast::group::wire::{ALPN, Request, Response, Status};
 
 use crate::Failure;
 use crate::bare;
@@ -37,7 +37,7 @@ pub(crate) struct Returns {
 /// Has members connect, and connect again.
 pub(crate) async fn measure(live: &mut Live, site: &Site) -> Result<Returns, Failure> {
     let members = site.members().iter().skip(1).take(MOST);
-    let configured = members.map(|credentials| bare::client(credentials, site.trust()));
+    let configured = members.map(|credentials| bare::client(credentials, site.trust(), ALPN));
     let configured = configured.collect::<Result<Vec<_>, Failure>>()?;
     let endpoint = Endpoint::client((Ipv4Addr::UNSPECIFIED, 0).into())?;
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / configured.len() as f64;
