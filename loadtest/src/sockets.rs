@@ -1,57 +1,109 @@
-//! Many sockets that one thread reads.
+//! Few sockets for many members, each of whom has an address of its own in 127.0.0.0/8.
 //!
-//! A runtime has a task for each, wakes it for each datagram, and asks the socket once more before it goes to sleep again:
-//! with thousands of members that is most of what the generator costs, and it shares the processors with what is measured.
+//! A socket for each member would be most of what it costs this process. And it would cost whoever sends to it: on one machine
+//! the kernel runs the receiving half of a datagram, down to the wake-up of the reader, on the sender's time, which it does not
+//! for members that are elsewhere.
 
-use std::net::UdpSocket;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::Failure;
 
-/// Sockets that are asked for at once.
-const AT_ONCE: usize = 1024;
-/// More than any datagram of the push channel, and any packet of QUIC.
-const LARGEST: usize = 2048;
+/// What waits to be read is bounded for each socket: a rekey of ten thousand members has room in so many.
+const SOCKETS: usize = 8;
+/// Room for datagrams that wait to be read, in bytes; the system gives less where its own limit is lower.
+const RECEIVE_BUFFER: usize = 8 << 20;
+/// The longest packet, in bytes; what coalesces in the kernel is so many of them.
+const MAX_PACKET: usize = 1_500;
 /// How long datagrams are gathered: whoever is woken for each takes the processor from whoever sends them.
 const GATHER: Duration = Duration::from_micros(200);
+/// Addresses are not used again; so many there are.
+const FIRST: u32 = u32::from_be_bytes([127, 1, 0, 0]);
+const ADDRESSES: u32 = 1 << 23;
 
-/// A socket, and what is done with what comes on it.
+/// Who gets what comes to an address.
 pub(crate) trait Watched: Send + Sync {
-    /// It must not block.
-    fn socket(&self) -> &UdpSocket;
-
     /// Called on the thread that reads, so it must not wait.
     fn take(&self, datagram: &[u8]);
 }
 
 /// The sockets, and the thread that reads them until the process ends.
 pub(crate) struct Sockets {
-    epoll: OwnedFd,
-    table: Mutex<Table>,
+    sockets: Vec<Socket>,
+    next: AtomicU32,
+    /// By the number of the address.
+    watched: RwLock<Vec<Option<Arc<dyn Watched>>>>,
 }
 
-#[derive(Default)]
-struct Table {
-    watched: Vec<Option<Arc<dyn Watched>>>,
-    free: Vec<usize>,
+struct Socket {
+    socket: UdpSocket,
+    state: UdpSocketState,
+    port: u16,
 }
 
-/// A socket is read as long as this is there.
+/// One address, to send from.
+#[derive(Clone)]
+pub(crate) struct Port {
+    sockets: Arc<Sockets>,
+    number: u32,
+}
+
+/// What comes to an address is read as long as this is there.
 pub(crate) struct Watch {
     sockets: Weak<Sockets>,
-    place: usize,
+    number: u32,
+}
+
+impl Port {
+    /// What the other side sees.
+    pub(crate) fn address(&self) -> SocketAddr {
+        (self.ip(), self.socket().port).into()
+    }
+
+    /// Sends one datagram.
+    pub(crate) fn send(&self, destination: SocketAddr, contents: &[u8]) -> io::Result<()> {
+        let Socket { socket, state, .. } = self.socket();
+        let transmit = Transmit {
+            destination,
+            ecn: None,
+            contents,
+            segment_size: None,
+            src_ip: Some(IpAddr::V4(self.ip())),
+        };
+        state.try_send(socket.into(), &transmit)
+    }
+
+    /// Hands over what comes to it from now on.
+    pub(crate) fn watch(&self, watched: Arc<dyn Watched>) -> Watch {
+        self.sockets.set(self.number, Some(watched));
+        let sockets = Arc::downgrade(&self.sockets);
+        let number = self.number;
+        Watch { sockets, number }
+    }
+
+    fn socket(&self) -> &Socket {
+        &self.sockets.sockets[self.number as usize % SOCKETS]
+    }
+
+    fn ip(&self) -> Ipv4Addr {
+        (FIRST + self.number).into()
+    }
 }
 
 impl Sockets {
     /// Starts the thread.
     pub(crate) fn start() -> Result<Arc<Self>, Failure> {
+        let sockets = (0..SOCKETS).map(|_| Socket::bind());
         let sockets = Arc::new(Sockets {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
-            table: Mutex::default(),
+            sockets: sockets.collect::<io::Result<_>>()?,
+            next: AtomicU32::new(0),
+            watched: RwLock::default(),
         });
         let own = sockets.clone();
         let thread = std::thread::Builder::new().name("members".to_owned());
@@ -59,78 +111,94 @@ impl Sockets {
         Ok(sockets)
     }
 
-    /// Reads one more socket.
-    pub(crate) fn watch(self: &Arc<Self>, watched: Arc<dyn Watched>) -> Result<Watch, Failure> {
-        let mut table = self.table();
-        let place = table.free.pop().unwrap_or(table.watched.len());
-        epoll::add(
-            &self.epoll,
-            watched.socket(),
-            EventData::new_u64(place as u64),
-            EventFlags::IN,
-        )?;
-        if place == table.watched.len() {
-            table.watched.push(None);
+    /// An address that nobody had.
+    pub(crate) fn port(self: &Arc<Self>) -> Result<Port, Failure> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if number >= ADDRESSES {
+            return Err("this run has had more members than there are loopback addresses".into());
         }
-        table.watched[place] = Some(watched);
-        let sockets = Arc::downgrade(self);
-        Ok(Watch { sockets, place })
+        let sockets = self.clone();
+        Ok(Port { sockets, number })
     }
 
     fn run(&self) {
-        let mut events: Vec<Event> = Vec::with_capacity(AT_ONCE);
-        let mut datagram = [0; LARGEST];
+        let room = self.sockets[0].state.gro_segments() * MAX_PACKET;
+        let mut storage = vec![0; room * BATCH_SIZE];
         loop {
-            events.clear();
+            let polled = self
+                .sockets
+                .iter()
+                .map(|of| PollFd::new(&of.socket, PollFlags::IN));
+            let mut polled: Vec<PollFd<'_>> = polled.collect();
             // An interrupted wait is as good as one that has ended.
-            let _ = epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                None,
-            );
-            let table = self.table();
-            for event in &events {
-                let place = event.data.u64() as usize;
-                if let Some(Some(watched)) = table.watched.get(place) {
-                    read(&**watched, &mut datagram);
+            let _ = poll(&mut polled, None);
+            let mut full = false;
+            for (polled, socket) in polled.iter().zip(&self.sockets) {
+                if !polled.revents().is_empty() {
+                    full |= self.read(socket, &mut storage) == BATCH_SIZE;
                 }
             }
-            drop(table);
-            if events.len() < AT_ONCE {
+            if !full {
                 std::thread::sleep(GATHER);
             }
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    /// Hands some datagrams of a socket over; how many buffers they took.
+    fn read(&self, Socket { socket, state, .. }: &Socket, storage: &mut [u8]) -> usize {
+        let mut chunks = storage
+            .chunks_mut(storage.len() / BATCH_SIZE)
+            .map(IoSliceMut::new);
+        let mut buffers: [IoSliceMut<'_>; BATCH_SIZE] =
+            std::array::from_fn(|_| chunks.next().expect("there is room for a batch"));
+        let mut metas = [RecvMeta::default(); BATCH_SIZE];
+        // An error is what an earlier datagram met: whoever waits for an answer to that one misses it.
+        let count = state
+            .recv(socket.into(), &mut buffers, &mut metas)
+            .unwrap_or(0);
+        let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
+        for (buffer, meta) in buffers.iter().zip(&metas).take(count) {
+            let Some(IpAddr::V4(to)) = meta.dst_ip else {
+                continue;
+            };
+            let number = u32::from(to).wrapping_sub(FIRST) as usize;
+            if let Some(Some(watched)) = watched.get(number) {
+                let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
+                datagrams.for_each(|datagram| watched.take(datagram));
+            }
+        }
+        count
+    }
+
+    fn set(&self, number: u32, to: Option<Arc<dyn Watched>>) {
         // Nothing panics while it holds it.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut watched = self.watched.write().unwrap_or_else(PoisonError::into_inner);
+        let place = number as usize;
+        if place >= watched.len() {
+            watched.resize(place + 1, None);
+        }
+        watched[place] = to;
     }
 }
 
-/// One datagram: where more wait, the next look finds the socket ready again, which is cheaper than to try in vain.
-fn read(watched: &dyn Watched, datagram: &mut [u8]) {
-    let received = rustix::net::recv(
-        watched.socket(),
-        &mut *datagram,
-        rustix::net::RecvFlags::DONTWAIT,
-    );
-    // An error is what an earlier datagram met: whoever waits for an answer to that one misses it.
-    if let Ok((length, _)) = received {
-        watched.take(&datagram[..length]);
+impl Socket {
+    fn bind() -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        let state = UdpSocketState::new((&socket).into())?;
+        state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER)?;
+        let port = socket.local_addr()?.port();
+        Ok(Socket {
+            socket,
+            state,
+            port,
+        })
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let Some(sockets) = self.sockets.upgrade() else {
-            return;
-        };
-        let mut table = sockets.table();
-        if let Some(watched) = table.watched[self.place].take() {
-            // It cannot fail for a socket that was added.
-            let _ = epoll::delete(&sockets.epoll, watched.socket());
-            table.free.push(self.place);
+        if let Some(sockets) = self.sockets.upgrade() {
+            sockets.set(self.number, None);
         }
     }
 }
@@ -143,37 +211,37 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(20);
 
-    struct Told(UdpSocket, Sender<Vec<u8>>);
+    struct Told(Sender<Vec<u8>>);
 
     impl Watched for Told {
-        fn socket(&self) -> &UdpSocket {
-            &self.0
-        }
-
         fn take(&self, datagram: &[u8]) {
             // The test may be over.
-            let _ = self.1.send(datagram.to_vec());
+            let _ = self.0.send(datagram.to_vec());
         }
     }
 
-    fn told() -> (Arc<Told>, Receiver<Vec<u8>>) {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
+    fn watched(port: &Port) -> (Watch, Arc<Told>, Receiver<Vec<u8>>) {
         let (told, came) = channel();
-        (Arc::new(Told(socket, told)), came)
+        let told = Arc::new(Told(told));
+        (port.watch(told.clone()), told, came)
     }
 
     #[test]
     fn each_gets_all_of_its_own_until_it_is_not_watched_any_more() {
         let sockets = Sockets::start().expect("starts");
         let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
-        let (one, came_to_one) = told();
-        let (other, came_to_other) = told();
-        let watch = sockets.watch(one.clone()).expect("is watched");
-        let _other = sockets.watch(other.clone()).expect("is watched");
+        let ports: Vec<Port> = (0..SOCKETS + 1)
+            .map(|_| sockets.port().expect("there are addresses"))
+            .collect();
+        // These two share a socket.
+        let (one, other) = (&ports[0], &ports[SOCKETS]);
+        assert_eq!(one.address().port(), other.address().port());
+        let (watch, told, came_to_one) = watched(one);
+        let (_watch, _, came_to_other) = watched(other);
         for number in 0..50 {
-            for (first, socket) in [(1, &one.0), (2, &other.0)] {
-                let to = socket.local_addr().expect("is bound");
-                peer.send_to(&[first, number], to).expect("is sent");
+            for (first, port) in [(1, one), (2, other)] {
+                peer.send_to(&[first, number], port.address())
+                    .expect("is sent");
             }
         }
         for number in 0..50 {
@@ -182,11 +250,21 @@ mod tests {
             assert_eq!(next(&came_to_other), [2, number]);
         }
         drop(watch);
-        assert_eq!(Arc::strong_count(&one), 1);
-        let (third, came_to_third) = told();
-        let _third = sockets.watch(third.clone()).expect("takes the place");
-        let to = third.0.local_addr().expect("is bound");
-        peer.send_to(&[3], to).expect("is sent");
-        assert_eq!(came_to_third.recv_timeout(SOON).expect("it comes"), [3]);
+        assert_eq!(Arc::strong_count(&told), 1);
+    }
+
+    #[test]
+    fn what_is_sent_comes_from_the_address() {
+        let sockets = Sockets::start().expect("starts");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
+        peer.set_read_timeout(Some(SOON)).expect("is a socket");
+        let to = peer.local_addr().expect("is bound");
+        for _ in 0..2 {
+            let port = sockets.port().expect("there are addresses");
+            port.send(to, b"hello").expect("is sent");
+            let mut buffer = [0; 10];
+            let (length, from) = peer.recv_from(&mut buffer).expect("it comes");
+            assert_eq!((&buffer[..length], from), (&b"hello"[..], port.address()));
+        }
     }
 }

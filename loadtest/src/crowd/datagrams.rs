@@ -1,7 +1,7 @@
 //! The push channel of members that only acknowledge: what a real member can open, they read with its keys.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -18,7 +18,7 @@ use wardcast::udp::endpoint_config;
 use super::seen::{Reporter, What};
 use super::socket::{Packets, Socket};
 use crate::Failure;
-use crate::sockets::{Sockets, Watched};
+use crate::sockets::{Port, Sockets, Watched};
 
 /// Push keys that are kept: of the epochs that a member holds, and one more.
 const KEYS: usize = 4;
@@ -74,11 +74,12 @@ impl Opener {
     }
 }
 
-/// One member's socket: QUIC's packets go on to quinn, the others are answered where they are read.
+/// One member's address: QUIC's packets go on to quinn, the others are answered where they are read.
 pub(super) struct Line {
     opener: Arc<Opener>,
     reporter: Reporter,
-    socket: UdpSocket,
+    port: Port,
+    gateway: SocketAddr,
     packets: Packets,
     channel: OnceLock<Channel>,
     held: AtomicU64,
@@ -95,20 +96,19 @@ struct Channel {
 }
 
 impl Line {
-    /// A socket for one connection with the gateway, which is read from now on.
+    /// An address for one connection with the gateway, which is read from now on.
     pub(super) fn endpoint(
         sockets: &Arc<Sockets>,
         opener: Arc<Opener>,
         reporter: Reporter,
         gateway: SocketAddr,
     ) -> Result<(Endpoint, Arc<Self>), Failure> {
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect(gateway)?;
-        socket.set_nonblocking(true)?;
+        let port = sockets.port()?;
         let line = Arc::new(Line {
             opener,
             reporter,
-            socket,
+            port: port.clone(),
+            gateway,
             packets: Packets::default(),
             channel: OnceLock::new(),
             held: AtomicU64::new(0),
@@ -117,9 +117,8 @@ impl Line {
             parted: AtomicBool::new(false),
         });
         let socket = Arc::new(Socket {
-            _watch: sockets.watch(line.clone())?,
+            _watch: port.watch(line.clone()),
             line: line.clone(),
-            gateway,
         });
         let runtime = Arc::new(TokioRuntime);
         let endpoint =
@@ -130,6 +129,14 @@ impl Line {
     /// QUIC's packets.
     pub(super) fn packets(&self) -> &Packets {
         &self.packets
+    }
+
+    pub(super) fn port(&self) -> &Port {
+        &self.port
+    }
+
+    pub(super) fn gateway(&self) -> SocketAddr {
+        self.gateway
     }
 
     /// The gateway has opened the channel.
@@ -203,7 +210,9 @@ impl Line {
         let held = Epoch(self.held.load(Ordering::Relaxed));
         let code = |covered: &[u8]| channel.key.code(covered);
         // What cannot be sent at once is lost, as any datagram may be.
-        let _ = self.socket.send(&acknowledge(channel.number, held, code));
+        let _ = self
+            .port
+            .send(self.gateway, &acknowledge(channel.number, held, code));
     }
 
     fn datagram(&self, bytes: &[u8]) {
@@ -229,10 +238,6 @@ impl Line {
 }
 
 impl Watched for Line {
-    fn socket(&self) -> &UdpSocket {
-        &self.socket
-    }
-
     fn take(&self, datagram: &[u8]) {
         match datagram.first() {
             Some(first) if is_datagram(*first) => self.datagram(datagram),

@@ -12,7 +12,7 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 
 use super::datagrams::Line;
-use crate::sockets::{Watch, Watched};
+use crate::sockets::Watch;
 
 /// Packets that wait for quinn; what comes beyond is lost, as it would be in a full socket.
 const MAX_WAITING: usize = 1_024;
@@ -50,7 +50,6 @@ impl Packets {
 /// What quinn sends with and reads from. The socket is read as long as this is there.
 pub(super) struct Socket {
     pub(super) line: Arc<Line>,
-    pub(super) gateway: SocketAddr,
     pub(super) _watch: Watch,
 }
 
@@ -59,20 +58,15 @@ impl AsyncUdpSocket for Socket {
         Box::pin(Writable)
     }
 
-    /// It is connected: all goes to the gateway, a packet at a time.
+    /// As with any datagram: what a full socket does not take is lost.
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        match self.line.socket().send(transmit.contents) {
-            Ok(_) => Ok(()),
-            // As with any datagram: what a full socket does not take is lost, and so is what nobody listens for.
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::ConnectionRefused
-                ) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error),
+        match self
+            .line
+            .port()
+            .send(transmit.destination, transmit.contents)
+        {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            other => other,
         }
     }
 
@@ -94,7 +88,7 @@ impl AsyncUdpSocket for Socket {
             let len = packet.len().min(buf.len());
             buf[..len].copy_from_slice(&packet[..len]);
             *meta = RecvMeta {
-                addr: self.gateway,
+                addr: self.line.gateway(),
                 len,
                 stride: len,
                 ecn: None,
@@ -105,13 +99,13 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.line.socket().local_addr()
+        Ok(self.line.port().address())
     }
 }
 
 impl fmt::Debug for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Socket({:?})", self.line.socket().local_addr())
+        write!(f, "Socket({})", self.line.port().address())
     }
 }
 

@@ -1,12 +1,12 @@
 //! The floor: the same bytes to as many UDP addresses and a datagram back from each, with nothing that keeps a secret or
 //! mends a loss.
 //!
-//! The bare loop is a process of its own; its receivers are sockets of this one, which answer at once. They are read like
+//! The bare loop is a process of its own; its receivers are addresses of this one, which answer at once. They are read like
 //! those of the members that only acknowledge, so that both sides' generators cost alike.
 
 pub(crate) mod server;
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::tally::{self, Tally};
 use crate::Failure;
-use crate::sockets::{Sockets, Watch, Watched};
+use crate::sockets::{Port, Sockets, Watch, Watched};
 use crate::usage::Usage;
 
 /// Bytes of an acknowledgement: the round, the receiver, and nothing.
@@ -63,16 +63,14 @@ impl Floor {
     /// Opens the receivers and tells the process where they are.
     pub(super) async fn connect(&mut self) -> Result<(), Failure> {
         for index in 0..self.members {
-            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-            socket.connect(self.address)?;
-            socket.set_nonblocking(true)?;
-            self.say(&format!("member {}", socket.local_addr()?))
-                .await?;
-            self.receivers.push(self.sockets.watch(Arc::new(Receiver {
-                socket,
+            let port = self.sockets.port()?;
+            self.say(&format!("member {}", port.address())).await?;
+            self.receivers.push(port.clone().watch(Arc::new(Receiver {
+                port,
+                server: self.address,
                 index: index as u64,
                 tally: self.tally.clone(),
-            }))?);
+            })));
         }
         self.say("count").await?;
         let known = self.answer().await?;
@@ -124,22 +122,19 @@ impl Floor {
 
 /// One receiver, which answers at once.
 struct Receiver {
-    socket: UdpSocket,
+    port: Port,
+    server: SocketAddr,
     index: u64,
     tally: Arc<Tally>,
 }
 
 impl Watched for Receiver {
-    fn socket(&self) -> &UdpSocket {
-        &self.socket
-    }
-
     fn take(&self, payload: &[u8]) {
         let mut answer = [0; ANSWER];
         answer[tally::NUMBER..2 * tally::NUMBER].copy_from_slice(&self.index.to_be_bytes());
         let number = payload.len().min(tally::NUMBER);
         answer[..number].copy_from_slice(&payload[..number]);
-        if let Err(why) = self.socket.send(&answer) {
+        if let Err(why) = self.port.send(self.server, &answer) {
             let trouble = format!("a receiver of the bare loop failed: {why}");
             return self.tally.trouble(trouble);
         }
