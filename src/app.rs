@@ -83,6 +83,9 @@ pub struct Gateway {
     drain: Duration,
 }
 
+/// Sockets that there are unless more are asked for: eight send to more members than one gateway has.
+const MOST_SOCKETS: usize = 8;
+
 impl Gateway {
     /// Starts what others stand on first: certificates, store, tokens, groups, and the listeners last. Nothing here waits for
     /// a token. `file` is where the configuration was read from: token hosts read it for themselves.
@@ -101,6 +104,7 @@ impl Gateway {
             store: Arc::new(store),
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
+            lanes: lanes(&config.listen),
             multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
@@ -215,9 +219,21 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
 fn shards(config: &config::Engine) -> usize {
     match config.shards {
-        0 => std::thread::available_parallelism().map_or(1, NonZero::get),
+        0 => processors(),
+        chosen => chosen,
+    }
+}
+
+fn lanes(config: &config::Listen) -> u8 {
+    match config.sockets {
+        // It is no more than fits.
+        0 => processors().min(MOST_SOCKETS) as u8,
         chosen => chosen,
     }
 }

@@ -225,6 +225,7 @@ async fn member(engine: Handle, at: usize, address: SocketAddr) -> Member {
         member: number,
     };
     let opening = Opening {
+        lane: 0,
         whereabouts: Whereabouts::new(move || Some(address)),
         export: Box::new(|_| Some(Key::generate())),
     };
@@ -244,6 +245,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         store: Arc::new(store),
         token: Arc::new(pool(folder)),
         shards: 1,
+        lanes: 1,
         multicast: None,
     };
     let engine = engine::start(parts).await.expect("an engine");

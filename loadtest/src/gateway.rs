@@ -34,6 +34,9 @@ pub(crate) struct Setup {
     /// The gateway's program; `wardcast` beside this one if none is named.
     #[arg(long)]
     gateway: Option<PathBuf>,
+    /// UDP sockets of the gateway, each with threads of its own; one for each processor if 0.
+    #[arg(long, default_value_t = 0, value_name = "COUNT")]
+    pub(crate) sockets: u8,
 }
 
 /// A running gateway. Dropping it kills the process.
@@ -68,7 +71,7 @@ impl Gateway {
         let folder = site.folder();
         let token = token::prepare(folder, setup.token, setup.module.as_deref())?;
         let configuration = folder.join("wardcast.toml");
-        std::fs::write(&configuration, configure(&token, policy))?;
+        std::fs::write(&configuration, configure(&token, policy, setup.sockets))?;
         provision(&program, folder, &configuration)?;
 
         let log = folder.join("gateway.log");
@@ -130,9 +133,9 @@ impl Gateway {
     }
 }
 
-fn configure(token: &str, policy: &str) -> String {
+fn configure(token: &str, policy: &str, sockets: u8) -> String {
     format!(
-        "[listen]\naddress = \"127.0.0.1:0\"\n\n\
+        "[listen]\naddress = \"127.0.0.1:0\"\nsockets = {sockets}\n\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\nclient_ca = \"ca.pem\"\n\n\
          {token}\n\
          [store]\npath = \"state.db\"\n\n\

@@ -129,6 +129,7 @@ async fn engine(folder: &std::path::Path) -> Handle {
         store: Arc::new(SqliteStore::open(folder.join("store")).expect("a store")),
         token: Arc::new(Pool::start(vec![lane], options).expect("a pool")),
         shards: 1,
+        lanes: 1,
         multicast: None,
     };
     engine::start(parts).await.expect("an engine")

@@ -19,6 +19,8 @@ const MIN_DEADLINE_MS: usize = 100;
 const MAX_DEADLINE_MS: usize = 600_000;
 /// Upper bound of all other counts: what fits memory is for the operator to say, nonsense is not.
 const MAX_COUNT: usize = 10_000_000;
+/// Upper bound of sockets on one port.
+const MAX_SOCKETS: usize = 64;
 /// Upper bound of shards.
 const MAX_SHARDS: usize = 1_024;
 /// How often a rekey may be multicast again, and how long the pauses before may be.
@@ -73,6 +75,7 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
     let count = |value: u32| value as usize;
     let per_identity = count(limits.connections_per_identity);
     let bounds = [
+        ("listen.sockets", listen.sockets.into(), 0, MAX_SOCKETS),
         ("listen.drain_s", count(listen.drain_s), 0, MAX_TIMEOUT_S),
         ("listen.alive_ms", count(listen.alive_ms), 100, MAX_ALIVE_MS),
         ("token.pool.workers", pool.workers, 1, MAX_WORKERS),

@@ -63,6 +63,8 @@ pub struct Config {
 pub struct Listen {
     /// UDP address and port of QUIC.
     pub address: SocketAddr,
+    /// UDP sockets on that port, each with threads of its own; one for each processor, and at most 8, if 0.
+    pub sockets: u8,
     /// How long a stopping gateway waits for what is under way, in seconds.
     pub drain_s: u32,
     /// How often members without a connection say that they are there, in milliseconds; after three times as long without a word
@@ -172,6 +174,7 @@ impl Default for Listen {
     fn default() -> Self {
         Listen {
             address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
+            sockets: 0,
             drain_s: 10,
             alive_ms: 20_000,
         }

@@ -1,33 +1,23 @@
-//! The push channel's side of the delivery seam: whose datagrams go where, and what was acknowledged.
+//! One member's push channel: where its datagrams go, and what was acknowledged.
 //!
-//! A shard seals a rekey once and hands it to whoever sends datagrams, who was told before, in the same order, which channels the
-//! group has: a [`Volley`]. What becomes of each is known to the [`Channel`] alone, in a few atomics; nothing is allocated,
-//! cloned or locked for a member. Whoever cannot be reached so gets the rekey through the outbox, as everybody does who has
-//! no channel.
+//! What becomes of a delivery is known to its channel alone, in a few atomics. Whoever cannot be reached by datagram gets the
+//! rekey through the outbox, as everybody does who has no channel.
 
 mod seat;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::count;
 use super::outbox::{Outbox, Registration};
-use super::volley::Volley;
 use crate::crypto::{ChannelKey, Key};
 use crate::group::ids::Epoch;
 use crate::group::machine::Rekey;
-use crate::group::multicast::MulticastTimes;
-use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Said, channel_context, newest};
+use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Said, newest};
 use seat::Seat;
 pub use seat::Whereabouts;
-
-/// Channels that a gateway has open; members beyond are served by streams.
-pub const MAX_CHANNELS: usize = 131_072;
-/// Answers to parked members that wait to be sent; whoever gets none says again that it is there.
-const MAX_ANSWERS: usize = 8_192;
 
 /// One member's channel: on one connection, or parked.
 #[derive(Debug)]
@@ -36,11 +26,41 @@ pub struct Channel {
     registration: Registration,
     leaf: u32,
     sends: bool,
+    lane: u8,
     key: ChannelKey,
     seat: Mutex<Seat>,
-    /// The newest epoch that the group has delivered: nobody can hold a newer one.
-    delivered: Arc<AtomicU64>,
+    group: Arc<GroupState>,
     known: Known,
+}
+
+/// What the channels of a group share.
+#[derive(Debug)]
+pub(super) struct GroupState {
+    /// The newest epoch that the group has delivered: nobody can hold a newer one.
+    delivered: AtomicU64,
+    /// Whether there is a multicast to be heard.
+    multicasts: AtomicBool,
+}
+
+impl GroupState {
+    pub(super) fn new(delivered: Epoch) -> Arc<Self> {
+        Arc::new(GroupState {
+            delivered: AtomicU64::new(delivered.0),
+            multicasts: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn delivered(&self) -> Epoch {
+        Epoch(self.delivered.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn deliver(&self, epoch: Epoch) {
+        self.delivered.store(epoch.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn multicasts(&self, does: bool) {
+        self.multicasts.store(does, Ordering::Relaxed);
+    }
 }
 
 /// What the member has said, and what was concluded from it.
@@ -67,6 +87,8 @@ pub struct Reported {
 
 /// What a member asks for, and where its connection is.
 pub struct Opening {
+    /// The lane of the connection: the number of the gateway's socket that serves it.
+    pub lane: u8,
     /// Where QUIC knows the member to be.
     pub whereabouts: Whereabouts,
     /// Exports the channel's key from the connection.
@@ -77,6 +99,30 @@ pub struct Opening {
 pub type Export = Box<dyn FnOnce(&[u8]) -> Option<Key> + Send>;
 
 impl Channel {
+    pub(super) fn new(
+        number: ChannelId,
+        key: Key,
+        newcomer: Newcomer,
+        (lane, whereabouts): (u8, Whereabouts),
+        group: Arc<GroupState>,
+    ) -> Self {
+        let held = AtomicU64::new(newcomer.held.0);
+        Channel {
+            number,
+            registration: newcomer.registration,
+            leaf: newcomer.leaf,
+            sends: newcomer.sends,
+            lane,
+            key: ChannelKey::new(key),
+            seat: Mutex::new(Seat::Connected(whereabouts, newcomer.outbox)),
+            group,
+            known: Known {
+                held,
+                ..Known::default()
+            },
+        }
+    }
+
     /// Its number.
     pub fn number(&self) -> ChannelId {
         self.number
@@ -95,6 +141,16 @@ impl Channel {
     /// Whether the member may send, and so has to know when senders switch.
     pub fn sends(&self) -> bool {
         self.sends
+    }
+
+    /// The number of the gateway's socket that serves it.
+    pub fn lane(&self) -> usize {
+        usize::from(self.lane)
+    }
+
+    /// Whether its group has a multicast that it may hear.
+    pub fn may_hear(&self) -> bool {
+        self.group.multicasts.load(Ordering::Relaxed)
     }
 
     /// Vouches for what either end says.
@@ -116,7 +172,7 @@ impl Channel {
     /// Serves the member by datagram alone from now on, where it is; false when datagrams do not reach it, or it lacks what was
     /// delivered.
     pub(super) fn park(&self, now: Duration) -> bool {
-        let current = self.heard().0 >= self.delivered.load(Ordering::Relaxed);
+        let current = self.heard() >= self.group.delivered();
         let mut seat = self.seat();
         let Some(address) = seat.address().filter(|_| self.is_up() && current) else {
             return false;
@@ -128,7 +184,11 @@ impl Channel {
 
     /// A parked member says from this address that it is there: what it is answered. From elsewhere it is not answered, and
     /// has to come back on a connection, which validates where it is.
-    fn answer(&self, said: &Said<'_, u64>, from: SocketAddr) -> Option<[u8; AUTHENTICATED]> {
+    pub(super) fn answer(
+        &self,
+        said: &Said<'_, u64>,
+        from: SocketAddr,
+    ) -> Option<[u8; AUTHENTICATED]> {
         let at = |own: SocketAddr| {
             (own.ip().to_canonical(), own.port()) == (from.ip().to_canonical(), from.port())
         };
@@ -136,12 +196,22 @@ impl Channel {
             Seat::Parked(own) if at(own) && self.key.vouches(said) => {}
             _ => return None,
         }
-        let delivered = Epoch(self.delivered.load(Ordering::Relaxed));
+        let delivered = self.group.delivered();
         let code = |covered: &[u8]| self.key.code(covered);
         Some(newest(self.number, delivered, said.what, code))
     }
 
-    fn lives(&self, now: Duration) {
+    #[cfg(test)]
+    pub(super) fn group(&self) -> &GroupState {
+        &self.group
+    }
+
+    /// When it was heard of last, as a parked one, in milliseconds of the channels' clock.
+    pub(super) fn was_alive(&self) -> u64 {
+        self.known.alive.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn lives(&self, now: Duration) {
         self.known.alive.store(milliseconds(now), Ordering::Relaxed);
     }
 
@@ -172,7 +242,7 @@ impl Channel {
 
     /// An acknowledgement came that the key vouches for; whether it is news. An epoch that was not delivered is no news.
     pub fn acknowledged(&self, epoch: Epoch) -> bool {
-        if epoch.0 > self.delivered.load(Ordering::Relaxed) {
+        if epoch > self.group.delivered() {
             return false;
         }
         self.known.heard.fetch_max(epoch.0, Ordering::Relaxed);
@@ -182,7 +252,7 @@ impl Channel {
 
     /// A report came that the key vouches for. One that tells of an epoch that was not delivered tells nothing.
     pub fn reported(&self, epoch: Epoch) -> Reported {
-        if epoch.0 > self.delivered.load(Ordering::Relaxed) {
+        if epoch > self.group.delivered() {
             return Reported {
                 news: false,
                 hears: false,
@@ -234,200 +304,6 @@ impl Channel {
     }
 }
 
-/// All channels of a gateway, by number, and the way to whoever sends datagrams.
-#[derive(Debug)]
-pub struct Channels {
-    table: RwLock<Table>,
-    volleys: Sender<Volley>,
-    /// Taken by whoever sends datagrams.
-    waiting: Mutex<Option<Receiver<Volley>>>,
-    /// Answers that were handed to whoever sends and are not sent yet.
-    answers: AtomicUsize,
-    began: Instant,
-    multicast: Option<MulticastTimes>,
-}
-
-/// Channels by number; numbers that are free are given again.
-#[derive(Debug, Default)]
-pub struct Table {
-    channels: Vec<Option<Arc<Channel>>>,
-    free: Vec<u32>,
-}
-
-impl Table {
-    /// The channel with this number.
-    pub fn get(&self, number: ChannelId) -> Option<&Arc<Channel>> {
-        self.channels.get(number.0 as usize)?.as_ref()
-    }
-
-    fn number(&mut self) -> Option<ChannelId> {
-        if let Some(free) = self.free.pop() {
-            return Some(ChannelId(free));
-        }
-        let next = self.channels.len();
-        (next < MAX_CHANNELS).then(|| {
-            self.channels.push(None);
-            ChannelId(next as u32)
-        })
-    }
-}
-
-impl Channels {
-    /// With the times that members who listen to a multicast are told, where the gateway sends such.
-    pub(super) fn new(multicast: Option<MulticastTimes>) -> Self {
-        let (volleys, waiting) = channel();
-        Channels {
-            table: RwLock::default(),
-            volleys,
-            waiting: Mutex::new(Some(waiting)),
-            answers: AtomicUsize::new(0),
-            began: Instant::now(),
-            multicast,
-        }
-    }
-
-    /// When those who listen to a multicast wait for what; none where the gateway sends none.
-    pub(super) fn multicast(&self) -> Option<MulticastTimes> {
-        self.multicast
-    }
-
-    /// A member has begun to hear its group's multicast.
-    pub fn hears(&self, channel: &Arc<Channel>) {
-        self.send(Volley::Hears(channel.clone()));
-    }
-
-    /// What is to be sent; whoever takes it first sends it all, and from then on channels can be opened.
-    pub fn volleys(&self) -> Option<Receiver<Volley>> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
-    }
-
-    /// Looks several channels up under one lock: acknowledgements come by the dozen.
-    pub fn table(&self) -> RwLockReadGuard<'_, Table> {
-        // Nothing panics while it is written to.
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Opens a channel for a member of a group that has delivered so much; none when there are too many, nobody sends
-    /// datagrams, or the connection is over.
-    pub(super) fn open(
-        &self,
-        newcomer: Newcomer,
-        delivered: &Arc<AtomicU64>,
-        opening: Opening,
-    ) -> Option<Arc<Channel>> {
-        let served = self
-            .waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_none();
-        if !served {
-            return None;
-        }
-        let number = self.write(Table::number)?;
-        let Newcomer {
-            registration,
-            leaf,
-            sends,
-            outbox,
-            held,
-        } = newcomer;
-        let (group, member) = registration;
-        let Some(key) = (opening.export)(&channel_context(&group, member, number)) else {
-            self.write(|table| table.free.push(number.0));
-            return None;
-        };
-        let channel = Arc::new(Channel {
-            number,
-            registration,
-            leaf,
-            sends,
-            key: ChannelKey::new(key),
-            seat: Mutex::new(Seat::Connected(opening.whereabouts, outbox)),
-            delivered: delivered.clone(),
-            known: Known {
-                held: AtomicU64::new(held.0),
-                ..Known::default()
-            },
-        });
-        self.write(|table| table.channels[number.0 as usize] = Some(channel.clone()));
-        self.send(Volley::Open(channel.clone()));
-        Some(channel)
-    }
-
-    pub(super) fn close(&self, channel: &Arc<Channel>) {
-        channel.down();
-        self.send(Volley::Close(channel.clone()));
-        let number = channel.number.0;
-        self.write(|table| {
-            table.channels[number as usize] = None;
-            table.free.push(number);
-        });
-    }
-
-    pub(super) fn send(&self, volley: Volley) {
-        // Nobody sends any more while the gateway ends.
-        let _ = self.volleys.send(volley);
-    }
-
-    /// Serves a member by datagram alone from now on; false when that cannot be.
-    pub(super) fn park(&self, channel: &Channel) -> bool {
-        channel.park(self.began.elapsed())
-    }
-
-    /// A parked member says from an address that it is there: what it is answered, if it is believed.
-    pub fn answer(
-        &self,
-        channel: &Channel,
-        said: &Said<'_, u64>,
-        from: SocketAddr,
-    ) -> Option<[u8; AUTHENTICATED]> {
-        let answer = channel.answer(said, from)?;
-        channel.lives(self.began.elapsed());
-        Some(answer)
-    }
-
-    /// Has answers sent, as long as not too many wait.
-    pub fn send_answers(&self, answers: Vec<(SocketAddr, [u8; AUTHENTICATED])>) {
-        let count = answers.len();
-        let waiting = self.answers.fetch_add(count, Ordering::Relaxed);
-        if count == 0 || waiting + count > MAX_ANSWERS {
-            self.answers.fetch_sub(count, Ordering::Relaxed);
-            return;
-        }
-        self.send(Volley::Answers(answers));
-    }
-
-    /// So many answers were sent.
-    pub fn answered(&self, count: usize) {
-        self.answers.fetch_sub(count, Ordering::Relaxed);
-    }
-
-    /// Parked members that were not heard of for so long, by their channels.
-    pub fn silent(&self, patience: Duration) -> Vec<Arc<Channel>> {
-        let Some(since) = self.began.elapsed().checked_sub(patience) else {
-            return Vec::new();
-        };
-        let since = milliseconds(since);
-        let table = self.table();
-        let open = table.channels.iter().flatten();
-        let silent = open.filter(|channel| {
-            channel.known.alive.load(Ordering::Relaxed) < since && channel.is_parked()
-        });
-        silent.cloned().collect()
-    }
-
-    fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn milliseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// Whom a channel is opened for.
 pub(super) struct Newcomer {
     pub(super) registration: Registration,
@@ -437,63 +313,6 @@ pub(super) struct Newcomer {
     pub(super) held: Epoch,
 }
 
-/// For tests, here and of whoever sends.
-#[cfg(test)]
-pub(crate) mod testing {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::group::ids::{GroupId, MemberId};
-
-    /// The group of all channels here; it has delivered epoch 5.
-    pub(crate) const GROUP: GroupId = GroupId([1; 16]);
-
-    pub(crate) fn channels() -> Channels {
-        let channels = Channels::new(None);
-        drop(channels.volleys());
-        channels
-    }
-
-    /// A channel of a member that is known to hold epoch 3, whose leaf is its number, and that may send where that is even;
-    /// without an address the connection is over. And where its stream's pushes are.
-    pub(crate) fn opened(
-        channels: &Channels,
-        member: u64,
-        address: &str,
-    ) -> Option<(Arc<Channel>, Arc<Outbox>)> {
-        let address: SocketAddr = address.parse().expect("an address");
-        let (registration, leaf) = ((GROUP, MemberId(member)), member as u32);
-        let outbox = Outbox::new();
-        outbox.attach(registration, leaf, Epoch(3));
-        let newcomer = Newcomer {
-            registration,
-            leaf,
-            sends: leaf % 2 == 0,
-            outbox: outbox.clone(),
-            held: Epoch(3),
-        };
-        let opening = Opening {
-            whereabouts: Whereabouts::new(move || Some(address)),
-            export: Box::new(move |_| (address.port() != 0).then(Key::generate)),
-        };
-        let delivered = Arc::new(AtomicU64::new(5));
-        let channel = channels.open(newcomer, &delivered, opening)?;
-        Some((channel, outbox))
-    }
-
-    /// A rekey that needs no edges.
-    pub(crate) fn rekey(previous: u64) -> Arc<Rekey> {
-        Arc::new(Rekey {
-            group: GROUP,
-            epoch: Epoch(previous + 1),
-            previous: Epoch(previous),
-            active: Epoch(0),
-            header: Bytes::new(),
-            head: Bytes::new(),
-            chunks: vec![],
-        })
-    }
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
-
-#[cfg(test)]
-mod tests;

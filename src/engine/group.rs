@@ -10,7 +10,7 @@ mod park;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::channel::Channels;
+use super::channels::Channels;
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::channel::{Channel, Channels, Opening};
+use super::channel::{Channel, Opening};
+use super::channels::Channels;
 use super::directory::Directory;
 use super::event::{Ask, Event, GroupView, MemberView, Operate, Reply, What};
 use super::outbox::{Outbox, Registration};

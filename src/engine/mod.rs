@@ -13,6 +13,7 @@
 //! ```
 
 mod channel;
+mod channels;
 mod count;
 mod directory;
 mod event;
@@ -37,9 +38,10 @@ use crate::group::multicast::MulticastTimes;
 use crate::hsm::Pool;
 use crate::store::{self, Store, StoreError};
 
+pub use channel::{Channel, Export, Opening, Reported, Whereabouts};
 #[cfg(test)]
-pub(crate) use channel::testing;
-pub use channel::{Channel, Channels, Export, MAX_CHANNELS, Opening, Reported, Table, Whereabouts};
+pub(crate) use channels::testing;
+pub use channels::{Channels, MAX_CHANNELS, Table};
 use directory::Directory;
 use event::Event;
 pub use event::{GroupView, MemberView};
@@ -49,7 +51,7 @@ pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
 pub use rotation::{RotationPhase, RotationStatus};
 use shard::Shard;
 use tokens::Tokens;
-pub use volley::{Multicast, SealedRekey, Volley};
+pub use volley::{Cast, Multicast, Outbound, SealedRekey, Volley};
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
 const SHARD_QUEUE: usize = 16_384;
@@ -64,6 +66,8 @@ pub struct Parts {
     pub token: Arc<Pool>,
     /// Single-writer loops; groups are shared out among them.
     pub shards: usize,
+    /// Sockets that datagrams are sent on.
+    pub lanes: u8,
     /// When those who listen to a multicast wait for what; none where the gateway sends none.
     pub multicast: Option<MulticastTimes>,
 }
@@ -92,7 +96,7 @@ pub enum StartError {
 /// Loads all groups and starts the shards; they end when the last handle is gone.
 pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let directory = Arc::new(Directory::new(parts.shards.max(1)));
-    let channels = Arc::new(Channels::new(parts.multicast));
+    let channels = Arc::new(Channels::new(parts.lanes, parts.multicast));
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
     let mut groups = store::load(&*parts.store);

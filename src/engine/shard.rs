@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, WeakSender};
 use tokio::time::sleep_until;
 
-use super::channel::Channels;
+use super::channels::Channels;
 use super::directory::Directory;
 use super::event::{Event, Operate, What};
 use super::group::{Outward, Served};

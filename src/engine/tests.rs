@@ -50,6 +50,7 @@ impl Site {
             store: Arc::new(store),
             token: self.token.clone(),
             shards: 2,
+            lanes: 1,
             multicast: None,
         };
         start(parts).await.expect("an engine")

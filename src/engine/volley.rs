@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
 
@@ -20,8 +21,8 @@ pub struct SealedRekey {
     pub chunks: Vec<Bytes>,
     /// For the leaves that are in no chunk.
     pub others: Bytes,
-    /// For all who listen; none when it does not go by multicast.
-    pub packets: Option<Multicast>,
+    /// Whether it is multicast as well, to all who listen.
+    pub is_multicast: bool,
 }
 
 /// Datagrams that go to a multicast address, all of them.
@@ -33,11 +34,11 @@ pub struct Multicast {
     pub datagrams: Vec<Bytes>,
 }
 
-/// What to send, and to whom from now on.
+/// What a lane is to send, and to whom from now on.
 #[derive(Debug)]
 pub enum Volley {
     /// A rekey to all channels of its group that take it; the others' members get it by stream.
-    Rekey(SealedRekey),
+    Rekey(Arc<SealedRekey>),
     /// A group's senders are to switch to an epoch: sealed once.
     Activate(GroupId, Epoch, Bytes),
     /// A group has one channel more: see whether datagrams get through.
@@ -46,8 +47,26 @@ pub enum Volley {
     Close(Arc<Channel>),
     /// A member hears its group's multicast: it needs no datagrams of its own.
     Hears(Arc<Channel>),
+    /// A group multicasts no more: nobody hears it.
+    Silence(GroupId),
     /// What parked members are answered who said that they are there.
     Answers(Vec<(SocketAddr, [u8; AUTHENTICATED])>),
-    /// What a group's heartbeats are from now on; none when it has no multicast address any more.
+}
+
+/// What is to be multicast.
+#[derive(Debug)]
+pub enum Cast {
+    /// Now, and repeated.
+    Now(Multicast),
+    /// What a group's heartbeats are from now on; none when there are no more of them.
     Heartbeats(GroupId, Option<Multicast>),
+}
+
+/// What is to be sent, for whoever sends it.
+#[derive(Debug)]
+pub struct Outbound {
+    /// By datagrams to members, a lane each.
+    pub lanes: Vec<Receiver<Volley>>,
+    /// By multicast.
+    pub casts: Receiver<Cast>,
 }

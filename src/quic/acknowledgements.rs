@@ -23,16 +23,21 @@ type News = Vec<(Registration, Epoch)>;
 #[derive(Debug)]
 pub(super) struct Acknowledgements {
     channels: Arc<Channels>,
+    lane: usize,
     news: UnboundedSender<News>,
 }
 
 impl Acknowledgements {
-    /// Begins to tell the engine; ends when the sink is dropped.
-    pub(super) fn start(engine: Handle) -> Arc<Self> {
+    /// Begins to tell the engine what comes in by a lane; ends when the sink is dropped.
+    pub(super) fn start(engine: Handle, lane: usize) -> Arc<Self> {
         let (news, waiting) = unbounded_channel();
         let channels = engine.channels().clone();
         tokio::spawn(tell(engine, waiting));
-        Arc::new(Self { channels, news })
+        Arc::new(Self {
+            channels,
+            lane,
+            news,
+        })
     }
 }
 
@@ -83,7 +88,7 @@ impl Sink for Acknowledgements {
                 }
             }
         }
-        self.channels.send_answers(answers);
+        self.channels.send_answers(self.lane, answers);
         metrics::counter!("wardcast_datagrams_acknowledged_total").increment(sound);
         metrics::counter!("wardcast_multicast_reports_total").increment(reported);
         metrics::counter!("wardcast_datagrams_refused_total").increment(unsound);

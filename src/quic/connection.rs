@@ -19,15 +19,23 @@ pub(super) struct Served {
     pub(super) front: Arc<Front>,
     pub(super) connection: Connection,
     pub(super) place: Place,
+    /// Which of the gateway's sockets it has.
+    pub(super) lane: u8,
     pub(super) outbox: Arc<Outbox>,
 }
 
 impl Served {
-    pub(super) fn new(front: Arc<Front>, connection: Connection, place: Place) -> Arc<Self> {
+    pub(super) fn new(
+        front: Arc<Front>,
+        connection: Connection,
+        place: Place,
+        lane: u8,
+    ) -> Arc<Self> {
         Arc::new(Self {
             front,
             connection,
             place,
+            lane,
             outbox: Outbox::new(),
         })
     }

@@ -4,9 +4,9 @@
 //! growing pauses; after that it is pushed on the member's stream, and the channel is probed anew. A newer rekey of the
 //! same group ends the rounds of the older one: who has not acknowledged that cannot take this one, and gets it by stream.
 
-mod multicast;
+mod audience;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::slice::Iter;
@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::socket::Reader;
+use super::timers::Timers;
 use super::transmit::Transmitter;
 use crate::crypto::random;
-use crate::engine::{Channel, Channels, Multicast, SealedRekey, Volley};
+use crate::engine::{Channel, Channels, SealedRekey, Volley};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::machine::Rekey;
 use crate::group::wire::datagram::{self, AUTHENTICATED};
-use multicast::Audience;
-pub(super) use multicast::Multicaster;
+use audience::Audience;
 
 /// How long acknowledgements are waited for before a rekey is sent for the second and the third time, and given up.
 const PAUSES: [Duration; 3] = [
@@ -36,8 +36,6 @@ const PAUSES: [Duration; 3] = [
 /// after the first probe came, and must not be served by stream for as long again.
 const NEXT_PROBE: Duration = Duration::from_millis(250);
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
-/// How long the thread sleeps when nothing is due.
-const IDLE: Duration = Duration::from_secs(3_600);
 
 /// Whom a group reaches, and what is on its way.
 #[derive(Default)]
@@ -63,7 +61,7 @@ struct Target {
 
 /// One rekey on its way.
 struct Round {
-    sealed: SealedRekey,
+    sealed: Arc<SealedRekey>,
     /// Leaves of those who were sent it and have not acknowledged it; ascending.
     waiting: Vec<u32>,
     sent: usize,
@@ -110,10 +108,6 @@ enum Due {
     Round(GroupId, Epoch),
     /// A probe, after so many.
     Probe(Weak<Channel>, u32),
-    /// What was multicast, and repeated so often.
-    Repeat(Arc<Multicast>, usize),
-    /// The heartbeats of a group, as long as its clock is this one.
-    Heartbeat(GroupId, u64),
     /// A look at those who listen, as long as the group's clock is this one.
     Review(GroupId, u64),
 }
@@ -122,38 +116,28 @@ enum Due {
 pub(super) struct Fanout {
     transmitter: Transmitter,
     channels: Arc<Channels>,
-    multicaster: Option<Multicaster>,
+    /// Within which a member that hears a multicast reports.
+    report: Duration,
     groups: HashMap<GroupId, Group>,
-    /// Numbered, as several may be due at one time.
-    timers: BTreeMap<(Instant, u64), Due>,
-    numbers: u64,
+    timers: Timers<Due>,
 }
 
 impl Fanout {
-    /// Sends on that socket as long as anybody else holds it, and multicasts if it can.
-    pub(super) fn new(
-        reader: Weak<Reader>,
-        channels: Arc<Channels>,
-        multicaster: Option<Multicaster>,
-    ) -> Self {
+    /// Sends on that socket as long as anybody else holds it. Members that hear a multicast report within that time.
+    pub(super) fn new(reader: Weak<Reader>, channels: Arc<Channels>, report: Duration) -> Self {
         Fanout {
             transmitter: Transmitter::new(reader),
             channels,
-            multicaster,
+            report,
             groups: HashMap::new(),
-            timers: BTreeMap::new(),
-            numbers: 0,
+            timers: Timers::default(),
         }
     }
 
     /// Runs until the engine has ended.
     pub(super) fn run(mut self, volleys: &Receiver<Volley>) {
         loop {
-            let next = self.timers.first_key_value();
-            let wait = next.map_or(IDLE, |((due, _), _)| {
-                due.saturating_duration_since(Instant::now())
-            });
-            match volleys.recv_timeout(wait) {
+            match volleys.recv_timeout(self.timers.wait()) {
                 Ok(volley) => self.volley(volley),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -172,7 +156,7 @@ impl Fanout {
             Volley::Close(channel) => self.close(&channel),
             Volley::Answers(answers) => self.answers(&answers),
             Volley::Hears(channel) => self.hears(&channel),
-            Volley::Heartbeats(group, heartbeats) => self.heartbeats(group, heartbeats),
+            Volley::Silence(group) => self.nobody_listens(group),
         }
     }
 
@@ -181,7 +165,8 @@ impl Fanout {
         let Some(address) = channel.address() else {
             return;
         };
-        self.after(Duration::ZERO, Due::Probe(Arc::downgrade(&channel), 0));
+        let probe = Due::Probe(Arc::downgrade(&channel), 0);
+        self.timers.after(Duration::ZERO, probe);
         let (group, _) = channel.registration();
         let targets = &mut self.groups.entry(group).or_default().targets;
         let at = place(targets, channel.leaf());
@@ -203,10 +188,9 @@ impl Fanout {
         }
     }
 
-    fn rekey(&mut self, mut sealed: SealedRekey) {
+    fn rekey(&mut self, sealed: Arc<SealedRekey>) {
         let id = sealed.rekey.group;
-        let packets = sealed.packets.take();
-        self.multicast_rekey(id, &sealed.rekey, packets);
+        self.heard_by_audience(&sealed);
         let Some(group) = self.groups.get_mut(&id) else {
             return;
         };
@@ -257,11 +241,10 @@ impl Fanout {
         self.transmitter.send(datagrams);
         let (epoch, pause) = (round.sealed.rekey.epoch, PAUSES[round.sent]);
         round.sent += 1;
-        self.after(pause, Due::Round(id, epoch));
+        self.timers.after(pause, Due::Round(id, epoch));
     }
 
     fn activate(&mut self, group: GroupId, epoch: Epoch, datagram: &Bytes) {
-        self.multicast_activation(group, datagram);
         let targets = self
             .groups
             .get(&group)
@@ -287,21 +270,11 @@ impl Fanout {
         metrics::counter!("wardcast_datagrams_answers_total").increment(answers.len() as u64);
     }
 
-    fn after(&mut self, pause: Duration, due: Due) {
-        self.numbers += 1;
-        self.timers
-            .insert((Instant::now() + pause, self.numbers), due);
-    }
-
     fn tick(&mut self, now: Instant) {
-        while let Some(entry) = self.timers.first_entry()
-            && entry.key().0 <= now
-        {
-            match entry.remove() {
+        while let Some(due) = self.timers.next(now) {
+            match due {
                 Due::Round(group, epoch) => self.again(group, epoch),
                 Due::Probe(channel, sent) => self.probe(channel, sent),
-                Due::Repeat(all, repeated) => self.repeat(all, repeated),
-                Due::Heartbeat(group, clock) => self.heartbeat(group, clock),
                 Due::Review(group, clock) => self.review(group, clock),
             }
         }
@@ -349,7 +322,8 @@ impl Fanout {
         // One that is down already, for it was only just opened, is being probed.
         for channel in channels.iter().filter(|channel| channel.is_up()) {
             channel.down();
-            self.after(Duration::ZERO, Due::Probe(Arc::downgrade(channel), 0));
+            let probe = Due::Probe(Arc::downgrade(channel), 0);
+            self.timers.after(Duration::ZERO, probe);
         }
     }
 
@@ -376,7 +350,8 @@ impl Fanout {
         self.transmitter
             .send(std::iter::once((address, &datagram[..])));
         let pause = NEXT_PROBE.saturating_mul(1 << sent.min(16));
-        self.after(pause.min(PROBE_AGAIN), Due::Probe(channel, sent + 1));
+        let again = Due::Probe(channel, sent + 1);
+        self.timers.after(pause.min(PROBE_AGAIN), again);
     }
 }
 

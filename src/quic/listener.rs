@@ -4,23 +4,29 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::absence::Absence;
 use super::acknowledgements::Acknowledgements;
 use super::admission::{Admission, Entry, HEAD_START, Places};
 use super::connection::Served;
-use super::fanout::{Fanout, Multicaster};
+use super::fanout::Fanout;
+use super::lanes::{Lanes, Names};
+use super::multicast::Multicaster;
 use super::socket::Socket;
 use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED, Multicast};
-use crate::engine::Handle;
+use crate::engine::{Cast, Handle};
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
@@ -66,7 +72,8 @@ pub enum BindError {
 
 /// A bound endpoint.
 pub struct Listener {
-    endpoint: Endpoint,
+    /// One for each lane.
+    endpoints: Vec<Endpoint>,
     front: Arc<Front>,
 }
 
@@ -113,8 +120,14 @@ impl Listener {
             .max_incoming(limits.handshakes)
             .incoming_buffer_size(WAITING_BYTES)
             .incoming_buffer_size_total(WAITING_BYTES * limits.handshakes as u64);
-        let bound = endpoint(address, config, multicaster, &engine);
-        let endpoint = bound.map_err(|source| BindError::Address { address, source })?;
+        let report = multicast.map_or(Duration::ZERO, |times| times.report);
+        let bound = endpoints(address, config, report, &engine);
+        let (endpoints, casts) = bound.map_err(|source| BindError::Address { address, source })?;
+        if let Some((multicaster, casts)) = multicaster.zip(casts) {
+            let thread = std::thread::Builder::new().name("multicast".to_owned());
+            let started = thread.spawn(move || multicaster.run(&casts));
+            started.map_err(|source| BindError::Address { address, source })?;
+        }
         let front = Front {
             engine,
             limits,
@@ -123,27 +136,28 @@ impl Listener {
             draining: watch::Sender::new(None),
         };
         Ok(Self {
-            endpoint,
+            endpoints,
             front: Arc::new(front),
         })
     }
 
     /// The bound address, with the port that was chosen.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.endpoint.local_addr()
+        self.endpoints[0].local_addr()
     }
 
     /// Accepts connections until [`drain`](Self::drain).
     pub async fn run(&self) {
+        let mut accepting = JoinSet::new();
+        for (lane, endpoint) in (0..).zip(&self.endpoints) {
+            accepting.spawn(accept(self.front.clone(), endpoint.clone(), lane));
+        }
         let mut draining = self.front.draining.subscribe();
         let mut look = interval(self.front.limits.alive);
         loop {
             tokio::select! {
                 _ = look.tick() => drop(tokio::spawn(silent(self.front.clone()))),
-                incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.incoming(incoming),
-                    None => return,
-                },
+                _ = accepting.join_next() => return,
                 _ = draining.changed() => return,
             }
         }
@@ -158,16 +172,21 @@ impl Listener {
         self.front.draining.send_replace(Some(absence));
         admission.all_over().await;
         let code = VarInt::from(CloseCode::Draining.number());
-        self.endpoint
-            .close(code, CloseCode::Draining.text().as_bytes());
-        self.endpoint.wait_idle().await;
+        for endpoint in &self.endpoints {
+            endpoint.close(code, CloseCode::Draining.text().as_bytes());
+        }
+        for endpoint in &self.endpoints {
+            endpoint.wait_idle().await;
+        }
     }
+}
 
-    fn incoming(&self, incoming: Incoming) {
-        let front = &self.front;
+/// Accepts what comes in by one lane.
+async fn accept(front: Arc<Front>, endpoint: Endpoint, lane: u8) {
+    while let Some(incoming) = endpoint.accept().await {
         match front.admission.enter(incoming.may_retry()) {
             Entry::Admitted(places) => {
-                tokio::spawn(serve(front.clone(), incoming, places));
+                tokio::spawn(serve(front.clone(), incoming, places, lane));
             }
             Entry::Prove => {
                 metrics::counter!("wardcast_handshakes_retried_total").increment(1);
@@ -193,7 +212,7 @@ async fn silent(front: Arc<Front>) {
 }
 
 /// One connection, from its handshake to its end.
-async fn serve(front: Arc<Front>, incoming: Incoming, places: Places) {
+async fn serve(front: Arc<Front>, incoming: Incoming, places: Places, lane: u8) {
     let address = incoming.remote_address();
     let Some(turn) = front.admission.turn().await else {
         return refuse(incoming, "wait");
@@ -224,7 +243,7 @@ async fn serve(front: Arc<Front>, incoming: Incoming, places: Places) {
         tracing::info!(%address, "connection refused: its identity has too many");
         return close(CloseCode::Overloaded);
     };
-    Served::new(front, connection, place).run().await;
+    Served::new(front, connection, place, lane).run().await;
 }
 
 /// A handshake, which gives up its turn as soon as it is done, or goes on for long.
@@ -268,25 +287,40 @@ fn place(
     })
 }
 
-/// An endpoint, and the thread that sends datagrams on the same socket.
-fn endpoint(
+/// An endpoint for each lane, with the thread that sends datagrams on the same socket; and what is to be multicast.
+fn endpoints(
     address: SocketAddr,
     config: ServerConfig,
-    multicaster: Option<Multicaster>,
+    report: Duration,
     engine: &Handle,
-) -> io::Result<Endpoint> {
-    let acknowledgements = Acknowledgements::start(engine.clone());
-    let own = Socket::start(socket(address)?, acknowledgements)?;
-    let reader = own.reader();
-    let runtime = Arc::new(TokioRuntime);
-    let endpoint =
-        Endpoint::new_with_abstract_socket(endpoint_config(), Some(config), own, runtime)?;
-    if let Some(volleys) = engine.channels().volleys() {
-        let fanout = Fanout::new(reader, engine.channels().clone(), multicaster);
-        let thread = std::thread::Builder::new().name("fan-out".to_owned());
-        thread.spawn(move || fanout.run(&volleys))?;
+) -> io::Result<(Vec<Endpoint>, Option<Receiver<Cast>>)> {
+    let channels = engine.channels();
+    let mut outbound = channels.outbound();
+    let sockets = sockets(address, channels.lanes())?;
+    let lanes = Lanes::new(sockets.len());
+    let mut endpoints = Vec::with_capacity(sockets.len());
+    for (lane, socket) in sockets.into_iter().enumerate() {
+        let acknowledgements = Acknowledgements::start(engine.clone(), lane);
+        let own = Socket::start(socket, acknowledgements, (lanes.clone(), lane))?;
+        let reader = own.reader();
+        let mut naming = endpoint_config();
+        let lanes = lanes.clone();
+        naming.cid_generator(move || {
+            let lanes = lanes.clone();
+            Box::new(Names { lanes, lane })
+        });
+        let (config, runtime) = (Some(config.clone()), Arc::new(TokioRuntime));
+        endpoints.push(Endpoint::new_with_abstract_socket(
+            naming, config, own, runtime,
+        )?);
+        // In the order of lanes, each taken away from the front.
+        if let Some(volleys) = outbound.as_mut().map(|outbound| outbound.lanes.remove(0)) {
+            let fanout = Fanout::new(reader, channels.clone(), report);
+            let thread = std::thread::Builder::new().name(format!("fan-out-{lane}"));
+            thread.spawn(move || fanout.run(&volleys))?;
+        }
     }
-    Ok(endpoint)
+    Ok((endpoints, outbound.map(|outbound| outbound.casts)))
 }
 
 fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
@@ -299,13 +333,35 @@ fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
     }
 }
 
-/// A bound socket that has room for the answers of very many members at once.
-fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind(address)?;
-    let state = UdpSocketState::new((&socket).into())?;
-    // The system gives less where its own limit is lower: it then works as before, with more lost and sent again.
-    state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER)?;
-    Ok(socket)
+/// So many sockets on one port.
+fn sockets(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    // The first one is bound alone, so that a port that is in use is an error. After that others of the same user may share it.
+    let first = UdpSocket::bind(address)?;
+    let address = first.local_addr()?;
+    if count > 1 {
+        set_socket_reuseport(&first, true)?;
+    }
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        let (flags, family) = (SocketFlags::CLOEXEC, family(address));
+        let next = socket_with(family, SocketType::DGRAM, flags, None)?;
+        set_socket_reuseport(&next, true)?;
+        bind(&next, &address)?;
+        sockets.push(next.into());
+    }
+    for socket in &sockets {
+        let state = UdpSocketState::new(socket.into())?;
+        // The system gives less where its own limit is lower: it then works as before, with more lost and sent again.
+        state.set_recv_buffer_size(socket.into(), RECEIVE_BUFFER)?;
+    }
+    Ok(sockets)
+}
+
+fn family(address: SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
 }
 
 /// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them.

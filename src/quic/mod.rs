@@ -9,10 +9,13 @@ mod acknowledgements;
 mod admission;
 mod connection;
 mod fanout;
+mod lanes;
 mod listener;
+mod multicast;
 mod push;
 mod request;
 mod socket;
+mod timers;
 mod transmit;
 
 pub use listener::{BindError, Listener};

@@ -58,9 +58,11 @@ fn milliseconds(time: Duration) -> u32 {
 /// Where the member is, as QUIC has validated it, and what exports its channel's key.
 fn opening(served: &Arc<Served>) -> Opening {
     let connection = served.connection.clone();
+    let lane = served.lane;
     // A channel does not keep its connection alive.
     let served = Arc::downgrade(served);
     Opening {
+        lane,
         whereabouts: Whereabouts::new(move || Some(served.upgrade()?.connection.remote_address())),
         export: Box::new(move |context| {
             let mut key = Zeroizing::new([0; 32]);

@@ -5,14 +5,13 @@
 //! after it has read acknowledgements, and then finds many. While a rekey is sent it leaves the socket to whoever sends, who
 //! reads between two batches: two threads at one socket slow each other down.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
@@ -20,12 +19,11 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::time::{Sleep, sleep};
 
+use super::lanes::Lanes;
 use crate::udp::{Sink, sift};
 
 /// How long acknowledgements are gathered.
 const GATHER: Duration = Duration::from_millis(1);
-/// Packets of QUIC that wait for quinn; what comes beyond is lost, as it would be in a full socket.
-const MAX_WAITING: usize = 8_192;
 /// The longest packet, in bytes; what coalesces in the kernel is so many of them.
 const MAX_PACKET: usize = 1_500;
 /// Batches that are read before whoever reads has something else to do: a flood must not keep rekeys from being sent.
@@ -45,7 +43,8 @@ pub(super) struct Reader {
     socket: UdpSocket,
     state: UdpSocketState,
     sink: Arc<dyn Sink>,
-    waiting: Mutex<Queue>,
+    lanes: Arc<Lanes>,
+    lane: usize,
     /// Where datagrams are read to; whoever has it reads.
     storage: Mutex<Vec<u8>>,
     /// Whether the socket is the sender's.
@@ -55,18 +54,14 @@ pub(super) struct Reader {
     ended: OwnedFd,
 }
 
-/// QUIC's packets on their way to quinn.
-#[derive(Default)]
-struct Queue {
-    packets: VecDeque<(RecvMeta, Box<[u8]>)>,
-    failed: Option<io::Error>,
-    task: Option<Waker>,
-}
-
 impl Socket {
-    /// Begins to read; what is not QUIC's goes to the sink.
-    pub(super) fn start(socket: UdpSocket, sink: Arc<dyn Sink>) -> io::Result<Arc<Self>> {
-        let reader = Arc::new(Reader::new(socket, sink)?);
+    /// Begins to read; what is not QUIC's goes to the sink, and the rest to the lanes, of which this one is its own.
+    pub(super) fn start(
+        socket: UdpSocket,
+        sink: Arc<dyn Sink>,
+        (lanes, lane): (Arc<Lanes>, usize),
+    ) -> io::Result<Arc<Self>> {
+        let reader = Arc::new(Reader::new(socket, sink, (lanes, lane))?);
         let own = reader.clone();
         let thread = std::thread::Builder::new().name("datagrams".to_owned());
         thread.spawn(move || own.run())?;
@@ -110,7 +105,7 @@ impl AsyncUdpSocket for Socket {
         bufs: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        let mut queue = lock(&self.0.waiting);
+        let mut queue = self.0.lanes.inbox(self.0.lane).queue();
         let count = queue.packets.len().min(bufs.len());
         let packets = queue.packets.drain(..count);
         for ((buf, meta), (came, bytes)) in bufs.iter_mut().zip(&mut *meta).zip(packets) {
@@ -197,14 +192,19 @@ impl Drop for Sending<'_> {
 }
 
 impl Reader {
-    fn new(socket: UdpSocket, sink: Arc<dyn Sink>) -> io::Result<Self> {
+    fn new(
+        socket: UdpSocket,
+        sink: Arc<dyn Sink>,
+        (lanes, lane): (Arc<Lanes>, usize),
+    ) -> io::Result<Self> {
         let state = UdpSocketState::new((&socket).into())?;
         let room = state.gro_segments() * MAX_PACKET * BATCH_SIZE;
         Ok(Reader {
             socket,
             state,
             sink,
-            waiting: Mutex::default(),
+            lanes,
+            lane,
             storage: Mutex::new(vec![0; room]),
             sending: Mutex::default(),
             sent: Condvar::new(),
@@ -272,34 +272,18 @@ impl Reader {
         if bufs.is_empty() {
             return;
         }
-        let mut lost = 0;
-        let mut queue = lock(&self.waiting);
-        for (buf, meta) in bufs.iter().zip(metas) {
-            for packet in buf[..meta.len].chunks(meta.stride.max(1)) {
-                if queue.packets.len() < MAX_WAITING {
-                    queue.packets.push_back((*meta, packet.into()));
-                } else {
-                    lost += 1;
-                }
-            }
-        }
-        let task = queue.task.take();
-        drop(queue);
-        if let Some(task) = task {
-            task.wake();
-        }
-        if lost > 0 {
-            metrics::counter!("wardcast_quic_packets_lost_total").increment(lost);
-        }
+        let packets = bufs.iter().zip(metas).flat_map(|(buf, meta)| {
+            let packets = buf[..meta.len].chunks(meta.stride.max(1));
+            packets.map(|packet| (*meta, packet))
+        });
+        self.lanes.hand_over(self.lane, packets);
     }
 
     /// Quinn decides what an error of the socket means.
     fn fail(&self, error: io::Error) {
-        let mut queue = lock(&self.waiting);
+        let mut queue = self.lanes.inbox(self.lane).queue();
         queue.failed = Some(error);
-        if let Some(task) = queue.task.take() {
-            task.wake();
-        }
+        queue.wake();
         drop(queue);
         std::thread::sleep(FULL);
     }
@@ -330,6 +314,10 @@ mod tests {
         }
     }
 
+    fn alone() -> (Arc<Lanes>, usize) {
+        (Lanes::new(1), 0)
+    }
+
     fn bound() -> UdpSocket {
         UdpSocket::bind("127.0.0.1:0").expect("binds")
     }
@@ -355,7 +343,7 @@ mod tests {
     async fn quics_packets_come_in_their_order_and_others_go_to_the_sink() {
         let (own, peer, count) = (bound(), bound(), Arc::<Count>::default());
         let to = own.local_addr().expect("is bound");
-        let socket = Socket::start(own, count.clone()).expect("starts");
+        let socket = Socket::start(own, count.clone(), alone()).expect("starts");
         for number in 0..100 {
             for first in [5, 0x40] {
                 peer.send_to(&[first, number], to).expect("is sent");
@@ -378,7 +366,7 @@ mod tests {
     fn a_flood_keeps_nobody_from_sending() {
         let (own, peer, count) = (bound(), bound(), Arc::<Count>::default());
         let to = own.local_addr().expect("is bound");
-        let reader = Reader::new(own, count.clone()).expect("a socket");
+        let reader = Reader::new(own, count.clone(), alone()).expect("a socket");
         for _ in 0..200 {
             peer.send_to(&[5], to).expect("is sent");
         }
@@ -393,7 +381,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_thread_ends_with_the_socket() {
-        let socket = Socket::start(bound(), Arc::<Count>::default()).expect("starts");
+        let socket = Socket::start(bound(), Arc::<Count>::default(), alone()).expect("starts");
         let reader = socket.reader();
         let mut writable = socket.clone().create_io_poller();
         let room = std::future::poll_fn(|cx| writable.as_mut().poll_writable(cx));

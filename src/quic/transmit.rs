@@ -94,6 +94,7 @@ mod tests {
     use std::net::UdpSocket;
     use std::sync::Arc;
 
+    use super::super::lanes::Lanes;
     use super::super::socket::Socket;
     use super::*;
     use crate::udp::Sink;
@@ -109,7 +110,7 @@ mod tests {
     fn each_gets_its_own_and_an_address_that_cannot_be_sent_to_holds_nobody_up() {
         let own = UdpSocket::bind("127.0.0.1:0").expect("binds");
         let address = own.local_addr().expect("is bound");
-        let own = Socket::start(own, Arc::new(Nobody)).expect("starts");
+        let own = Socket::start(own, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
         let transmitter = Transmitter::new(own.reader());
         let members: Vec<UdpSocket> = (0..150)
             .map(|_| UdpSocket::bind("127.0.0.1:0").expect("binds"))

@@ -101,7 +101,7 @@ async fn join(site: &Site, name: &str, gateway: SocketAddr) -> Membership {
     enter(options).await
 }
 
-async fn enter(options: Options) -> Membership {
+pub(crate) async fn enter(options: Options) -> Membership {
     let client = Client::new(options).expect("a client");
     client.join(GROUP, Role::Both).await.expect("is admitted")
 }
@@ -116,7 +116,7 @@ pub(crate) async fn reaches(site: &Site, counter: &str, least: u64) {
 }
 
 /// Waits until all members hold the group's newest epoch and send with it; which that is.
-async fn current(site: &Site, members: &mut [Membership]) -> Epoch {
+pub(crate) async fn current(site: &Site, members: &mut [Membership]) -> Epoch {
     let epoch = site.group(GROUP).await.epoch;
     for member in members {
         let until = async {
@@ -132,7 +132,7 @@ async fn current(site: &Site, members: &mut [Membership]) -> Epoch {
 }
 
 /// All acknowledged the newest epoch, and compute the same key.
-async fn agree(site: &Site, members: &[Membership], epoch: Epoch) {
+pub(crate) async fn agree(site: &Site, members: &[Membership], epoch: Epoch) {
     let began = Instant::now();
     while site.group(GROUP).await.acknowledged as usize != members.len() {
         assert!(began.elapsed() < SOON, "all acknowledge");

@@ -5,6 +5,7 @@ mod support;
 
 mod channel;
 mod epochs;
+mod lanes;
 mod library;
 mod limits;
 mod multicast;

@@ -170,6 +170,7 @@ impl Site {
             r#"
             [listen]
             address = "127.0.0.1:0"
+            sockets = 4
             drain_s = 5
             alive_ms = 500
             [tls]

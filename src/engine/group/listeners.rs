@@ -118,7 +118,7 @@ impl Listeners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::channel::testing::{channels, opened};
+    use crate::engine::testing::{channels, opened};
 
     #[test]
     fn whoever_has_a_channel_and_does_not_send_is_not_looked_at() {

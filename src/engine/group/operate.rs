@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Departures, Served};
-use crate::engine::channel::Channels;
+use crate::engine::channels::Channels;
 use crate::engine::event::{GroupView, Operate, Reply};
 use crate::group::ids::{MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};

@@ -1,6 +1,6 @@
 //! Who is sent what, again, and by which way; members are sockets that do not answer by themselves.
 
-mod multicast;
+mod audience;
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -8,12 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::super::lanes::Lanes;
 use super::super::socket::Socket;
 use super::*;
 use crate::engine::testing::{GROUP, channels, opened, rekey};
 use crate::engine::{Channels, DuePush, Outbox};
 use crate::group::edges::Chunk;
 use crate::udp::Sink;
+
+/// Within which members that hear a multicast report.
+const REPORT: Duration = Duration::from_secs(30);
 
 struct Member {
     socket: UdpSocket,
@@ -65,10 +69,10 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
-        let socket = Socket::start(socket, Arc::new(Nobody)).expect("starts");
+        let socket = Socket::start(socket, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
         let channels = Arc::new(channels());
         Stage {
-            fanout: Fanout::new(socket.reader(), channels.clone(), None),
+            fanout: Fanout::new(socket.reader(), channels.clone(), REPORT),
             channels,
             _socket: socket,
         }
@@ -92,12 +96,12 @@ impl Stage {
             last_leaf: 3,
             edges: Bytes::new(),
         }];
-        self.fanout.volley(Volley::Rekey(SealedRekey {
+        self.fanout.volley(Volley::Rekey(Arc::new(SealedRekey {
             rekey: Arc::new(rekey),
             chunks: vec![Bytes::from_static(b"own")],
             others: Bytes::from_static(b"others'"),
-            packets: None,
-        }));
+            is_multicast: false,
+        })));
     }
 
     fn again(&mut self) {
@@ -159,12 +163,12 @@ async fn a_newer_rekey_ends_the_rounds_of_the_older_one() {
     let [current, behind] = stage.members([1, 4]);
     stage.rekey();
     current.channel.acknowledged(Epoch(4));
-    stage.fanout.volley(Volley::Rekey(SealedRekey {
+    stage.fanout.volley(Volley::Rekey(Arc::new(SealedRekey {
         rekey: rekey(4),
         chunks: vec![],
         others: Bytes::from_static(b"newer"),
-        packets: None,
-    }));
+        is_multicast: false,
+    })));
     assert_eq!(
         [current.got(), current.got()],
         [Some(b"others'".to_vec()), Some(b"newer".to_vec())]
@@ -227,12 +231,12 @@ async fn a_channel_whose_member_acknowledges_by_other_means_alone_is_probed_anew
     assert!(!by_stream.has_by_stream().await, "it has it");
     // A newer rekey that comes before the next round does not hide it either.
     behind.channel.learn(Epoch(4));
-    stage.fanout.volley(Volley::Rekey(SealedRekey {
+    stage.fanout.volley(Volley::Rekey(Arc::new(SealedRekey {
         rekey: rekey(4),
         chunks: vec![],
         others: Bytes::from_static(b"newer"),
-        packets: None,
-    }));
+        is_multicast: false,
+    })));
     assert!(up(&by_datagram) && !up(&behind));
     assert!(behind.has_by_stream().await);
 }

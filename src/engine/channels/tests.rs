@@ -2,6 +2,8 @@
 
 use super::testing::{opened, rekey};
 use super::*;
+use crate::engine::channel::Reported;
+use crate::group::ids::Epoch;
 use crate::group::wire::datagram::{Datagram, alive};
 
 const ADDRESS: &str = "127.0.0.1:9";
@@ -12,10 +14,10 @@ fn channel(channels: &Channels, member: u64) -> Arc<Channel> {
 
 #[test]
 fn nothing_is_opened_before_somebody_sends() {
-    let channels = Channels::new(None);
+    let channels = Channels::new(1, None);
     assert!(opened(&channels, 1, ADDRESS).is_none());
-    let volleys = channels.volleys().expect("nobody took it");
-    assert!(channels.volleys().is_none());
+    let volleys = channels.outbound().expect("nobody took it").lanes.remove(0);
+    assert!(channels.outbound().is_none());
     let channel = channel(&channels, 1);
     assert!(Arc::ptr_eq(
         channels.table().get(channel.number()).expect("is there"),
@@ -30,8 +32,8 @@ fn nothing_is_opened_before_somebody_sends() {
 
 #[test]
 fn numbers_are_given_again_and_a_lost_connection_takes_none() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let first = channel(&channels, 1);
     let second = channel(&channels, 2);
     assert_ne!(first.number(), second.number());
@@ -44,8 +46,8 @@ fn numbers_are_given_again_and_a_lost_connection_takes_none() {
 
 #[test]
 fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let channel = channel(&channels, 1);
     assert!(!channel.acknowledged(Epoch(6)));
     assert_eq!((channel.held(), channel.is_up()), (Epoch(3), false));
@@ -58,8 +60,8 @@ fn only_what_was_delivered_can_be_acknowledged_and_it_is_news_once() {
 
 #[test]
 fn a_report_tells_what_is_held_and_once_that_the_multicast_is_heard() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let channel = channel(&channels, 1);
     let told = |epoch| {
         let Reported { news, hears } = channel.reported(Epoch(epoch));
@@ -76,8 +78,8 @@ fn a_report_tells_what_is_held_and_once_that_the_multicast_is_heard() {
 
 #[test]
 fn a_rekey_goes_by_datagram_to_whoever_holds_what_it_follows() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let channel = channel(&channels, 1);
     assert!(!channel.takes(&rekey(3)), "it was not probed");
     channel.acknowledged(Epoch(3));
@@ -104,8 +106,8 @@ fn answer(channels: &Channels, channel: &Channel, number: u64, from: &str) -> Op
 
 #[test]
 fn a_member_is_parked_where_datagrams_reach_it_and_answered_there_alone() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let channel = channel(&channels, 1);
     assert!(!channels.park(&channel), "it was not probed");
     channel.acknowledged(Epoch(3));
@@ -128,8 +130,8 @@ fn a_member_is_parked_where_datagrams_reach_it_and_answered_there_alone() {
 
 #[test]
 fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
-    let channels = Channels::new(None);
-    let _volleys = channels.volleys();
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
     let [connected, parked] = [1, 2].map(|member| channel(&channels, member));
     for channel in [&connected, &parked] {
         channel.acknowledged(Epoch(5));
@@ -146,14 +148,14 @@ fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
 
 #[test]
 fn only_so_many_answers_wait() {
-    let channels = Channels::new(None);
-    let volleys = channels.volleys().expect("nobody took it");
+    let channels = Channels::new(1, None);
+    let volleys = channels.outbound().expect("nobody took it").lanes.remove(0);
     let answers = |count| vec![(ADDRESS.parse().expect("an address"), [0; AUTHENTICATED]); count];
-    channels.send_answers(answers(MAX_ANSWERS));
-    channels.send_answers(answers(1));
+    channels.send_answers(0, answers(MAX_ANSWERS));
+    channels.send_answers(0, answers(1));
     assert!(matches!(volleys.try_recv(), Ok(Volley::Answers(all)) if all.len() == MAX_ANSWERS));
     assert!(volleys.try_recv().is_err());
     channels.answered(MAX_ANSWERS);
-    channels.send_answers(answers(1));
+    channels.send_answers(0, answers(1));
     assert!(matches!(volleys.try_recv(), Ok(Volley::Answers(_))));
 }
