@@ -25,8 +25,19 @@ impl Counters {
 
     /// How much a counter grew since an earlier reading. A counter that never counted is not in the text: it is 0.
     pub(crate) fn since(&self, earlier: &Counters, name: &str) -> u64 {
+        self.grown(earlier, name) as u64
+    }
+
+    /// The mean of what a summary took note of since an earlier reading; none if that was nothing.
+    pub(crate) fn mean_since(&self, earlier: &Counters, name: &str) -> Option<f64> {
+        let count = self.grown(earlier, &format!("{name}_count"));
+        let sum = self.grown(earlier, &format!("{name}_sum"));
+        (count > 0.0).then(|| sum / count)
+    }
+
+    fn grown(&self, earlier: &Counters, name: &str) -> f64 {
         let at = |counters: &Counters| counters.0.get(name).copied().unwrap_or(0.0);
-        (at(self) - at(earlier)).max(0.0) as u64
+        (at(self) - at(earlier)).max(0.0)
     }
 }
 
@@ -42,5 +53,8 @@ mod tests {
         assert_eq!(after.since(&before, "b"), 6);
         assert_eq!(after.since(&before, "c"), 0);
         assert_eq!(before.since(&after, "a"), 0);
+        let more = Counters::parse("s_sum 0.75\ns_count 3\n");
+        assert_eq!(more.mean_since(&before, "s"), Some(0.25));
+        assert_eq!(more.mean_since(&more, "s"), None);
     }
 }

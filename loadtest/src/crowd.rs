@@ -40,9 +40,10 @@ pub(crate) struct Manner {
     /// How many members may send; the others only receive, and are not told when senders switch to a new key.
     #[arg(long, default_value_t = 1, value_name = "COUNT")]
     senders: u32,
-    /// The share of members that acknowledge without computing keys, in percent; the report says so.
-    #[arg(long, default_value_t = 0, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=99))]
-    sampled: u32,
+    /// The share of members that acknowledge without computing keys, in percent; the report says so. The first always computes them.
+    /// Beside other systems (`peers`), whose subscribers compute nothing, it is 100 if not named, else 0.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
+    sampled: Option<u32>,
 }
 
 impl Manner {
@@ -50,7 +51,15 @@ impl Manner {
     pub(crate) fn sampling(percent: u32) -> Self {
         Manner {
             senders: 1,
-            sampled: percent,
+            sampled: Some(percent),
+        }
+    }
+
+    /// The same, with such a share of members that only acknowledge if none is named.
+    pub(crate) fn or_sampling(self, percent: u32) -> Self {
+        Manner {
+            sampled: self.sampled.or(Some(percent)),
+            ..self
         }
     }
 
@@ -63,7 +72,7 @@ impl Manner {
 
     /// Whether this member only acknowledges: evenly spread, and never the first.
     fn is_sampled(self, member: usize) -> bool {
-        let percent = self.sampled as usize;
+        let percent = self.sampled.unwrap_or(0) as usize;
         member > 0 && (member * percent) / 100 != ((member - 1) * percent) / 100
     }
 }
@@ -164,6 +173,11 @@ impl Crowd {
         let real = self.real;
         progress.end(&format!("{members} members joined, {real} of them real"));
         Ok(())
+    }
+
+    /// Has those who only acknowledge leave what comes in their sockets, or read again.
+    pub(crate) fn sleep(&self, asleep: bool) {
+        self.door.sleep(asleep);
     }
 
     /// The way in for others.
@@ -387,7 +401,7 @@ mod tests {
 
     #[test]
     fn sampled_members_are_the_share_that_was_asked_for() {
-        for percent in [0, 1, 10, 50, 99] {
+        for percent in [0, 1, 10, 50, 99, 100] {
             let manner = Manner::sampling(percent);
             let sampled = (0..1000)
                 .filter(|member| manner.is_sampled(*member))

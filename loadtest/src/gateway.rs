@@ -39,6 +39,16 @@ pub(crate) struct Setup {
     pub(crate) sockets: u8,
 }
 
+impl Setup {
+    /// The same with so many sockets.
+    pub(crate) fn with_sockets(&self, sockets: u8) -> Self {
+        Setup {
+            sockets,
+            ..self.clone()
+        }
+    }
+}
+
 /// A running gateway. Dropping it kills the process.
 pub(crate) struct Gateway {
     child: Child,

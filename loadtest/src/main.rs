@@ -2,6 +2,7 @@
 
 mod bare;
 mod churn;
+mod cores;
 mod counters;
 mod crowd;
 mod distribution;
@@ -47,11 +48,13 @@ struct Arguments {
 enum Scenario {
     /// One group: how long and how much it takes until a new key is with all members, and what joining takes.
     ///
-    /// Each member has a socket of its own in this process: the hard limit of open files must allow for them.
+    /// Each member that computes keys has a socket of its own in this process: the hard limit of open files must allow for them.
     Fanout(fanout::Arguments),
     /// The same push through what one would take instead, beside ours, in one run and in turns: NATS, MQTT, etcd, and
     /// a bare loop over UDP as the floor.
     Peers(peers::Arguments),
+    /// How long the gateway takes to send a rekey with one socket and with several.
+    Cores(cores::Arguments),
     /// Some members read nothing: what that does to the others' rekeys, in turns, and how they catch up.
     Slow(slow::Arguments),
     /// All members arrive at once: joins a second, and what a join costs beside a bare handshake.
@@ -106,6 +109,7 @@ async fn main() -> ExitCode {
     let outcome = match Arguments::parse().scenario {
         Scenario::Fanout(arguments) => shown(fanout::run(&arguments).await, arguments.json),
         Scenario::Peers(arguments) => shown(peers::run(&arguments).await, arguments.json),
+        Scenario::Cores(arguments) => shown(cores::run(&arguments).await, arguments.json),
         Scenario::Slow(arguments) => shown(slow::run(&arguments).await, arguments.json),
         Scenario::Storm(arguments) => shown(storm::run(&arguments).await, arguments.json),
         Scenario::Churn(arguments) => shown(churn::run(&arguments).await, arguments.json),

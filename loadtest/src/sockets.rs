@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 const MAX_PACKET: usize = 1_500;
 /// How long datagrams are gathered: whoever is woken for each takes the processor from whoever sends them.
 const GATHER: Duration = Duration::from_micros(200);
+/// How often it is looked whether to read again.
+const LOOK: Duration = Duration::from_millis(5);
 /// Addresses are not used again; so many there are.
 const FIRST: u32 = u32::from_be_bytes([127, 1, 0, 0]);
 const ADDRESSES: u32 = 1 << 23;
@@ -39,6 +41,8 @@ pub(crate) struct Sockets {
     next: AtomicU32,
     /// By the number of the address.
     watched: RwLock<Vec<Option<Arc<dyn Watched>>>>,
+    /// Nothing is read meanwhile.
+    asleep: AtomicBool,
 }
 
 struct Socket {
@@ -104,6 +108,7 @@ impl Sockets {
             sockets: sockets.collect::<io::Result<_>>()?,
             next: AtomicU32::new(0),
             watched: RwLock::default(),
+            asleep: AtomicBool::new(false),
         });
         let own = sockets.clone();
         let thread = std::thread::Builder::new().name("members".to_owned());
@@ -121,10 +126,19 @@ impl Sockets {
         Ok(Port { sockets, number })
     }
 
+    /// Leaves what comes in the sockets, or reads again.
+    pub(crate) fn sleep(&self, asleep: bool) {
+        self.asleep.store(asleep, Ordering::Relaxed);
+    }
+
     fn run(&self) {
         let room = self.sockets[0].state.gro_segments() * MAX_PACKET;
         let mut storage = vec![0; room * BATCH_SIZE];
         loop {
+            if self.asleep.load(Ordering::Relaxed) {
+                std::thread::sleep(LOOK);
+                continue;
+            }
             let polled = self
                 .sockets
                 .iter()

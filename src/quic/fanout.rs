@@ -238,7 +238,11 @@ impl Fanout {
             let datagram = own.map_or(&round.sealed.others, |(_, sealed)| sealed);
             Some((target.address, datagram.as_ref()))
         });
+        let began = Instant::now();
         self.transmitter.send(datagrams);
+        if round.sent == 0 {
+            metrics::histogram!("wardcast_rekey_sending_seconds").record(began.elapsed());
+        }
         let (epoch, pause) = (round.sealed.rekey.epoch, PAUSES[round.sent]);
         round.sent += 1;
         self.timers.after(pause, Due::Round(id, epoch));

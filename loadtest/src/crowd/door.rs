@@ -59,6 +59,10 @@ impl Door {
         Ok((door, seen, observed))
     }
 
+    pub(super) fn sleep(&self, asleep: bool) {
+        self.shared.sockets.sleep(asleep);
+    }
+
     /// Whether this member only acknowledges: the first never does, the others of the share evenly.
     pub(super) fn is_sampled(&self, member: usize) -> bool {
         self.manner.is_sampled(member)

@@ -131,7 +131,9 @@ impl System {
             Kind::Wardcast => {
                 let mut ours = Ours::start(site, &arguments.setup).await?;
                 let (began, before) = (Instant::now(), ours.usage()?);
-                let joined = ours.join(site, at_once, arguments.manner).await?;
+                let joined = ours
+                    .join(site, at_once, arguments.manner.or_sampling(100))
+                    .await?;
                 (Some(began), before, Way::Wardcast(Box::new(joined)))
             }
             Kind::Floor => {
