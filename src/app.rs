@@ -265,5 +265,6 @@ fn limits(config: &Config) -> quic::Limits {
         connections_per_identity: limits.connections_per_identity as usize,
         handshakes: limits.handshakes as usize,
         alive: Duration::from_millis(config.listen.alive_ms.into()),
+        pace_mbit_s: config.listen.pace_mbit_s,
     }
 }

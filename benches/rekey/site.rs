@@ -260,6 +260,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         connections_per_identity: 1,
         handshakes: 1,
         alive: SOON,
+        pace_mbit_s: 0,
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = Listener::bind(any, tls, limits, None, engine.clone()).expect("a listener");

@@ -21,6 +21,8 @@ const MAX_DEADLINE_MS: usize = 600_000;
 const MAX_COUNT: usize = 10_000_000;
 /// Upper bound of sockets on one port.
 const MAX_SOCKETS: usize = 64;
+/// Upper bound of what is sent, in megabits a second.
+const MAX_PACE: usize = 1_000_000;
 /// Upper bound of shards.
 const MAX_SHARDS: usize = 1_024;
 /// How often a rekey may be multicast again, and how long the pauses before may be.
@@ -76,6 +78,7 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
     let per_identity = count(limits.connections_per_identity);
     let bounds = [
         ("listen.sockets", listen.sockets.into(), 0, MAX_SOCKETS),
+        ("listen.pace_mbit_s", count(listen.pace_mbit_s), 0, MAX_PACE),
         ("listen.drain_s", count(listen.drain_s), 0, MAX_TIMEOUT_S),
         ("listen.alive_ms", count(listen.alive_ms), 100, MAX_ALIVE_MS),
         ("token.pool.workers", pool.workers, 1, MAX_WORKERS),

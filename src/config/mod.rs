@@ -65,6 +65,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// UDP sockets on that port, each with threads of its own; one for each processor, and at most 8, if 0.
     pub sockets: u8,
+    /// Megabits a second that rekeys are sent with at most by datagram, to all members together; no limit if 0.
+    pub pace_mbit_s: u32,
     /// How long a stopping gateway waits for what is under way, in seconds.
     pub drain_s: u32,
     /// How often members without a connection say that they are there, in milliseconds; after three times as long without a word
@@ -175,6 +177,7 @@ impl Default for Listen {
         Listen {
             address: SocketAddr::from((Ipv4Addr::UNSPECIFIED, 7443)),
             sockets: 0,
+            pace_mbit_s: 1_000,
             drain_s: 10,
             alive_ms: 20_000,
         }

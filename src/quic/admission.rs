@@ -125,6 +125,7 @@ mod tests {
             connections_per_identity: 1,
             handshakes,
             alive: Duration::from_secs(1),
+            pace_mbit_s: 0,
         })
     }
 

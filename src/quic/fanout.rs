@@ -16,7 +16,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::socket::Reader;
 use super::timers::Timers;
 use super::transmit::Transmitter;
 use crate::crypto::random;
@@ -123,10 +122,10 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
-    /// Sends on that socket as long as anybody else holds it. Members that hear a multicast report within that time.
-    pub(super) fn new(reader: Weak<Reader>, channels: Arc<Channels>, report: Duration) -> Self {
+    /// Members that hear a multicast report within that time.
+    pub(super) fn new(transmitter: Transmitter, channels: Arc<Channels>, report: Duration) -> Self {
         Fanout {
-            transmitter: Transmitter::new(reader),
+            transmitter,
             channels,
             report,
             groups: HashMap::new(),

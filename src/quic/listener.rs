@@ -24,7 +24,9 @@ use super::connection::Served;
 use super::fanout::Fanout;
 use super::lanes::{Lanes, Names};
 use super::multicast::Multicaster;
+use super::pace::Pace;
 use super::socket::Socket;
+use super::transmit::Transmitter;
 use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED, Multicast};
 use crate::engine::{Cast, Handle};
 use crate::group::ids::Identity;
@@ -121,7 +123,7 @@ impl Listener {
             .incoming_buffer_size(WAITING_BYTES)
             .incoming_buffer_size_total(WAITING_BYTES * limits.handshakes as u64);
         let report = multicast.map_or(Duration::ZERO, |times| times.report);
-        let bound = endpoints(address, config, report, &engine);
+        let bound = endpoints(address, config, (report, limits.pace_mbit_s), &engine);
         let (endpoints, casts) = bound.map_err(|source| BindError::Address { address, source })?;
         if let Some((multicaster, casts)) = multicaster.zip(casts) {
             let thread = std::thread::Builder::new().name("multicast".to_owned());
@@ -291,7 +293,7 @@ fn place(
 fn endpoints(
     address: SocketAddr,
     config: ServerConfig,
-    report: Duration,
+    (report, pace): (Duration, u32),
     engine: &Handle,
 ) -> io::Result<(Vec<Endpoint>, Option<Receiver<Cast>>)> {
     let channels = engine.channels();
@@ -315,7 +317,8 @@ fn endpoints(
         )?);
         // In the order of lanes, each taken away from the front.
         if let Some(volleys) = outbound.as_mut().map(|outbound| outbound.lanes.remove(0)) {
-            let fanout = Fanout::new(reader, channels.clone(), report);
+            let transmitter = Transmitter::new(reader, Pace::new(pace, channels.lanes()));
+            let fanout = Fanout::new(transmitter, channels.clone(), report);
             let thread = std::thread::Builder::new().name(format!("fan-out-{lane}"));
             thread.spawn(move || fanout.run(&volleys))?;
         }

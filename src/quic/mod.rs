@@ -12,6 +12,7 @@ mod fanout;
 mod lanes;
 mod listener;
 mod multicast;
+mod pace;
 mod push;
 mod request;
 mod socket;
@@ -34,6 +35,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// How often parked members say that they are there.
     pub alive: Duration,
+    /// Megabits a second that datagrams of the push channel are sent with at most, by all sockets together; no limit if 0.
+    pub pace_mbit_s: u32,
 }
 
 /// How to multicast.

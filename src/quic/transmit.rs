@@ -3,13 +3,14 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::addr::SocketAddrArg;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
+use super::pace::Pace;
 use super::socket::{Reader, Sending};
 
 /// Datagrams of one call; what has come meanwhile is read before the next one.
@@ -17,19 +18,22 @@ const BATCH: usize = 128;
 /// How long a full socket is waited for, again and again; what it then does not take is lost like any datagram.
 const FULL: Duration = Duration::from_millis(20);
 const PATIENCE: u32 = 50;
+/// Shorter pauses are not made: they add up to one that is.
+const SHORTEST: Duration = Duration::from_micros(200);
 
 /// Sends on the socket of the listener, as long as there is one.
 pub(super) struct Transmitter {
     reader: Weak<Reader>,
+    pace: Pace,
 }
 
 impl Transmitter {
-    pub(super) fn new(reader: Weak<Reader>) -> Self {
-        Transmitter { reader }
+    pub(super) fn new(reader: Weak<Reader>, pace: Pace) -> Self {
+        Transmitter { reader, pace }
     }
 
-    /// Sends them all; what cannot be sent is lost, as any datagram may be.
-    pub(super) fn send<'a>(&self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
+    /// Sends them all, no faster than the pace; what cannot be sent is lost, as any datagram may be.
+    pub(super) fn send<'a>(&mut self, datagrams: impl Iterator<Item = (SocketAddr, &'a [u8])>) {
         let Some(reader) = self.reader.upgrade() else {
             return;
         };
@@ -43,6 +47,12 @@ impl Transmitter {
             for (address, datagram) in datagrams.by_ref().take(BATCH) {
                 addresses.push(mapped(address, six).as_any());
                 slices.push([IoSlice::new(datagram)]);
+            }
+            let bytes = slices.iter().map(|[slice]| slice.len()).sum();
+            let wait = self.pace.wait(slices.len(), bytes, Instant::now());
+            if wait >= SHORTEST {
+                std::thread::sleep(wait);
+                sending.read();
             }
             call(&sending, &addresses, &slices);
             if datagrams.peek().is_some() {
@@ -111,7 +121,7 @@ mod tests {
         let own = UdpSocket::bind("127.0.0.1:0").expect("binds");
         let address = own.local_addr().expect("is bound");
         let own = Socket::start(own, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
-        let transmitter = Transmitter::new(own.reader());
+        let mut transmitter = Transmitter::new(own.reader(), Pace::new(0, 1));
         let members: Vec<UdpSocket> = (0..150)
             .map(|_| UdpSocket::bind("127.0.0.1:0").expect("binds"))
             .collect();

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::super::lanes::Lanes;
+use super::super::pace::Pace;
 use super::super::socket::Socket;
 use super::*;
 use crate::engine::testing::{GROUP, channels, opened, rekey};
@@ -72,7 +73,11 @@ impl Stage {
         let socket = Socket::start(socket, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
         let channels = Arc::new(channels());
         Stage {
-            fanout: Fanout::new(socket.reader(), channels.clone(), REPORT),
+            fanout: Fanout::new(
+                Transmitter::new(socket.reader(), Pace::new(0, 1)),
+                channels.clone(),
+                REPORT,
+            ),
             channels,
             _socket: socket,
         }
