@@ -47,25 +47,31 @@ impl Served {
         if draining.borrow().is_some() {
             draining.mark_changed();
         }
-        loop {
+        let goes = loop {
             tokio::select! {
                 opened = self.connection.accept_bi() => match opened {
                     Ok((send, receive)) => drop(tokio::spawn(request(self.clone(), send, receive))),
                     Err(error) => {
                         tracing::debug!(identity = %self.place.identity, %error, "connection over");
-                        break;
+                        break false;
                     }
                 },
                 Some(delivery) = self.outbox.next() => drop(tokio::spawn(push(self.clone(), delivery))),
-                _ = draining.changed() => {
-                    let absence = *draining.borrow();
-                    let retry_after_ms = absence.map_or(0, Absence::of_one);
-                    say_goodbye(&self.connection, retry_after_ms).await;
-                    let code = CloseCode::Draining;
-                    self.connection.close(code.number().into(), code.text().as_bytes());
-                    break;
-                }
+                _ = draining.changed() => break true,
             }
+        };
+        let absence = goes.then(|| *draining.borrow()).flatten();
+        // Boxed, for all connections would hold the room for it as long as they live.
+        Box::pin(self.part(absence)).await;
+    }
+
+    /// Tells the members to come back after their absence when the gateway goes, and the engine that they are away.
+    async fn part(&self, absence: Option<Absence>) {
+        if let Some(absence) = absence {
+            say_goodbye(&self.connection, absence.of_one()).await;
+            let code = CloseCode::Draining;
+            self.connection
+                .close(code.number().into(), code.text().as_bytes());
         }
         self.outbox.close();
         self.front.engine.detached(&self.outbox).await;

@@ -188,7 +188,13 @@ async fn accept(front: Arc<Front>, endpoint: Endpoint, lane: u8) {
     while let Some(incoming) = endpoint.accept().await {
         match front.admission.enter(incoming.may_retry()) {
             Entry::Admitted(places) => {
-                tokio::spawn(serve(front.clone(), incoming, places, lane));
+                // A handshake's future is large, a connection lives long: boxed, it is freed between the two.
+                let handshake = Box::pin(handshake(front.clone(), incoming, places, lane));
+                tokio::spawn(async {
+                    if let Some(served) = handshake.await {
+                        served.run().await;
+                    }
+                });
             }
             Entry::Prove => {
                 metrics::counter!("wardcast_handshakes_retried_total").increment(1);
@@ -213,23 +219,29 @@ async fn silent(front: Arc<Front>) {
     }
 }
 
-/// One connection, from its handshake to its end.
-async fn serve(front: Arc<Front>, incoming: Incoming, places: Places, lane: u8) {
+/// A handshake and who the peer is; none when there is nothing to be served.
+async fn handshake(
+    front: Arc<Front>,
+    incoming: Incoming,
+    places: Places,
+    lane: u8,
+) -> Option<Arc<Served>> {
     let address = incoming.remote_address();
     let Some(turn) = front.admission.turn().await else {
-        return refuse(incoming, "wait");
+        refuse(incoming, "wait");
+        return None;
     };
     let connection = match timeout(HANDSHAKE_DEADLINE, shaken(incoming, turn)).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");
             metrics::counter!("wardcast_handshakes_failed_total").increment(1);
-            return;
+            return None;
         }
         Err(_) => {
             tracing::debug!(%address, "handshake took too long");
             metrics::counter!("wardcast_handshakes_failed_total").increment(1);
-            return;
+            return None;
         }
     };
     drop(places.handshake);
@@ -238,14 +250,16 @@ async fn serve(front: Arc<Front>, incoming: Incoming, places: Places, lane: u8) 
         Ok(identity) => Arc::new(identity),
         Err(error) => {
             tracing::info!(%address, %error, "connection refused");
-            return close(CloseCode::NotAuthenticated);
+            close(CloseCode::NotAuthenticated);
+            return None;
         }
     };
     let Some(place) = place(&front, identity, places.connection) else {
         tracing::info!(%address, "connection refused: its identity has too many");
-        return close(CloseCode::Overloaded);
+        close(CloseCode::Overloaded);
+        return None;
     };
-    Served::new(front, connection, place, lane).run().await;
+    Some(Served::new(front, connection, place, lane))
 }
 
 /// A handshake, which gives up its turn as soon as it is done, or goes on for long.
@@ -367,7 +381,9 @@ fn family(address: SocketAddr) -> AddressFamily {
     }
 }
 
-/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them.
+/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them. Quinn keeps a buffer for each
+/// connection, as large as the largest packet, times ten if the system is to cut it up: there is little to send that is
+/// more than one packet, so packets stay small and leave one by one.
 fn transport() -> TransportConfig {
     let request = MAX_REQUEST as u32 + 1;
     let mut transport = TransportConfig::default();
@@ -377,6 +393,8 @@ fn transport() -> TransportConfig {
         .stream_receive_window(request.into())
         .receive_window((request * MAX_REQUESTS).into())
         .datagram_receive_buffer_size(None)
+        .enable_segmentation_offload(false)
+        .mtu_discovery_config(None)
         .max_idle_timeout(IDLE.try_into().ok());
     transport
 }
