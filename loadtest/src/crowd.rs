@@ -30,8 +30,10 @@ use seen::{Seen, What};
 
 /// How long nothing may happen before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Reports that are read at once, and how long others are waited for while more than that are missing.
-const AT_ONCE: usize = 128;
+/// Reports that are read at once.
+const AT_ONCE: usize = 4_096;
+/// While more than so many are missing, others are waited for so long: nobody who reports has to wake who reads.
+const MANY: usize = 128;
 const LOOK: Duration = Duration::from_millis(1);
 
 /// Who the members of a run are.
@@ -337,8 +339,8 @@ impl Crowd {
                     missing -= 1;
                 }
             }
-            if missing > AT_ONCE {
-                // Nobody who reports meanwhile has to wake this task: that would be most of what members cost.
+            if missing > MANY {
+                // That would be most of what members cost.
                 sleep(LOOK).await;
             }
         }

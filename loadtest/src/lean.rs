@@ -29,7 +29,7 @@ use crate::site::Site;
 /// How often somebody's report is due.
 const TICK: Duration = Duration::from_millis(20);
 /// Acknowledgements that are sent at once, and the pause after them: more the gateway's socket may not hold.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 512;
 const BETWEEN: Duration = Duration::from_millis(1);
 /// How long a member may have to wait until it can be parked.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -211,7 +211,8 @@ impl Channel {
         self.known.alive.load(Ordering::Relaxed)
     }
 
-    pub(super) fn lives(&self, now: Duration) {
+    /// The member is there, at this time of the channels' clock.
+    pub fn lives(&self, now: Duration) {
         self.known.alive.store(milliseconds(now), Ordering::Relaxed);
     }
 

@@ -158,7 +158,7 @@ impl Channels {
 
     /// Serves a member by datagram alone from now on; false when that cannot be.
     pub(super) fn park(&self, channel: &Channel) -> bool {
-        channel.park(self.began.elapsed())
+        channel.park(self.now())
     }
 
     /// A parked member says from an address that it is there: what it is answered, if it is believed.
@@ -169,8 +169,13 @@ impl Channels {
         from: SocketAddr,
     ) -> Option<[u8; AUTHENTICATED]> {
         let answer = channel.answer(said, from)?;
-        channel.lives(self.began.elapsed());
+        channel.lives(self.now());
         Some(answer)
+    }
+
+    /// The time by the clock that signs of life go by.
+    pub fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Has answers sent by a lane, as long as not too many wait.

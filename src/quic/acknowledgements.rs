@@ -46,6 +46,7 @@ impl Sink for Acknowledgements {
         let mut news = News::with_capacity(datagrams.len());
         let mut answers = Vec::new();
         let (mut sound, mut reported, mut unsound) = (0, 0, 0);
+        let now = self.channels.now();
         {
             let table = self.channels.table();
             for (from, bytes) in datagrams {
@@ -84,6 +85,8 @@ impl Sink for Acknowledgements {
                     channel.acknowledged(said.what)
                 };
                 if is_news {
+                    // As good as saying that it is there, and nobody can have said it before.
+                    channel.lives(now);
                     news.push((channel.registration(), said.what));
                 }
             }

@@ -144,6 +144,10 @@ fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
     assert!(Arc::ptr_eq(&silent[0], &parked));
     answer(&channels, &parked, 1, ADDRESS).expect("is answered");
     assert!(channels.silent(Duration::from_secs(1)).is_empty());
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(channels.silent(Duration::from_millis(10)).len(), 1);
+    parked.lives(channels.now());
+    assert!(channels.silent(Duration::from_secs(1)).is_empty());
 }
 
 #[test]
