@@ -34,7 +34,7 @@
 //! | [`hsm`], [`store`], [`policy`] | token, durable state, decision point |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
-//! | [`udp`] | one socket for QUIC and for the push channel's datagrams |
+//! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
 //! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
 //! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
 //!

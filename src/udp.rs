@@ -1,4 +1,4 @@
-//! One UDP socket for QUIC and for the datagrams beside it: told apart by their first byte (RFC 9443).
+//! UDP sockets for QUIC and for the datagrams beside it: told apart by their first byte (RFC 9443).
 
 pub(crate) mod multicast;
 
@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, EndpointConfig, Runtime, TokioRuntime, UdpPoller};
+use rustix::net::sockopt::set_socket_reuseport;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 use crate::group::wire::datagram::is_datagram;
 
@@ -28,6 +30,35 @@ pub fn endpoint_config() -> EndpointConfig {
     let mut config = EndpointConfig::default();
     config.grease_quic_bit(false);
     config
+}
+
+/// So many sockets on one port, among which the system shares out what comes.
+///
+/// # Errors
+/// When the port is in use, or the system has no such address.
+pub(crate) fn bound(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
+    // The first one is bound alone, so that a port that is in use is an error. After that others of the same user may share it.
+    let first = UdpSocket::bind(address)?;
+    let address = first.local_addr()?;
+    if count > 1 {
+        set_socket_reuseport(&first, true)?;
+    }
+    let mut sockets = vec![first];
+    while sockets.len() < count {
+        let flags = SocketFlags::CLOEXEC;
+        let next = socket_with(family(address), SocketType::DGRAM, flags, None)?;
+        set_socket_reuseport(&next, true)?;
+        bind(&next, &address)?;
+        sockets.push(next.into());
+    }
+    Ok(sockets)
+}
+
+fn family(address: SocketAddr) -> AddressFamily {
+    match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    }
 }
 
 /// A socket for quinn, whose other datagrams go to the sink.

@@ -70,6 +70,7 @@ step 'small load, two sizes' says_ok "$LOADTEST" fanout --members 50,100 --round
 step 'small load of parked members' says_ok "$LOADTEST" parked --members 100 --rekeys 2 --json
 step 'small load by multicast' says_ok "$LOADTEST" multicast --members 5,50 --rounds 1 --rekeys 8 --json
 step 'small load beside peers' says_ok "$LOADTEST" peers --members 100 --rounds 2 --json
+step 'small load on two sockets' says_ok "$LOADTEST" cores --members 200 --rounds 3 --json
 step 'small load, some stalled' says_ok "$LOADTEST" slow --members 100 --seconds 2 --turns 1 --json
 step 'small load under attack' says_ok "$LOADTEST" flood --members 100 --seconds 2 --turns 1 --json
 step 'small storm of joins' says_ok "$LOADTEST" storm --members 100 --rounds 1 --json

@@ -1,7 +1,7 @@
 //! Accepts connections, within bounds, and ends them in good order.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,8 +11,6 @@ use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
 use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
-use rustix::net::sockopt::set_socket_reuseport;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
@@ -33,8 +31,8 @@ use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
-use crate::udp::endpoint_config;
 use crate::udp::multicast::Sender;
+use crate::udp::{bound, endpoint_config};
 
 /// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
@@ -312,10 +310,13 @@ fn endpoints(
 ) -> io::Result<(Vec<Endpoint>, Option<Receiver<Cast>>)> {
     let channels = engine.channels();
     let mut outbound = channels.outbound();
-    let sockets = sockets(address, channels.lanes())?;
+    let sockets = bound(address, channels.lanes())?;
     let lanes = Lanes::new(sockets.len());
     let mut endpoints = Vec::with_capacity(sockets.len());
     for (lane, socket) in sockets.into_iter().enumerate() {
+        let state = UdpSocketState::new((&socket).into())?;
+        // The system gives less where its own limit is lower: it then works as before, with more lost and sent again.
+        state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER)?;
         let acknowledgements = Acknowledgements::start(engine.clone(), lane);
         let own = Socket::start(socket, acknowledgements, (lanes.clone(), lane))?;
         let reader = own.reader();
@@ -347,37 +348,6 @@ fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
             interface: multicast.interface.clone(),
             source,
         }),
-    }
-}
-
-/// So many sockets on one port.
-fn sockets(address: SocketAddr, count: usize) -> io::Result<Vec<UdpSocket>> {
-    // The first one is bound alone, so that a port that is in use is an error. After that others of the same user may share it.
-    let first = UdpSocket::bind(address)?;
-    let address = first.local_addr()?;
-    if count > 1 {
-        set_socket_reuseport(&first, true)?;
-    }
-    let mut sockets = vec![first];
-    while sockets.len() < count {
-        let (flags, family) = (SocketFlags::CLOEXEC, family(address));
-        let next = socket_with(family, SocketType::DGRAM, flags, None)?;
-        set_socket_reuseport(&next, true)?;
-        bind(&next, &address)?;
-        sockets.push(next.into());
-    }
-    for socket in &sockets {
-        let state = UdpSocketState::new(socket.into())?;
-        // The system gives less where its own limit is lower: it then works as before, with more lost and sent again.
-        state.set_recv_buffer_size(socket.into(), RECEIVE_BUFFER)?;
-    }
-    Ok(sockets)
-}
-
-fn family(address: SocketAddr) -> AddressFamily {
-    match address {
-        SocketAddr::V4(_) => AddressFamily::INET,
-        SocketAddr::V6(_) => AddressFamily::INET6,
     }
 }
 

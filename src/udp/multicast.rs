@@ -1,13 +1,14 @@
 //! Sockets for IP multicast: one that receives what is sent to a group on one interface, and ones that send there.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
+use super::family;
 use crate::group::multicast::MulticastAddress;
 
 /// How long a full socket is waited for.
@@ -105,13 +106,6 @@ impl Sender {
             sent => sent,
         }
         .map(drop)
-    }
-}
-
-fn family(address: SocketAddr) -> AddressFamily {
-    match address.ip() {
-        IpAddr::V4(_) => AddressFamily::INET,
-        IpAddr::V6(_) => AddressFamily::INET6,
     }
 }
 

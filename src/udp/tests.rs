@@ -91,3 +91,17 @@ fn an_empty_datagram_is_nobodys() {
     let (left, taken) = sifted(&[(1, 0, &[]), (2, 1, &[5])]);
     assert_eq!((left, taken), (vec![], vec![(2, vec![5])]));
 }
+
+#[test]
+fn sockets_share_a_port_among_themselves_and_with_nobody_who_comes_later() {
+    let sockets = bound(address(0), 4).expect("are bound");
+    let own = sockets[0].local_addr().expect("is bound");
+    assert_eq!(sockets.len(), 4);
+    for socket in &sockets {
+        assert_eq!(socket.local_addr().expect("is bound"), own);
+    }
+    for count in [1, 2] {
+        let again = bound(own, count).map(drop).map_err(|error| error.kind());
+        assert_eq!(again, Err(io::ErrorKind::AddrInUse));
+    }
+}
