@@ -68,6 +68,8 @@ impl Lanes {
             }
         }
         own.wake();
+        // Never two at a time: another lane may want this one's while it holds its own.
+        drop(own);
         for (lane, meta, packet) in others {
             let mut other = self.inboxes[lane].queue();
             lost += other.put(meta, packet);
@@ -177,6 +179,33 @@ mod tests {
             expected[lane] = 60;
             assert_eq!(waiting, expected);
         }
+    }
+
+    #[test]
+    fn lanes_that_hand_over_to_each_other_do_not_wait_for_each_other() {
+        let lanes = Lanes::new(2);
+        let handing = [0, 1].map(|came| {
+            let lanes = lanes.clone();
+            let mut names = Names {
+                lanes: lanes.clone(),
+                lane: 1 - came,
+            };
+            let packet = named(&names.generate_cid());
+            std::thread::spawn(move || {
+                for _ in 0..20_000 {
+                    let packets = [(RecvMeta::default(), &packet[..])];
+                    lanes.hand_over(came, packets.into_iter());
+                    lanes.inbox(1 - came).queue().packets.clear();
+                }
+            })
+        });
+        let (done, awaited) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let joined = handing.map(|thread| thread.join().is_ok());
+            done.send(joined)
+        });
+        let joined = awaited.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(joined, Ok([true, true]));
     }
 
     #[test]
