@@ -20,6 +20,8 @@ const FULL: Duration = Duration::from_millis(20);
 const PATIENCE: u32 = 50;
 /// Shorter pauses are not made: they add up to one that is.
 const SHORTEST: Duration = Duration::from_micros(200);
+/// After so much of a pause it is looked what has come: nobody else reads the socket meanwhile.
+const LONGEST: Duration = Duration::from_millis(2);
 
 /// Sends on the socket of the listener, as long as there is one.
 pub(super) struct Transmitter {
@@ -49,10 +51,12 @@ impl Transmitter {
                 slices.push([IoSlice::new(datagram)]);
             }
             let bytes = slices.iter().map(|[slice]| slice.len()).sum();
-            let wait = self.pace.wait(slices.len(), bytes, Instant::now());
-            if wait >= SHORTEST {
-                std::thread::sleep(wait);
+            let mut wait = self.pace.wait(slices.len(), bytes, Instant::now());
+            while wait >= SHORTEST {
+                let some = wait.min(LONGEST);
+                std::thread::sleep(some);
                 sending.read();
+                wait -= some;
             }
             call(&sending, &addresses, &slices);
             if datagrams.peek().is_some() {
@@ -145,6 +149,20 @@ mod tests {
         }
         drop(own);
         transmitter.send(std::iter::once(unreachable)); // there is no socket any more
+    }
+
+    #[test]
+    fn a_pace_is_kept() {
+        let own = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let own = Socket::start(own, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("binds");
+        let to = peer.local_addr().expect("is bound");
+        // Three batches; the third waits for the time of two: 128 datagrams of 500 bytes in all each, at four megabits a second.
+        let mut transmitter = Transmitter::new(own.reader(), Pace::new(4, 1));
+        let (bytes, began) = ([0; 414], Instant::now());
+        transmitter.send((0..300).map(|_| (to, &bytes[..])));
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(240), "{took:?}");
     }
 
     #[test]
