@@ -135,10 +135,6 @@ impl Sockets {
         let room = self.sockets[0].state.gro_segments() * MAX_PACKET;
         let mut storage = vec![0; room * BATCH_SIZE];
         loop {
-            if self.asleep.load(Ordering::Relaxed) {
-                std::thread::sleep(LOOK);
-                continue;
-            }
             let polled = self
                 .sockets
                 .iter()
@@ -146,6 +142,10 @@ impl Sockets {
             let mut polled: Vec<PollFd<'_>> = polled.collect();
             // An interrupted wait is as good as one that has ended.
             let _ = poll(&mut polled, None);
+            if self.asleep.load(Ordering::Relaxed) {
+                std::thread::sleep(LOOK);
+                continue;
+            }
             let mut full = false;
             for (polled, socket) in polled.iter().zip(&self.sockets) {
                 if !polled.revents().is_empty() {

@@ -309,7 +309,9 @@ fn endpoints(
     engine: &Handle,
 ) -> io::Result<(Vec<Endpoint>, Option<Receiver<Cast>>)> {
     let channels = engine.channels();
-    let mut outbound = channels.outbound();
+    let outbound = channels.outbound();
+    let (volleys, casts) = outbound.map(|own| (own.lanes, own.casts)).unzip();
+    let mut volleys = volleys.into_iter().flatten();
     let sockets = bound(address, channels.lanes())?;
     let lanes = Lanes::new(sockets.len());
     let mut endpoints = Vec::with_capacity(sockets.len());
@@ -330,15 +332,14 @@ fn endpoints(
         endpoints.push(Endpoint::new_with_abstract_socket(
             naming, config, own, runtime,
         )?);
-        // In the order of lanes, each taken away from the front.
-        if let Some(volleys) = outbound.as_mut().map(|outbound| outbound.lanes.remove(0)) {
+        if let Some(volleys) = volleys.next() {
             let transmitter = Transmitter::new(reader, Pace::new(pace, channels.lanes()));
             let fanout = Fanout::new(transmitter, channels.clone(), report);
             let thread = std::thread::Builder::new().name(format!("fan-out-{lane}"));
             thread.spawn(move || fanout.run(&volleys))?;
         }
     }
-    Ok((endpoints, outbound.map(|outbound| outbound.casts)))
+    Ok((endpoints, casts))
 }
 
 fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {

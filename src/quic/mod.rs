@@ -3,6 +3,9 @@
 //! One task a connection: it takes the requests that the member opens and the pushes that its outbox holds, each
 //! carried on a stream of its own. A handshake is never awaited where connections are accepted; when handshakes
 //! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2), and wait for their turn.
+//!
+//! The port has several sockets, a lane each: a thread that reads it, one that sends rekeys on it, and an endpoint of QUIC. What is
+//! multicast is sent by a thread of its own.
 
 mod absence;
 mod acknowledgements;

@@ -27,7 +27,7 @@ pub(super) struct Multicaster {
 
 /// What a group's heartbeats are, and the number of the timers that they come by.
 struct Heart {
-    beats: Multicast,
+    beats: Arc<Multicast>,
     clock: u64,
 }
 
@@ -70,11 +70,11 @@ impl Multicaster {
                 self.repeat_later(Arc::new(all), 0);
             }
             Cast::Heartbeats(group, None) => drop(self.groups.remove(&group)),
-            Cast::Heartbeats(group, Some(beats)) => self.heartbeats(group, beats),
+            Cast::Heartbeats(group, Some(beats)) => self.heartbeats(group, Arc::new(beats)),
         }
     }
 
-    fn heartbeats(&mut self, group: GroupId, beats: Multicast) {
+    fn heartbeats(&mut self, group: GroupId, beats: Arc<Multicast>) {
         if let Some(heart) = self.groups.get_mut(&group) {
             heart.beats = beats;
             return;

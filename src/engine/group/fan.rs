@@ -121,9 +121,9 @@ impl Fan {
         if let Some((sealed, packets)) = sealed {
             let sealed = Arc::new(sealed);
             self.send(|| Volley::Rekey(sealed.clone()));
-            packets
-                .into_iter()
-                .for_each(|packets| self.channels.cast(Cast::Now(packets)));
+            if let Some(packets) = packets {
+                self.channels.cast(Cast::Now(packets));
+            }
         }
         self.beat(rekey.group);
         is_sealed
