@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::admin::{self, AdminServer, Metrics};
+use crate::audit::{self, Audit, Entry, Event, SpoolError};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
 use crate::group::multicast::MulticastTimes;
@@ -44,6 +45,9 @@ pub enum AppError {
     /// The store.
     #[error("[store] {0}")]
     Store(#[from] StoreError),
+    /// The audit trail.
+    #[error("[audit] {0}")]
+    Audit(#[from] SpoolError),
     /// Stored groups.
     #[error("[store] {0}")]
     Engine(#[from] engine::StartError),
@@ -77,6 +81,7 @@ pub struct Listening {
 /// A started gateway.
 pub struct Gateway {
     tokens: Tokens,
+    audit: Audit,
     listener: Listener,
     admin: Option<AdminServer>,
     listening: Listening,
@@ -98,20 +103,23 @@ impl Gateway {
         let server = tls::resumable(server)?;
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
+        let audit = audit(&config).await?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         let parts = engine::Parts {
             store: Arc::new(store),
+            audit: Some(audit.clone()),
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
             lanes: lanes(&config.listen),
             multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
-        let admin_needs = (credentials, trust, metrics);
+        let admin_needs = (credentials, trust, audit.clone(), metrics);
         match Self::listen(config, parts, server, admin_needs).await {
             Ok((listener, admin, listening)) => Ok(Self {
                 tokens,
+                audit,
                 listener,
                 admin,
                 listening,
@@ -129,7 +137,7 @@ impl Gateway {
         config: Config,
         parts: engine::Parts,
         server: rustls::ServerConfig,
-        (credentials, trust, metrics): (Credentials, Trust, Metrics),
+        (credentials, trust, audit, metrics): (Credentials, Trust, Audit, Metrics),
     ) -> Result<(Listener, Option<AdminServer>, Listening), AppError> {
         let engine = engine::start(parts).await?;
         let groups = engine.groups().len();
@@ -145,7 +153,7 @@ impl Gateway {
             config.policy,
             credentials,
             trust,
-            metrics,
+            (audit, metrics),
             engine,
         )
         .await?;
@@ -187,7 +195,20 @@ impl Gateway {
         }
         drop(self.listener);
         self.tokens.stop().await;
+        let stopped = Entry::of_gateway(Event::Stopped);
+        self.audit.note(vec![stopped]).await;
     }
+}
+
+/// Opens the audit trail, and says on it that the gateway starts.
+async fn audit(config: &Config) -> Result<Audit, AppError> {
+    let bytes = u64::from(config.audit.max_mb) << 20;
+    let options = audit::Options::new(config.audit_directory(), bytes);
+    let audit = blocking(move || Audit::open(&options)).await?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let started = Entry::of_gateway(Event::Started { version });
+    audit.note(vec![started]).await;
+    Ok(audit)
 }
 
 async fn admin(
@@ -195,7 +216,7 @@ async fn admin(
     policy: config::Policy,
     credentials: Credentials,
     trust: Trust,
-    metrics: Metrics,
+    (audit, metrics): (Audit, Metrics),
     engine: Handle,
 ) -> Result<Option<AdminServer>, AppError> {
     let Some(address) = config.address else {
@@ -206,6 +227,7 @@ async fn admin(
         trust,
         operators: config.operators.into_iter().collect(),
         default_policy: policy.default,
+        audit: Some(audit),
         metrics,
     };
     Ok(Some(AdminServer::bind(address, options, engine).await?))

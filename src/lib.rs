@@ -14,6 +14,7 @@
 //!                                  | machine.handle(input)
 //!                                  |   stage a change, then, as effects in order:
 //!                                  |-> store: append the outcome (revision expected)
+//!                                  |-> audit: put it on record
 //!                                  |   commit
 //!                                  |-> token pool: wrap, confirm, sign, by name
 //!                                  |-> outboxes: one header, a chunk of edges for each subtree
@@ -31,7 +32,7 @@
 //! | [`app`] | composition root: what is started and ended, in which order |
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
-//! | [`hsm`], [`store`], [`policy`] | token, durable state, decision point |
+//! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
@@ -42,15 +43,16 @@
 //!
 //! 1. With a hardware token no key of a group is in this process; none is ever on its disk or in its logs. (A push key is none:
 //!    it is derived from a root one way, and opens datagrams whose content is signed and wrapped.)
-//! 2. Persist, then send: an epoch that a member has seen survives `kill -9`.
+//! 2. Persist, then audit, then send: an epoch that a member has seen survives `kill -9`, and is on record.
 //! 3. Epochs of a group are totally ordered; a second writer is fenced out, never merged.
 //! 4. Who was not in an epoch cannot compute its secret, alone or with others who were not.
 //! 5. Every current member that received its newest delivery computes the same secret.
 //! 6. Every queue, map and loop that a peer can grow has a named bound, and what happens there is decided and counted.
-//! 7. Trouble of token or store never takes away keys that members hold; what fails closed is admitting someone.
+//! 7. Trouble of token, store or audit trail never takes away keys that members hold; what fails closed is admitting someone.
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod crypto;

@@ -5,14 +5,15 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use wardcast::group::ids::MemberId;
+use wardcast::audit::{Event, verify};
+use wardcast::group::ids::{Epoch, MemberId};
 use wardcast::member::JoinError;
 
 use support::members::{Ledger, Member};
@@ -202,4 +203,37 @@ async fn no_epoch_is_lost_or_forked_and_no_member_is_stuck() {
     crowd.calm(&site).await;
     let epochs = crowd.ledger.check();
     println!("{epochs} epochs, {} members joined", crowd.named);
+    assert!(site.terminate().await.success());
+    check_trail(&site, crowd.ledger.newest());
+}
+
+/// The audit trail has every epoch once, in order, and every member before it is granted keys; no kill kept anything from it.
+fn check_trail(site: &Site, newest: Epoch) {
+    let mut epoch = Epoch(0);
+    let mut members = HashSet::new();
+    let (mut granted, mut starts) = (0, 0);
+    let whole = verify(&site.folder().join("audit"), |record, _| {
+        match &record.entry.event {
+            Event::Started { .. } => starts += 1,
+            Event::Rekeyed { epoch: next, .. } => {
+                assert_eq!(next.0, epoch.0 + 1, "record {}", record.sequence);
+                epoch = *next;
+            }
+            Event::Joined { member, .. } => assert!(members.insert(*member), "{member} once"),
+            Event::Granted { member, .. } => {
+                assert!(members.contains(member), "{member} joined before");
+                granted += 1;
+            }
+            Event::Departed { member, .. } => {
+                assert!(members.contains(member), "{member} joined before");
+            }
+            _ => {}
+        }
+    });
+    let records = whole.expect("the trail is whole").records;
+    assert!(
+        epoch >= newest,
+        "{epoch} is the last on the trail, {newest} was seen"
+    );
+    println!("{records} audit records of {starts} lives, {granted} grants, {epoch} epochs");
 }

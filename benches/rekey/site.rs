@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use wardcast::crypto::{EphemeralKey, Key};
-use wardcast::engine::{self, Channel, Handle, Opening, Outbox, Parts, Whereabouts};
+use wardcast::engine::{self, Channel, Eviction, Handle, Opening, Outbox, Parts, Whereabouts};
 use wardcast::group::ids::{Epoch, Identity, MasterId, MemberId, Role, Suite};
 use wardcast::group::policy::{AdmissionRule, GroupPolicy};
 use wardcast::group::wire::datagram::{ChannelId, Datagram, acknowledge};
@@ -105,9 +105,13 @@ impl Site {
         // What was sent twice in the round before.
         let late = self.take();
         let before = self.delivered();
-        let done = self
-            .engine
-            .evict(GROUP, vec![evicted.number], false, "bench".into());
+        let eviction = Eviction {
+            members: vec![evicted.number],
+            urgent: false,
+            reason: "bench".into(),
+            by: None,
+        };
+        let done = self.engine.evict(GROUP, eviction);
         self.runtime.block_on(done).expect("is evicted");
         let out = late + self.receive(self.members.len());
         let epoch = self.delivered();
@@ -243,6 +247,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
     let store = SqliteStore::open(folder.path().join("store")).expect("a store");
     let parts = Parts {
         store: Arc::new(store),
+        audit: None,
         token: Arc::new(pool(folder)),
         shards: 1,
         lanes: 1,

@@ -35,6 +35,7 @@ mod token;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::audit::Audit;
 use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
 use crate::tls::{Credentials, Trust};
@@ -51,6 +52,8 @@ pub struct Options {
     pub operators: HashSet<Identity>,
     /// The policy of groups that are created without one of their own.
     pub default_policy: GroupPolicy,
+    /// Where calls are put on record, if anywhere.
+    pub audit: Option<Audit>,
     /// Writes down all metrics in Prometheus' text format.
     pub metrics: Metrics,
 }

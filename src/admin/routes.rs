@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView, RollOver};
 use super::{Metrics, policy, token};
-use crate::engine::{Handle, MAX_PAGE};
+use crate::audit::{Actor, Audit, Entry, Event};
+use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
 use crate::group::policy::GroupPolicy;
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub(super) engine: Handle,
     pub(super) operators: HashSet<Identity>,
     pub(super) default_policy: GroupPolicy,
+    pub(super) audit: Option<Audit>,
     pub(super) metrics: Metrics,
 }
 
@@ -81,8 +83,11 @@ async fn authorize(
             "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name";
         return Failure::new(FailureCode::NotOperator, why).into_response();
     };
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let call = format!("{method} {path}");
     if !shared.operators.contains(&*caller) {
         tracing::warn!(identity = %caller, "not an operator");
+        called(&shared, &caller, call, StatusCode::FORBIDDEN).await;
         let why = format!("{caller} is not an operator: name it in admin.operators");
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
@@ -90,13 +95,26 @@ async fn authorize(
         let why = "requests from web pages are not taken";
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = next.run(request).await;
     if !method.is_safe() {
-        let status = response.status().as_u16();
-        tracing::info!(operator = %caller, %method, %path, status, "operated");
+        let status = response.status();
+        tracing::info!(operator = %caller, %method, %path, status = status.as_u16(), "operated");
+        called(&shared, &caller, call, status).await;
     }
     response
+}
+
+/// Puts a call on record before it is answered. What it changed is on record by itself.
+async fn called(shared: &Shared, caller: &Identity, call: String, status: StatusCode) {
+    let Some(audit) = &shared.audit else {
+        return;
+    };
+    let status = status.as_u16();
+    let entry = Entry {
+        actor: Actor::Operator(caller.clone()),
+        ..Entry::of_gateway(Event::Administered { call, status })
+    };
+    audit.note(vec![entry]).await;
 }
 
 /// Which part of a list.
@@ -228,6 +246,7 @@ async fn members(
 
 async fn evict(
     State(shared): Site,
+    Extension(Caller(by)): Extension<Caller>,
     Path(name): Path<String>,
     body: Body,
 ) -> Result<StatusCode, Failure> {
@@ -240,7 +259,13 @@ async fn evict(
         let why = format!("members: {}; must be 1 to {MAX_EVICTED}", members.len());
         return Err(Failure::new(FailureCode::BadRequest, why));
     }
-    shared.engine.evict(&name, members, urgent, reason).await?;
+    let eviction = Eviction {
+        members,
+        urgent,
+        reason,
+        by: by.map(|by| (*by).clone()),
+    };
+    shared.engine.evict(&name, eviction).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

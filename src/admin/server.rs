@@ -66,6 +66,7 @@ impl AdminServer {
             engine,
             operators: options.operators,
             default_policy: options.default_policy,
+            audit: options.audit,
             metrics: options.metrics,
         };
         Ok(Self {

@@ -42,6 +42,7 @@ impl Site {
                 absence_s: 77,
                 ..GroupPolicy::default()
             },
+            audit: None,
             metrics: Arc::new(|| "wardcast_members 3\n".to_owned()),
         };
         let any = "127.0.0.1:0".parse().expect("an address");
@@ -127,6 +128,7 @@ async fn engine(folder: &std::path::Path) -> Handle {
     };
     let parts = Parts {
         store: Arc::new(SqliteStore::open(folder.join("store")).expect("a store")),
+        audit: None,
         token: Arc::new(Pool::start(vec![lane], options).expect("a pool")),
         shards: 1,
         lanes: 1,

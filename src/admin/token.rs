@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 
 use super::api::{Failure, LaneView, Ready, RotateMaster, RotationView, TokenState, TokenView};
 use super::routes::{Body, Shared, parse};
+use crate::audit;
 use crate::engine::{RotationPhase, RotationStatus};
 use crate::hsm::{LaneStatus, PoolState, PoolStatus};
 
@@ -38,17 +39,29 @@ pub(super) async fn rotate_master(
 /// Ready is who can admit members: keys that members hold need no token.
 pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
     let token = view(&shared);
-    let ready = token.state == TokenState::Usable;
+    let audit = shared.audit.as_ref().map(|audit| audit.status());
+    let why = match (&token.state, token.error) {
+        (TokenState::Usable, _) => audit.and_then(|audit| untold(audit)),
+        (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
+        (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
+    };
+    let ready = why.is_none();
     let status = match ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    let why = match (&token.state, token.error) {
-        (TokenState::Usable, _) => None,
-        (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
-        (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
-    };
     (status, Json(Ready { ready, why }))
+}
+
+/// Why nothing can be put on record.
+fn untold(audit: &audit::Status) -> Option<String> {
+    let (bytes, most) = (audit.bytes(), audit.max_bytes());
+    if audit.is_full() {
+        let full = format!("the audit trail is full: {bytes} bytes of {most}");
+        return Some(full + "; move its oldest segments elsewhere, or raise audit.max_mb");
+    }
+    let why = "the audit trail cannot be written; see to its disk";
+    audit.is_failing().then(|| why.to_owned())
 }
 
 fn view(shared: &Shared) -> TokenView {

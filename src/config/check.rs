@@ -90,6 +90,7 @@ fn check_bounds(config: &Config, report: &mut dyn FnMut(&str, String)) {
             MAX_DEADLINE_MS,
         ),
         ("token.pool.lost_workers", pool.lost_workers, 0, MAX_WORKERS),
+        ("audit.max_mb", count(config.audit.max_mb), 1, MAX_COUNT),
         ("engine.shards", config.engine.shards, 0, MAX_SHARDS),
         (
             "limits.connections",

@@ -279,8 +279,15 @@ fn settings(config: &Config, defaults: &Table, origins: &Origins) -> Vec<Setting
 
 fn resolve(mut config: Config, base: &Path) -> Config {
     let Config {
-        tls, token, store, ..
+        tls,
+        token,
+        store,
+        audit,
+        ..
     } = &mut config;
+    if !audit.directory.as_os_str().is_empty() {
+        audit.directory = base.join(&audit.directory);
+    }
     let paths = [
         &mut tls.certificate,
         &mut tls.key,

@@ -43,6 +43,8 @@ pub struct Config {
     pub token: Token,
     /// Durable state.
     pub store: Store,
+    /// The audit trail.
+    pub audit: Audit,
     /// IP multicast.
     pub multicast: Multicast,
     /// The HTTPS admin interface.
@@ -110,6 +112,16 @@ pub struct Tls {
 pub struct Store {
     /// The database; no other process may have it open.
     pub path: PathBuf,
+}
+
+/// `[audit]`: the trail of what happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// The folder of the trail; `audit` beside the store if empty.
+    pub directory: PathBuf,
+    /// Megabytes that it may take; at this bound nobody is admitted.
+    pub max_mb: u32,
 }
 
 /// `[admin]`: the HTTPS admin interface.
@@ -211,6 +223,25 @@ impl Default for Store {
     fn default() -> Self {
         Store {
             path: "/var/lib/wardcast/state.db".into(),
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit {
+            directory: PathBuf::new(),
+            max_mb: 16_384,
+        }
+    }
+}
+
+impl Config {
+    /// The folder of the audit trail.
+    pub fn audit_directory(&self) -> PathBuf {
+        match self.audit.directory.as_os_str().is_empty() {
+            true => self.store.path.with_file_name("audit"),
+            false => self.audit.directory.clone(),
         }
     }
 }

@@ -74,8 +74,21 @@ pub(super) enum Operate {
     SetPolicy(GroupPolicy, Reply<GroupView>),
     Rotate(Reply<()>),
     RollOver(Rollover, Reply<()>),
-    Evict(Vec<MemberId>, bool, String, Reply<()>),
+    Evict(Eviction, Reply<()>),
     Destroy(Reply<()>),
+}
+
+/// Who is to be evicted.
+#[derive(Clone, Debug)]
+pub struct Eviction {
+    /// Which registrations.
+    pub members: Vec<MemberId>,
+    /// Whether it closes the batch at once and overtakes everything else.
+    pub urgent: bool,
+    /// Why, for the record.
+    pub reason: String,
+    /// The operator who asks for it, for the record.
+    pub by: Option<Identity>,
 }
 
 /// A group, as an operator sees it.

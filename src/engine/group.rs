@@ -14,6 +14,8 @@ use super::channels::Channels;
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;
+use super::trail::{Grantee, Granting, Trail};
+use crate::audit;
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
 use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
 use crate::group::operations::{Batch, Operation, Output, Priority};
@@ -41,6 +43,8 @@ pub(super) enum Outward {
     Token(JobId, Priority, Batch),
     /// Ask the token for the push key of an epoch.
     PushKey(Epoch, Batch),
+    /// Hand keys to a member once that is on record.
+    Grant(Granting),
     Destroyed,
 }
 
@@ -66,6 +70,7 @@ pub(super) struct Served {
     machine: GroupMachine,
     listeners: Listeners,
     fan: Fan,
+    trail: Trail,
     repairs: Pace,
     waiters: HashMap<Ticket, Waiter>,
     next_ticket: u64,
@@ -91,7 +96,7 @@ const FEW_SENDERS: usize = 64;
 const SNAPSHOT_FLOOR: usize = 64 * 1024;
 
 impl Served {
-    pub(super) fn new(machine: GroupMachine, channels: &Arc<Channels>) -> Self {
+    pub(super) fn new(machine: GroupMachine, (channels, trail): (&Arc<Channels>, &Trail)) -> Self {
         let mut population = Population::default();
         population.is(machine.state().roster().len());
         let mut fan = Fan::new(channels.clone(), machine.status().epochs.delivered);
@@ -99,6 +104,7 @@ impl Served {
         Self {
             population,
             fan,
+            trail: trail.clone(),
             machine,
             listeners: Listeners::default(),
             repairs: Pace::default(),
@@ -114,7 +120,7 @@ impl Served {
     pub(super) fn restored(
         machine: GroupMachine,
         stored: &StoredGroup,
-        channels: &Arc<Channels>,
+        reach: (&Arc<Channels>, &Trail),
     ) -> Self {
         let log = Log {
             records: stored.records.iter().map(Vec::len).sum(),
@@ -122,12 +128,17 @@ impl Served {
         };
         Self {
             log,
-            ..Self::new(machine, channels)
+            ..Self::new(machine, reach)
         }
     }
 
     pub(super) fn id(&self) -> GroupId {
         self.machine.state().group()
+    }
+
+    /// As the audit trail names it.
+    pub(super) fn audited(&self) -> audit::Group {
+        audit::Group::new(self.id(), self.name())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -161,7 +172,11 @@ impl Served {
                     ticket,
                     member,
                     grant,
-                } => self.granted(now, ticket, member, grant),
+                } => {
+                    if let Some(granting) = self.granted(now, ticket, member, grant) {
+                        return Some(Outward::Grant(granting));
+                    }
+                }
                 Effect::Path { ticket, path, .. } => self.path(now, ticket, path),
                 Effect::Refused { ticket, refusal } => self.refused(ticket, refusal),
                 Effect::Removed { member, reason } => self.removed(member, reason),
@@ -309,14 +324,33 @@ impl Served {
         }
     }
 
-    fn granted(&mut self, now: Time, ticket: Ticket, member: MemberId, grant: Box<Grant>) {
-        let (outbox, reply) = match self.waiters.remove(&ticket) {
-            Some(Waiter::Join(outbox, reply)) => (outbox, reply),
+    /// The token has wrapped a leaf key for its member, who is handed it once that is on record.
+    fn granted(
+        &mut self,
+        now: Time,
+        ticket: Ticket,
+        member: MemberId,
+        grant: Box<Grant>,
+    ) -> Option<Granting> {
+        let identity = (*self.machine.member(member)?.identity).clone();
+        let entry = audit::Entry {
+            actor: audit::Actor::Member(identity.clone()),
+            group: Some(self.audited()),
+            revision: None,
+            event: audit::Event::Granted {
+                epoch: self.machine.status().epochs.delivered,
+                member,
+                identity,
+            },
+        };
+        let (outbox, reply) = match self.waiters.remove(&ticket)? {
+            Waiter::Join(outbox, reply) => (outbox, reply),
             // Whoever does not wait any more asks again.
-            Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => {
-                return drop(reply.send(Ok(Response::Granted(grant))));
+            Waiter::Resume(reply) | Waiter::Pull(reply) => {
+                let to = Grantee::Member(reply);
+                return Some(Granting { entry, grant, to });
             }
-            Some(Waiter::Path(_)) | None => return,
+            Waiter::Path(_) => return None,
         };
         count::joined();
         let (leaf, delivered) = (
@@ -325,9 +359,11 @@ impl Served {
         );
         self.listen(member, leaf, delivered, &outbox);
         // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
-        if reply.send(Ok(*grant)).is_err() || outbox.is_closed() {
+        if reply.is_closed() || outbox.is_closed() {
             self.detached(now, member, &outbox);
         }
+        let to = Grantee::Joiner(member, outbox, reply);
+        Some(Granting { entry, grant, to })
     }
 
     fn path(&mut self, now: Time, ticket: Ticket, path: PathDelivery) {

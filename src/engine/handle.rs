@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::channel::{Channel, Opening};
 use super::channels::Channels;
 use super::directory::Directory;
-use super::event::{Ask, Event, GroupView, MemberView, Operate, Reply, What};
+use super::event::{Ask, Event, Eviction, GroupView, MemberView, Operate, Reply, What};
 use super::outbox::{Outbox, Registration};
 use super::tokens::Tokens;
 use crate::crypto;
@@ -288,17 +288,9 @@ impl Handle {
     }
 
     /// Evicts members; answered once that is on record. One unknown member, and nobody is evicted.
-    pub async fn evict(
-        &self,
-        name: &str,
-        members: Vec<MemberId>,
-        urgent: bool,
-        reason: String,
-    ) -> Result<(), Refusal> {
-        self.operate(self.find(name)?, |reply| {
-            Operate::Evict(members, urgent, reason, reply)
-        })
-        .await
+    pub async fn evict(&self, name: &str, eviction: Eviction) -> Result<(), Refusal> {
+        let evict = |reply| Operate::Evict(eviction, reply);
+        self.operate(self.find(name)?, evict).await
     }
 
     /// Ends a group; answered once that is on record.

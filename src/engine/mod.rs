@@ -25,6 +25,7 @@ mod shard;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod trail;
 mod volley;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc;
 
+use crate::audit::Audit;
 use crate::group::ids::Time;
 use crate::group::machine::{GroupMachine, RestoreError};
 use crate::group::multicast::MulticastTimes;
@@ -44,13 +46,14 @@ pub(crate) use channels::testing;
 pub use channels::{Channels, MAX_CHANNELS, Table};
 use directory::Directory;
 use event::Event;
-pub use event::{GroupView, MemberView};
+pub use event::{Eviction, GroupView, MemberView};
 use group::Served;
 pub use handle::{Handle, MAX_PAGE};
 pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
 pub use rotation::{RotationPhase, RotationStatus};
 use shard::Shard;
 use tokens::Tokens;
+use trail::Trail;
 pub use volley::{Cast, Multicast, Outbound, SealedRekey, Volley};
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
@@ -62,6 +65,8 @@ pub const MAX_GROUPS: usize = 100_000;
 pub struct Parts {
     /// Where groups are persisted.
     pub store: Arc<dyn Store>,
+    /// Where what happens is put on record, if anywhere.
+    pub audit: Option<Audit>,
     /// What executes their token operations.
     pub token: Arc<Pool>,
     /// Single-writer loops; groups are shared out among them.
@@ -99,6 +104,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let channels = Arc::new(Channels::new(parts.lanes, parts.multicast));
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
+    let trail = Trail::new(parts.audit.clone());
     let mut groups = store::load(&*parts.store);
     while let Some(stored) = groups.next().await? {
         let group = stored.id;
@@ -107,6 +113,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         let machine = GroupMachine::restore(stored.snapshot.as_deref(), records, None)
             .map_err(|source| StartError::Restore { group, source })?;
         let status = machine.status();
+        trail.catch_up(&status.name, &stored).await;
         if status.destroyed {
             parts.store.remove(group).await?;
             continue;
@@ -114,13 +121,24 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         if !directory.claim(&status.name, group) {
             return Err(StartError::TooManyGroups);
         }
-        served[directory.shard(group)].push(Served::restored(machine, &stored, &channels));
+        served[directory.shard(group)].push(Served::restored(
+            machine,
+            &stored,
+            (&channels, &trail),
+        ));
     }
     let clock = Clock(Instant::now());
     let shards = served.into_iter().map(|groups| {
         let (events, inbox) = mpsc::channel(SHARD_QUEUE);
         let (directory, channels) = (directory.clone(), channels.clone());
-        let shard = Shard::new(&parts, directory, channels, clock, events.downgrade());
+        let trail = trail.clone();
+        let shard = Shard::new(
+            &parts,
+            directory,
+            (channels, trail),
+            clock,
+            events.downgrade(),
+        );
         tokio::spawn(shard.run(groups, inbox));
         events
     });

@@ -10,6 +10,7 @@ use super::channels::Channels;
 use super::directory::Directory;
 use super::event::{Event, Operate, What};
 use super::group::{Outward, Served};
+use super::trail::{Granting, Trail};
 use super::{Clock, Parts};
 use crate::group::ids::{GroupId, Revision, Time};
 use crate::group::machine::{Input, JobId};
@@ -29,6 +30,7 @@ pub(super) struct Shard {
     token: Arc<Pool>,
     directory: Arc<Directory>,
     channels: Arc<Channels>,
+    trail: Trail,
     clock: Clock,
     /// Where what was begun beside the loop reports back; weak, so that the loop ends with its last handle.
     events: WeakSender<Event>,
@@ -42,7 +44,7 @@ impl Shard {
     pub(super) fn new(
         parts: &Parts,
         directory: Arc<Directory>,
-        channels: Arc<Channels>,
+        (channels, trail): (Arc<Channels>, Trail),
         clock: Clock,
         events: WeakSender<Event>,
     ) -> Self {
@@ -51,6 +53,7 @@ impl Shard {
             token: parts.token.clone(),
             directory,
             channels,
+            trail,
             clock,
             events,
             groups: HashMap::new(),
@@ -98,7 +101,7 @@ impl Shard {
         if let What::Operate(Operate::Create(machine, reply)) = what {
             self.groups
                 .entry(group)
-                .or_insert_with(|| Served::create(*machine, reply, &self.channels));
+                .or_insert_with(|| Served::create(*machine, reply, (&self.channels, &self.trail)));
             self.settle(group);
             return;
         }
@@ -201,6 +204,7 @@ impl Shard {
         {
             match outward {
                 Outward::Persist(expected, record) => self.persist(group, expected, record),
+                Outward::Grant(granting) => self.grant(group, granting),
                 Outward::Token(job, priority, batch) => self.execute(group, job, priority, batch),
                 Outward::PushKey(epoch, batch) => {
                     let token = self.token.clone();
@@ -240,11 +244,24 @@ impl Shard {
         }
     }
 
+    /// Persist, then audit: what follows is sent once both are done.
     fn persist(&self, group: GroupId, expected: Revision, record: Vec<u8>) {
-        let store = self.store.clone();
+        let (store, trail) = (self.store.clone(), self.trail.clone());
+        let own = self.groups.get(&group).map(Served::audited);
         self.beside(group, async move {
-            What::Stored(store.append(group, expected, record).await)
+            let kept = own
+                .filter(|_| trail.is_kept())
+                .map(|own| (own, record.clone()));
+            let answer = store.append(group, expected, record).await;
+            if let (Ok(revision), Some((own, record))) = (&answer, kept) {
+                trail.changed(&own, *revision, &record).await;
+            }
+            What::Stored(answer)
         });
+    }
+
+    fn grant(&self, group: GroupId, granting: Granting) {
+        self.trail.grant(group, granting, self.events.clone());
     }
 
     fn execute(&self, group: GroupId, job: JobId, priority: Priority, batch: Batch) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::crypto::EphemeralKey;
-use crate::group::ids::{Epoch, Identity, MasterId, Role, Suite};
+use crate::group::ids::{Epoch, Identity, MasterId, MemberId, Role, Suite};
 use crate::group::policy::{AdmissionRule, GroupPolicy};
 use crate::group::wire::{Grant, Join, Offer, Pull, RefusalCode, RemovalReason, Response, Resume};
 use crate::hsm::{Lane, PinSource, PoolOptions, TokenConfig, TokenKind};
@@ -48,6 +48,7 @@ impl Site {
         let store = SqliteStore::open(self.folder.path().join("store")).expect("a store");
         let parts = Parts {
             store: Arc::new(store),
+            audit: None,
             token: self.token.clone(),
             shards: 2,
             lanes: 1,
@@ -91,6 +92,15 @@ async fn next(outbox: &Outbox) -> Delivery {
     waited.expect("a push in time").expect("an open outbox")
 }
 
+fn evicting(member: MemberId) -> Eviction {
+    Eviction {
+        members: vec![member],
+        urgent: true,
+        reason: "test".into(),
+        by: Some(Identity("cn:operator".into())),
+    }
+}
+
 #[tokio::test]
 async fn a_member_joins_is_pushed_epochs_and_is_evicted() {
     let site = Site::new();
@@ -104,7 +114,7 @@ async fn a_member_joins_is_pushed_epochs_and_is_evicted() {
     let view = engine.group(GROUP).await.expect("the group");
     assert_eq!(view.status.assurance.members, 2);
     engine
-        .evict(GROUP, vec![second.member], true, "test".into())
+        .evict(GROUP, evicting(second.member))
         .await
         .expect("an eviction");
     loop {

@@ -203,7 +203,21 @@ impl fmt::Display for Epoch {
 }
 
 /// How many records a group's log holds; an append names the revision that it expects.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
 #[cbor(transparent)]
 pub struct Revision(#[n(0)] pub u64);
 

@@ -143,6 +143,12 @@ pub struct Departed {
     /// What was said about it.
     #[n(2)]
     pub note: Option<String>,
+    /// Whose it was; absent in records of builds that kept no audit trail.
+    #[n(3)]
+    pub identity: Option<Identity>,
+    /// The operator who evicted it.
+    #[n(4)]
+    pub by: Option<Identity>,
 }
 
 /// Why bytes are no record.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -195,6 +196,8 @@ fn controls(site: &Site, group: GroupId) {
         !scanner.find(file, &bytes).is_empty()
     };
     assert!(found("log"), "the log names the group");
+    let trail = "audit/00000000000000000001.jsonl";
+    assert!(found(trail), "the audit trail names it");
     // After a kill the change is in the write-ahead log alone.
     assert!(
         found("state.db") || found("state.db-wal"),
@@ -202,24 +205,32 @@ fn controls(site: &Site, group: GroupId) {
     );
 }
 
+/// All files of a folder and of the folders in it.
+fn everything(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let files = paths.flat_map(|path| match path.is_dir() {
+        true => everything(&path),
+        false => vec![path],
+    });
+    files.collect()
+}
+
 /// Looks through the gateway's folder and this process's log.
 fn search(site: &Site, group: GroupId, secrets: &[Secret]) {
     let scanner = Scanner::new(secrets);
     let mut found = scanner.find("this process's log", &Log::of_this_process().bytes());
     let mut files = Vec::new();
-    for entry in fs::read_dir(site.folder()).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        let name = path
-            .file_name()
-            .expect("a name")
-            .to_string_lossy()
-            .into_owned();
+    for path in everything(site.folder()) {
+        let name = path.strip_prefix(site.folder()).unwrap_or(&path);
+        let name = name.to_string_lossy().into_owned();
         let bytes = fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}"));
         found.extend(scanner.find(&name, &bytes));
         files.push(name);
     }
     controls(site, group);
-    for file in ["log", "state.db", "token", "pin", "gateway.key"] {
+    let trail = "audit/00000000000000000001.jsonl";
+    for file in ["log", "state.db", trail, "token", "pin", "gateway.key"] {
         assert!(files.iter().any(|name| name == file), "{file} in {files:?}");
     }
     assert_eq!(found, Vec::<String>::new());

@@ -176,6 +176,7 @@ impl Group {
             members: leaving.collect(),
             urgent: false,
             reason: String::new(),
+            by: None,
         });
         if step.rotate {
             self.handle(Input::Rotate);

@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
@@ -13,18 +13,20 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
     ("policy", &["crypto", "group"]),
+    ("audit", &["group"]),
     ("member", &["tls", "udp", "crypto", "group"]),
     ("engine", &BELOW_ENGINE),
     ("quic", &BELOW_FRONTS),
     ("admin", &BELOW_FRONTS),
     ("app", &BELOW_APP),
 ];
-const BELOW_ENGINE: [&str; 5] = ["hsm", "store", "policy", "crypto", "group"];
-const BELOW_FRONTS: [&str; 8] = [
-    "engine", "tls", "udp", "hsm", "store", "policy", "crypto", "group",
+const BELOW_ENGINE: [&str; 6] = ["hsm", "store", "audit", "policy", "crypto", "group"];
+const BELOW_FRONTS: [&str; 9] = [
+    "engine", "tls", "udp", "hsm", "store", "audit", "policy", "crypto", "group",
 ];
-const BELOW_APP: [&str; 10] = [
-    "config", "quic", "admin", "engine", "tls", "hsm", "store", "policy", "crypto", "group",
+const BELOW_APP: [&str; 11] = [
+    "config", "quic", "admin", "engine", "tls", "hsm", "store", "audit", "policy", "crypto",
+    "group",
 ];
 const ABOVE_ALL: [&str; 2] = ["cli", "main"];
 /// The one file, or folder, that may name the PKCS#11 crate.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::listeners::Listener;
 use super::{Departures, Served, Waiter};
+use crate::audit::Event;
 use crate::crypto;
 use crate::engine::channel::{Newcomer, Opening};
 use crate::engine::count;
@@ -168,7 +169,19 @@ impl Served {
             policy::admit(self.machine.state().policy(), identity, join.role)
         {
             tracing::info!(group = %self.name(), %identity, %why, "join refused");
-            let _ = reply.send(Err(Refusal::new(RefusalCode::NotAdmitted)));
+            let event = Event::Refused {
+                identity: identity.clone(),
+                role: join.role,
+                why: why.to_string(),
+                times: 1,
+            };
+            self.trail.refused(&self.audited(), identity, event, || {
+                let _ = reply.send(Err(Refusal::new(RefusalCode::NotAdmitted)));
+            });
+            return;
+        }
+        if let Err(refusal) = self.trail.admits() {
+            let _ = reply.send(Err(refusal));
             return;
         }
         let ticket = self.ticket(Waiter::Join(outbox, reply));

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Departures, Served};
 use crate::engine::channels::Channels;
-use crate::engine::event::{GroupView, Operate, Reply};
+use crate::engine::event::{Eviction, GroupView, Operate, Reply};
+use crate::engine::trail::Trail;
 use crate::group::ids::{MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};
 use crate::group::wire::{Refusal, RefusalCode};
@@ -15,9 +16,9 @@ impl Served {
     pub(in crate::engine) fn create(
         machine: GroupMachine,
         reply: Reply<GroupView>,
-        channels: &Arc<Channels>,
+        reach: (&Arc<Channels>, &Trail),
     ) -> Self {
-        let mut served = Self::new(machine, channels);
+        let mut served = Self::new(machine, reach);
         served.asked.creating = Some(reply);
         served
     }
@@ -46,9 +47,7 @@ impl Served {
                 self.asked.rolling.push((before, reply));
                 self.handle(now, Input::Rollover(rollover));
             }
-            Operate::Evict(members, urgent, reason, reply) => {
-                self.evict(now, members, urgent, reason, reply)
-            }
+            Operate::Evict(eviction, reply) => self.evict(now, eviction, reply),
             Operate::Destroy(reply) => {
                 self.asked.destroying.push(reply);
                 self.handle(now, Input::Destroy);
@@ -56,14 +55,13 @@ impl Served {
         }
     }
 
-    fn evict(
-        &mut self,
-        now: Time,
-        members: Vec<MemberId>,
-        urgent: bool,
-        reason: String,
-        reply: Reply<()>,
-    ) {
+    fn evict(&mut self, now: Time, eviction: Eviction, reply: Reply<()>) {
+        let Eviction {
+            members,
+            urgent,
+            reason,
+            by,
+        } = eviction;
         let known = |member: &MemberId| self.machine.member(*member).is_some();
         if let Some(unknown) = members.iter().find(|member| !known(member)) {
             let why =
@@ -79,6 +77,7 @@ impl Served {
             members,
             urgent,
             reason,
+            by,
         };
         self.handle(now, input);
     }

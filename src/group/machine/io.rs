@@ -70,6 +70,8 @@ pub enum Input {
         urgent: bool,
         /// Why, for the record.
         reason: String,
+        /// The operator who asked for it, for the record.
+        by: Option<Identity>,
     },
     /// The root gets an independent key though nobody leaves.
     Rotate,

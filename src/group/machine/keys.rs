@@ -14,6 +14,7 @@ use super::asked::{Asked, Made, Need, Waiter};
 use super::io::{Claim, Effect, Ticket};
 use super::jobs::Work;
 use super::sealing::wrap;
+use super::waiting::Said;
 use crate::group::edges::{Edge, EdgeCache};
 use crate::group::ids::{KeyRef, MemberId, Time};
 use crate::group::limits::{
@@ -405,7 +406,7 @@ impl GroupMachine {
         let joiner = self.state.roster().get(member);
         if joiner.is_some_and(|m| m.presence == Presence::Joining) {
             self.waiting
-                .leave(member, RemovalReason::NotGranted, None, self.now);
+                .leave(member, RemovalReason::NotGranted, Said::default(), self.now);
         }
     }
 }

@@ -71,7 +71,7 @@ use keys::Keys;
 pub use rollover::{Rollover, RolloverError};
 use sealing::Sealing;
 use staging::Log;
-use waiting::Waiting;
+use waiting::{Said, Waiting};
 
 /// One group's epochs, members and whoever waits for them. The module says how to drive it.
 #[derive(Debug)]
@@ -186,12 +186,19 @@ impl GroupMachine {
                 member,
                 claim,
             } => self.catch_up(ticket, member, claim),
-            Input::Leave { member } => self.depart(member, RemovalReason::Left, None),
+            Input::Leave { member } => self.depart(member, RemovalReason::Left, Said::default()),
             Input::Evict {
                 members,
                 urgent,
                 reason,
-            } => self.evict(&members, urgent, &reason),
+                by,
+            } => {
+                let said = Said {
+                    note: Some(&reason),
+                    by: by.as_ref(),
+                };
+                self.evict(&members, urgent, said)
+            }
             Input::Rotate => self.rotate(),
             Input::Rollover(rollover) => self.roll_over(rollover),
             Input::SetPolicy(policy) => self.waiting.policy = Some(policy),
@@ -260,9 +267,9 @@ impl GroupMachine {
         }
     }
 
-    fn evict(&mut self, members: &[MemberId], urgent: bool, reason: &str) {
+    fn evict(&mut self, members: &[MemberId], urgent: bool, said: Said<'_>) {
         for &member in members {
-            self.depart(member, RemovalReason::Evicted, Some(reason));
+            self.depart(member, RemovalReason::Evicted, said);
         }
         self.waiting.urgent |= urgent && self.waiting.departures() > 0;
     }
@@ -296,10 +303,10 @@ impl GroupMachine {
         let absent = roster.absent_since(self.now, absence);
         let silent = roster.silent_since(self.now, silence);
         for member in absent {
-            self.depart(member, RemovalReason::Absent, None);
+            self.depart(member, RemovalReason::Absent, Said::default());
         }
         for member in silent {
-            self.depart(member, RemovalReason::Silent, None);
+            self.depart(member, RemovalReason::Silent, Said::default());
         }
     }
 

@@ -4,7 +4,7 @@ use super::GroupMachine;
 use super::backoff::Backoff;
 use super::io::{Effect, Ticket};
 use super::rollover::{Rollover, RolloverError};
-use super::waiting::WaitingJoin;
+use super::waiting::{Said, WaitingJoin};
 use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role, Time};
 use crate::group::limits::{
     BUSY_RETRY_MS, JOIN_DELIVERIES_PER_SECOND, JOIN_PAUSE_MOST_MS, MAX_JOINS_PER_CHANGE,
@@ -116,16 +116,16 @@ impl GroupMachine {
         }
         let refusal = Refusal::new(RefusalCode::TooManyRegistrations);
         let replaced = oldest_absent.ok_or(refusal)?;
-        self.depart(replaced, RemovalReason::Replaced, None);
+        self.depart(replaced, RemovalReason::Replaced, Said::default());
         Ok(())
     }
 
     /// A member is on its way out.
-    pub(super) fn depart(&mut self, member: MemberId, reason: RemovalReason, note: Option<&str>) {
+    pub(super) fn depart(&mut self, member: MemberId, reason: RemovalReason, said: Said<'_>) {
         if self.state.roster().get(member).is_none() {
             return;
         }
-        self.waiting.leave(member, reason, note, self.now);
+        self.waiting.leave(member, reason, said, self.now);
         self.forget_waiter(member);
     }
 

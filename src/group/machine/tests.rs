@@ -197,6 +197,7 @@ impl Bench {
             members: members.iter().copied().map(MemberId).collect(),
             urgent,
             reason: "a reason".into(),
+            by: None,
         });
     }
 

@@ -21,11 +21,21 @@ pub(super) struct WaitingJoin {
     pub(super) since: Time,
 }
 
+/// What is on record of a departure besides its reason.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said<'a> {
+    /// What was said about it.
+    pub(super) note: Option<&'a str>,
+    /// The operator who asked for it.
+    pub(super) by: Option<&'a Identity>,
+}
+
 /// Why a member is on its way out.
 #[derive(Clone, Debug)]
 struct Departure {
     reason: RemovalReason,
     note: Option<String>,
+    by: Option<Identity>,
 }
 
 /// What the next records are made of.
@@ -113,12 +123,13 @@ impl Waiting {
         &mut self,
         member: MemberId,
         reason: RemovalReason,
-        note: Option<&str>,
+        said: Said<'_>,
         now: Time,
     ) {
         let departure = Departure {
             reason,
-            note: note.filter(|note| !note.is_empty()).map(cut),
+            note: said.note.filter(|note| !note.is_empty()).map(cut),
+            by: said.by.cloned(),
         };
         if reason == RemovalReason::Evicted {
             self.departures.insert(member, departure);
@@ -130,17 +141,17 @@ impl Waiting {
 
     /// Those who are on their way out, for a record.
     pub(super) fn departed(&self, roster: &Roster) -> Vec<Departed> {
-        let known = self
-            .departures
-            .iter()
-            .filter(|&(&id, _)| roster.get(id).is_some());
-        known
-            .map(|(&member, departure)| Departed {
+        let departed = |(&member, departure): (&MemberId, &Departure)| {
+            let identity = &roster.get(member)?.identity;
+            Some(Departed {
                 member,
                 reason: departure.reason,
                 note: departure.note.clone(),
+                identity: Some((**identity).clone()),
+                by: departure.by.clone(),
             })
-            .collect()
+        };
+        self.departures.iter().filter_map(departed).collect()
     }
 
     /// Those departures are on record.

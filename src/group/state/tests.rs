@@ -27,6 +27,8 @@ fn change(state: &State, roles: &[Role], leaving: &[MemberId], rollover: bool) -
             member,
             reason: RemovalReason::Evicted,
             note: Some("told so".into()),
+            identity: None,
+            by: None,
         })
         .collect();
     let joins = roles
@@ -218,6 +220,8 @@ fn rollover(state: &State, nonce: u8) -> Changed {
         member: MemberId(1),
         reason: RemovalReason::Left,
         note: None,
+        identity: None,
+        by: None,
     }];
     let suites = Suites::of(Suite::One).with(Suite::Two);
     let joins = [(Identity("cn:new".into()), Role::Both, suites)];

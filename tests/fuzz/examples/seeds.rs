@@ -263,6 +263,8 @@ fn logs() -> Result {
             member,
             reason: RemovalReason::Evicted,
             note: Some("a reason".to_owned()),
+            identity: None,
+            by: None,
         });
         let record = Record::Changed(Box::new(Changed {
             epoch: Epoch(epoch),

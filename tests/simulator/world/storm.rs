@@ -132,6 +132,7 @@ impl World {
             members,
             urgent,
             reason: "a whim".into(),
+            by: None,
         });
     }
 

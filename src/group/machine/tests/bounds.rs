@@ -145,6 +145,7 @@ fn what_is_said_about_an_eviction_is_cut_between_characters() {
         members: vec![MemberId(1)],
         urgent: true,
         reason: format!("x{}", "é".repeat(MAX_NOTE)),
+        by: None,
     });
     let record = bench.persisting.as_deref().map(Record::from_bytes);
     let Some(Ok(Record::Changed(changed))) = record else {

@@ -1,0 +1,171 @@
+//! What can happen, as the trail says it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::group::ids::{
+    Epoch, GroupId, Identity, MasterId, MemberId, Revision, Role, SenderId, Suite,
+};
+use crate::group::policy::GroupPolicy;
+
+/// Who acted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+pub enum Actor {
+    /// The gateway by itself: a timer, a policy, trouble.
+    Gateway,
+    /// A member, by its certificate.
+    Member(Identity),
+    /// An operator, by its certificate.
+    Operator(Identity),
+}
+
+/// Which group something happened to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its identifier, in hexadecimal digits.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Group {
+    /// A group of this identifier and name.
+    pub fn new(id: GroupId, name: &str) -> Self {
+        Group {
+            id: id.to_string(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// What a record says, besides its place in the trail.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Who acted.
+    pub actor: Actor,
+    /// The group that it happened to, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Group>,
+    /// The record of the group's log in the store, if it is that which the trail repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Entry {
+    /// Something that the gateway did by itself, to no group.
+    pub fn of_gateway(event: Event) -> Self {
+        Entry {
+            actor: Actor::Gateway,
+            group: None,
+            revision: None,
+            event,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The gateway started.
+    Started {
+        /// Its version.
+        version: String,
+    },
+    /// The gateway stopped in good order.
+    Stopped,
+    /// A group begins.
+    GroupCreated {
+        /// The suite of its keys.
+        suite: Suite,
+        /// The master key that they are derived from.
+        master: MasterId,
+        /// Its policy.
+        policy: Box<GroupPolicy>,
+    },
+    /// A group has another policy.
+    PolicyChanged {
+        /// The new one.
+        policy: Box<GroupPolicy>,
+    },
+    /// A group is over.
+    GroupDestroyed,
+    /// Somebody is a member from an epoch on. He has no keys before he is granted them.
+    Joined {
+        /// The first epoch that he is in.
+        epoch: Epoch,
+        /// The number of the registration.
+        member: MemberId,
+        /// Whose it is.
+        identity: Identity,
+        /// What he may do.
+        role: Role,
+        /// What he sends under.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sender: Option<SenderId>,
+    },
+    /// Somebody is no member any more from an epoch on.
+    Departed {
+        /// The first epoch that he is not in.
+        epoch: Epoch,
+        /// The number of the registration.
+        member: MemberId,
+        /// Whose it was; unknown in what builds wrote that did not record it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<Identity>,
+        /// Why.
+        reason: String,
+        /// What was said about it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// A group has a new epoch.
+    Rekeyed {
+        /// Which.
+        epoch: Epoch,
+        /// How many came with it.
+        joined: usize,
+        /// How many went with it.
+        departed: usize,
+        /// How many keys of the tree are fresh in it.
+        keys: usize,
+        /// The master key that its keys come from now, where it rolled the whole group over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rolled_to: Option<MasterId>,
+    },
+    /// A member is handed its leaf key, wrapped for it alone: by this it can compute the group's secret.
+    Granted {
+        /// The newest epoch as it was granted.
+        epoch: Epoch,
+        /// The number of the registration.
+        member: MemberId,
+        /// Whose it is.
+        identity: Identity,
+    },
+    /// Somebody asked to join and was not admitted.
+    Refused {
+        /// Who.
+        identity: Identity,
+        /// As what.
+        role: Role,
+        /// The rule that refused, or that there is none.
+        why: String,
+        /// How often, since the last record that says the same.
+        times: u64,
+    },
+    /// An operator called the admin interface, or somebody tried.
+    Administered {
+        /// The method and path of the call.
+        call: String,
+        /// The HTTP status that answered it.
+        status: u16,
+    },
+    /// Records were lost, because the disk did not take them for so long that memory had no room.
+    Lost {
+        /// How many.
+        records: u64,
+    },
+}
