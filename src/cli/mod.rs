@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 pub mod admin;
+pub mod audit;
 pub mod check_config;
 pub mod demo;
 pub mod join;
@@ -32,6 +33,7 @@ enum Command {
     TokenHost(token_host::TokenHostArgs),
     Pki(pki::PkiArgs),
     Admin(admin::AdminArgs),
+    Audit(audit::AuditArgs),
     Join(join::JoinArgs),
     Demo(demo::DemoArgs),
 }
@@ -46,6 +48,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::TokenHost(args) => token_host::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Admin(args) => on_runtime(admin::run(args)),
+        Command::Audit(args) => audit::run(args),
         Command::Join(args) => on_runtime(join::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
     }

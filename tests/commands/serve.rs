@@ -145,16 +145,22 @@ fn a_store_and_ports_that_another_gateway_has() {
         &[],
         &["[store]", "state.db", "in use", "stop the other gateway"],
     );
-    let own = ("WARDCAST_STORE__PATH", "other.db");
+    let store = ("WARDCAST_STORE__PATH", "other.db");
+    refuses(
+        &place,
+        &[store],
+        &["[audit]", "audit", "another process", "audit.directory"],
+    );
+    let trail = ("WARDCAST_AUDIT__DIRECTORY", "other");
     let quic = gateway.quic.to_string();
-    let taken = [own, ("WARDCAST_LISTEN__ADDRESS", &quic)];
+    let taken = [store, trail, ("WARDCAST_LISTEN__ADDRESS", &quic)];
     refuses(
         &place,
         &taken,
         &["[listen]", &quic, "in use", "listen.address"],
     );
     let admin = gateway.admin.to_string();
-    let taken = [own, ("WARDCAST_ADMIN__ADDRESS", &admin)];
+    let taken = [store, trail, ("WARDCAST_ADMIN__ADDRESS", &admin)];
     refuses(
         &place,
         &taken,
