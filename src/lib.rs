@@ -33,6 +33,7 @@
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
+//! | [`kmip`] | messages of the upstream key store's protocol, and their three encodings |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
@@ -59,6 +60,7 @@ pub mod crypto;
 pub mod engine;
 pub mod group;
 pub mod hsm;
+pub mod kmip;
 pub mod member;
 pub mod pki;
 pub mod policy;

@@ -3,12 +3,13 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
     ("tls", &["group"]),
     ("pki", &[]),
+    ("kmip", &[]),
     ("udp", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
