@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check_config;
 pub mod demo;
 pub mod join;
+pub mod kmip;
 pub mod pki;
 pub mod serve;
 pub mod token;
@@ -34,6 +35,7 @@ enum Command {
     Pki(pki::PkiArgs),
     Admin(admin::AdminArgs),
     Audit(audit::AuditArgs),
+    Kmip(kmip::KmipArgs),
     Join(join::JoinArgs),
     Demo(demo::DemoArgs),
 }
@@ -49,6 +51,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Pki(args) => pki::run(args),
         Command::Admin(args) => on_runtime(admin::run(args)),
         Command::Audit(args) => audit::run(args),
+        Command::Kmip(args) => kmip::run(args),
         Command::Join(args) => on_runtime(join::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
     }

@@ -4,6 +4,7 @@ mod admin;
 mod config;
 mod gateway;
 mod join;
+mod kmip;
 mod pki;
 mod place;
 mod readme;

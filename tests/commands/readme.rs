@@ -1,4 +1,4 @@
-//! README's section "Run a gateway", command by command, in a folder of somebody's own.
+//! README's sections "Run a gateway" and "KMIP messages", command by command, in a folder of somebody's own.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -7,12 +7,13 @@ use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
 
 const README: &str = include_str!("../../README.md");
 const SECTION: &str = "## Run a gateway\n";
+const KMIP: &str = "## KMIP messages\n";
 /// The ports that README and the smallest configuration speak of.
 const PORTS: [&str; 2] = ["localhost:7443", "127.0.0.1:7444"];
 
-/// The section's indented lines, in order; each block is for a terminal of its own.
-fn blocks() -> Vec<String> {
-    let at = README.find(SECTION).expect("the section") + SECTION.len();
+/// A section's indented lines, in order; each block is for a terminal of its own.
+fn blocks(heading: &str) -> Vec<String> {
+    let at = README.find(heading).expect("the section") + heading.len();
     let section = README[at..].split("\n## ").next().expect("its text");
     let mut blocks = vec![String::new()];
     for line in section.lines() {
@@ -30,7 +31,7 @@ fn blocks() -> Vec<String> {
 }
 
 /// A shell that runs lines as they stand, but stops where one fails.
-fn shell(place: &Place, script: &str) -> Command {
+pub(crate) fn shell(place: &Place, script: &str) -> Command {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_wardcast"));
     let folder = program.parent().expect("its folder").display();
     let path = std::env::var("PATH").unwrap_or_default();
@@ -52,8 +53,8 @@ fn shell(place: &Place, script: &str) -> Command {
 /// Ports are chosen by the system, as several tests run on one machine; all else is done as it is written.
 #[test]
 fn its_commands_work_as_they_stand() {
-    let [set_up, operate, follow] = &blocks()[..] else {
-        panic!("set up, operate, follow: {:#?}", blocks());
+    let [set_up, operate, follow] = &blocks(SECTION)[..] else {
+        panic!("set up, operate, follow: {:#?}", blocks(SECTION));
     };
     let (join, change) = follow
         .split_once("--json\n")
@@ -107,4 +108,16 @@ fn its_commands_work_as_they_stand() {
         .nth(1)
         .and_then(|rest| rest.split('"').next());
     assert_eq!(key.map(str::len), Some(60), "30 bytes: {joined}");
+}
+
+/// Its last line is what the last command prints.
+#[test]
+fn kmip_messages_are_converted_as_it_says() {
+    let place = Place::empty();
+    let [script] = &blocks(KMIP)[..] else {
+        panic!("one block: {:#?}", blocks(KMIP));
+    };
+    let (_, printed) = script.rsplit_once("# ").expect("what is printed");
+    let ran = ended("convert", shell(&place, script)).exits(0);
+    assert_eq!(ran.out, printed);
 }
