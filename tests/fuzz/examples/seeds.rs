@@ -17,6 +17,7 @@ use wardcast_fuzz::group::wire::datagram::{
 };
 use wardcast_fuzz::group::wire::{Message, RemovalReason};
 use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
+use wardcast_fuzz::kmip::codec::{Item, Layout, Value, View, tag};
 use wardcast_fuzz::protocol::{self, Answer, Request};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
@@ -50,7 +51,44 @@ fn main() -> Result {
     host_requests()?;
     host_answers()?;
     datagrams()?;
+    kmip_messages()?;
     deliveries()
+}
+
+/// Messages of KMIP, and one with a value of each kind, in each encoding.
+fn kmip_messages() -> Result {
+    let vectors = Path::new(HERE).join("../vectors/kmip");
+    let mut messages = Vec::new();
+    for name in ["room-key-1.4", "room-key-2.1", "extensions"] {
+        let text = fs::read(vectors.join("messages").join(format!("{name}.xml")))?;
+        for (place, item) in View::Xml.decode_all(&text)?.into_iter().enumerate() {
+            messages.push((format!("{name}-{place}"), item));
+        }
+    }
+    let values: serde_json::Value =
+        serde_json::from_slice(&fs::read(vectors.join("values.json"))?)?;
+    let mut items = Vec::new();
+    for vector in values.as_array().ok_or("vectors")? {
+        items.push(View::Ttlv.decode(&unhex(vector["ttlv"].as_str().ok_or("bytes")?)?)?);
+    }
+    messages.push((
+        "values".to_owned(),
+        Item::new(tag::BatchItem, Value::Structure(items)),
+    ));
+    for (name, item) in &messages {
+        write(
+            "kmip_ttlv",
+            name,
+            &View::Ttlv.encode(item, Layout::OneLine)?,
+        )?;
+        write(
+            "kmip_json",
+            name,
+            &View::Json.encode(item, Layout::OneLine)?,
+        )?;
+        write("kmip_xml", name, &View::Xml.encode(item, Layout::OneLine)?)?;
+    }
+    Ok(())
 }
 
 /// One datagram of the push channel of each kind.

@@ -6,6 +6,9 @@ pub mod group;
 #[path = "../../../src/tls/identity.rs"]
 #[allow(dead_code)]
 pub mod identity;
+#[path = "../../../src/kmip/mod.rs"]
+#[allow(missing_docs, dead_code, clippy::all)]
+pub mod kmip;
 
 #[path = "../../../src/hsm/error.rs"]
 #[allow(missing_docs, dead_code)]
@@ -29,6 +32,7 @@ pub mod hsm {
 use std::fmt::Debug;
 
 use group::wire::Message;
+use kmip::codec::{EncodeError, Layout, View};
 
 /// What decodes encodes again, to bytes that decode to the same; what does not is refused with an error that points
 /// into the input.
@@ -40,6 +44,25 @@ pub fn message<M: Message + PartialEq + Debug>(bytes: &[u8]) {
             assert_eq!(M::from_bytes(&encoded), Ok(message));
         }
         Err(error) => assert!(error.offset <= bytes.len()),
+    }
+}
+
+/// What decodes encodes again in each of KMIP's encodings, to what decodes to the same; binary, to the same bytes. XML
+/// alone cannot write all text.
+pub fn kmip(view: View, bytes: &[u8]) {
+    let item = match view.decode(bytes) {
+        Ok(item) => item,
+        Err(error) => return assert!(error.offset <= bytes.len()),
+    };
+    for to in [View::Ttlv, View::Json, View::Xml] {
+        let encoded = match to.encode(&item, Layout::OneLine) {
+            Ok(encoded) => encoded,
+            Err(EncodeError::NotXml { .. }) if to == View::Xml && view != View::Xml => continue,
+            Err(EncodeError::TooLarge(_)) if view != View::Ttlv => return,
+            Err(error) => panic!("{to}: {error}"),
+        };
+        assert!(to != view || to != View::Ttlv || &encoded[..] == bytes);
+        assert_eq!(to.decode(&encoded), Ok(item.clone()));
     }
 }
 
