@@ -110,9 +110,12 @@ impl Sockets {
             watched: RwLock::default(),
             asleep: AtomicBool::new(false),
         });
-        let own = sockets.clone();
-        let thread = std::thread::Builder::new().name("members".to_owned());
-        thread.spawn(move || own.run())?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        for first in 0..threads.min(SOCKETS) {
+            let own = sockets.clone();
+            let thread = std::thread::Builder::new().name(format!("members-{first}"));
+            thread.spawn(move || own.run(first, threads))?;
+        }
         Ok(sockets)
     }
 
@@ -131,14 +134,13 @@ impl Sockets {
         self.asleep.store(asleep, Ordering::Relaxed);
     }
 
-    fn run(&self) {
+    /// Reads every so many'th socket.
+    fn run(&self, first: usize, step: usize) {
+        let own: Vec<&Socket> = self.sockets.iter().skip(first).step_by(step).collect();
         let room = self.sockets[0].state.gro_segments() * MAX_PACKET;
         let mut storage = vec![0; room * BATCH_SIZE];
         loop {
-            let polled = self
-                .sockets
-                .iter()
-                .map(|of| PollFd::new(&of.socket, PollFlags::IN));
+            let polled = own.iter().map(|of| PollFd::new(&of.socket, PollFlags::IN));
             let mut polled: Vec<PollFd<'_>> = polled.collect();
             // An interrupted wait is as good as one that has ended.
             let _ = poll(&mut polled, None);
@@ -147,7 +149,7 @@ impl Sockets {
                 continue;
             }
             let mut full = false;
-            for (polled, socket) in polled.iter().zip(&self.sockets) {
+            for (polled, socket) in polled.iter().zip(&own) {
                 if !polled.revents().is_empty() {
                     full |= self.read(socket, &mut storage) == BATCH_SIZE;
                 }
