@@ -2,6 +2,7 @@
 
 mod metrics;
 mod token;
+mod trail;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -14,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::admin::{self, AdminServer, Metrics};
-use crate::audit::{self, Audit, Entry, Event, SpoolError};
+use crate::audit::{Audit, Entry, Event, SpoolError};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
 use crate::group::multicast::MulticastTimes;
@@ -103,9 +104,10 @@ impl Gateway {
         let server = tls::resumable(server)?;
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
-        let audit = audit(&config).await?;
+        let audit = trail::open(&config).await?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
+        trail::watch(tokens.pool.clone(), audit.clone());
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
@@ -198,17 +200,6 @@ impl Gateway {
         let stopped = Entry::of_gateway(Event::Stopped);
         self.audit.note(vec![stopped]).await;
     }
-}
-
-/// Opens the audit trail, and says on it that the gateway starts.
-async fn audit(config: &Config) -> Result<Audit, AppError> {
-    let bytes = u64::from(config.audit.max_mb) << 20;
-    let options = audit::Options::new(config.audit_directory(), bytes);
-    let audit = blocking(move || Audit::open(&options)).await?;
-    let version = env!("CARGO_PKG_VERSION").to_owned();
-    let started = Entry::of_gateway(Event::Started { version });
-    audit.note(vec![started]).await;
-    Ok(audit)
 }
 
 async fn admin(

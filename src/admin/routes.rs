@@ -28,6 +28,8 @@ use crate::group::policy::GroupPolicy;
 
 /// The longest request body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
+/// Characters of a call that are put on record.
+const MAX_CALL: usize = 512;
 /// Members that one request evicts.
 const MAX_EVICTED: usize = 50_000;
 
@@ -84,7 +86,7 @@ async fn authorize(
         return Failure::new(FailureCode::NotOperator, why).into_response();
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let call = format!("{method} {path}");
+    let call: String = format!("{method} {path}").chars().take(MAX_CALL).collect();
     if !shared.operators.contains(&*caller) {
         tracing::warn!(identity = %caller, "not an operator");
         called(&shared, &caller, call, StatusCode::FORBIDDEN).await;
@@ -112,7 +114,11 @@ async fn called(shared: &Shared, caller: &Identity, call: String, status: Status
     let status = status.as_u16();
     let entry = Entry {
         actor: Actor::Operator(caller.clone()),
-        ..Entry::of_gateway(Event::Administered { call, status })
+        ..Entry::of_gateway(Event::Administered {
+            call,
+            status,
+            times: 1,
+        })
     };
     audit.note(vec![entry]).await;
 }

@@ -193,7 +193,7 @@ impl Chain {
 }
 
 /// RFC 3339 with microseconds, as many digits for each.
-fn text(time: SystemTime) -> String {
+pub(super) fn text(time: SystemTime) -> String {
     let time = OffsetDateTime::from(time);
     let micros = time.microsecond();
     let whole = time.replace_nanosecond(0).unwrap_or(time);
@@ -214,7 +214,10 @@ mod tests {
         let mut chain = Chain::begin();
         let mut all = Vec::new();
         for records in 0..count {
-            let entry = Entry::of_gateway(Event::Lost { records });
+            let entry = Entry::of_gateway(Event::Interrupted {
+                since: String::new(),
+                lost: records,
+            });
             chain.write(UNIX_EPOCH, entry, &mut all);
         }
         let lines = all.split(|byte| *byte == b'\n');
@@ -235,10 +238,16 @@ mod tests {
     fn what_was_written_follows_and_says_what_it_said() {
         let lines = lines(5);
         assert_eq!(walk(&lines), Ok(5));
-        let first = r#"{"sequence":1,"time":"1970-01-01T00:00:00.000000Z","actor":{"kind":"gateway"},"event":"lost","records":0,"previous":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
+        let first = r#"{"sequence":1,"time":"1970-01-01T00:00:00.000000Z","actor":{"kind":"gateway"},"event":"interrupted","since":"","lost":0,"previous":"0000000000000000000000000000000000000000000000000000000000000000"}"#;
         assert_eq!(std::str::from_utf8(&lines[0]), Ok(first));
         let record = Chain::begin().follow(&lines[0]).expect("follows");
-        assert_eq!(record.entry, Entry::of_gateway(Event::Lost { records: 0 }));
+        assert_eq!(
+            record.entry,
+            Entry::of_gateway(Event::Interrupted {
+                since: String::new(),
+                lost: 0
+            })
+        );
         let later = Chain::from_first(&lines[2]).expect("a record");
         assert_eq!(later.clone().follow(&lines[2]).map(|r| r.sequence), Ok(3));
     }
@@ -255,7 +264,7 @@ mod tests {
         }
         let mut changed = good.clone();
         let text = String::from_utf8(changed[1].clone()).expect("text");
-        changed[1] = text.replace("\"records\":1", "\"records\":7").into_bytes();
+        changed[1] = text.replace("\"lost\":1", "\"lost\":7").into_bytes();
         let fault = walk(&changed).expect_err("is found");
         assert!(matches!(fault, Fault::Changed { sequence: 3, .. }));
         let says = fault.to_string();

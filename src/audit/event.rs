@@ -162,10 +162,21 @@ pub enum Event {
         call: String,
         /// The HTTP status that answered it.
         status: u16,
+        /// How often, since the last record that says the same.
+        times: u64,
     },
-    /// Records were lost, because the disk did not take them for so long that memory had no room.
-    Lost {
-        /// How many.
-        records: u64,
+    /// The trail could not be written for a time. What happened meanwhile follows.
+    Interrupted {
+        /// Since when.
+        since: String,
+        /// Records that do not follow: memory had no room for them.
+        lost: u64,
     },
+    /// No token is usable: nobody can be granted keys, and no epoch sealed.
+    TokenLost {
+        /// What the token says.
+        why: String,
+    },
+    /// A token is usable again.
+    TokenBack,
 }

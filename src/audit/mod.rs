@@ -14,7 +14,7 @@
 //! # When the disk is full, or gone
 //! What admits somebody waits for its record, and fails with it ([`Audit::require`]). Rekeys and departures go on: their records
 //! wait in memory, up to [`MAX_BACKLOG`], and are written first when the disk is back ([`Audit::note`]); what does not fit is
-//! counted, and the count is a record of its own ([`Event::Lost`]).
+//! counted in the record that says how long the disk took none ([`Event::Interrupted`]).
 
 mod chain;
 mod changes;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use super::event::{Entry, Event};
 use super::writer::Stamped;
 
+/// The HTTP status of a call by somebody who is no operator (RFC 9110 section 15.5.4).
+const FORBIDDEN: u16 = 403;
 /// How long the same refusal is only counted after it was put on record.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Refusals that are kept apart; what comes beyond is put on record as it comes no more than so often in a window.
@@ -25,17 +27,26 @@ struct Repeated {
 impl Repeats {
     /// What is to be put on record of this now: all of it, but for what was said a moment ago.
     pub(super) fn fresh(&mut self, now: Instant, stamped: Stamped) -> Option<Stamped> {
-        let Entry { group, event, .. } = &stamped.entry;
-        let Event::Refused { identity, why, .. } = event else {
-            return Some(stamped);
-        };
+        let Entry {
+            actor,
+            group,
+            event,
+            ..
+        } = &stamped.entry;
         let group = group
             .as_ref()
             .map_or(String::new(), |group| group.id.clone());
-        // Why has a bound, as the identity has.
+        // Identities have a bound, and so has why; what somebody calls who may not is up to him.
+        let same = match event {
+            Event::Refused { identity, why, .. } => format!("{identity} {why}"),
+            Event::Administered {
+                status: FORBIDDEN, ..
+            } => format!("{actor:?}"),
+            _ => return Some(stamped),
+        };
         let key = match self.0.len() {
             MOST.. => (group, String::new()),
-            _ => (group, format!("{identity} {why}")),
+            _ => (group, same),
         };
         if let Some(known) = self.0.get_mut(&key) {
             known.times += 1;
@@ -66,7 +77,9 @@ impl Repeats {
 
 impl Repeated {
     fn counted(mut self) -> Option<Stamped> {
-        if let Event::Refused { times, .. } = &mut self.last.entry.event {
+        if let Event::Refused { times, .. } | Event::Administered { times, .. } =
+            &mut self.last.entry.event
+        {
             *times = self.times;
         }
         (self.times > 0).then_some(self.last)

@@ -68,6 +68,8 @@ pub(super) struct Spool {
     chain: Chain,
     revisions: Revisions,
     file: File,
+    /// The number of the newest segment's first record.
+    newest: u64,
     /// Bytes of the newest segment that count.
     length: u64,
     /// Bytes of the segments before it.
@@ -110,15 +112,13 @@ impl Spool {
             chain,
             revisions,
             file,
+            newest: newest.first,
             length,
             before: 0,
             dirty: true,
             _lock: lock,
         };
-        for segment in segments.iter().filter(|segment| **segment != newest) {
-            let size = fs::metadata(&segment.path).map_err(failed("read"))?.len();
-            spool.before += size;
-        }
+        spool.recount().map_err(failed("read"))?;
         spool.clean().map_err(failed("repair the end of"))?;
         sync(directory).map_err(failed("sync"))?;
         Ok(spool)
@@ -137,6 +137,18 @@ impl Spool {
     /// Bytes of all segments.
     pub(super) fn bytes(&self) -> u64 {
         self.before + self.length
+    }
+
+    /// Looks how large the segments before the newest are: some may have been moved elsewhere.
+    pub(super) fn recount(&mut self) -> io::Result<()> {
+        let mut before = 0;
+        for segment in segments(&self.directory)? {
+            if segment.first < self.newest {
+                before += fs::metadata(&segment.path)?.len();
+            }
+        }
+        self.before = before;
+        Ok(())
     }
 
     /// Appends all of these, or none; then they are on disk.
@@ -195,6 +207,7 @@ impl Spool {
         index.save(&self.directory)?;
         sync(&self.directory)?;
         self.file = file;
+        self.newest = segment.first;
         self.before += self.length;
         self.length = 0;
         Ok(())

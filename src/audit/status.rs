@@ -70,11 +70,15 @@ impl Status {
         self.backlog.load(Ordering::Relaxed)
     }
 
-    pub(super) fn wrote(&self, spool: &Spool) {
+    pub(super) fn measured(&self, spool: &Spool) {
         self.bytes.store(spool.bytes(), Ordering::Relaxed);
+        metrics::gauge!("wardcast_audit_bytes").set(spool.bytes() as f64);
+    }
+
+    pub(super) fn wrote(&self, spool: &Spool) {
+        self.measured(spool);
         self.sequence.store(spool.next() - 1, Ordering::Relaxed);
         self.failing.store(false, Ordering::Relaxed);
-        metrics::gauge!("wardcast_audit_bytes").set(spool.bytes() as f64);
         metrics::gauge!("wardcast_audit_writable").set(1.0);
     }
 

@@ -208,8 +208,20 @@ async fn while_the_disk_fails_nobody_is_admitted_and_the_rest_waits_for_it() {
     assert_eq!(required(&audit, granted(3)), Ok(()));
     assert!(audit.admits());
     assert_eq!(audit.status().backlog(), 0);
+    let mut events = whole(&options);
+    let gap = events.remove(2);
+    assert!(matches!(gap, Event::Interrupted { lost: 0, .. }), "{gap:?}");
     let expected = [entry(1), granted(1), entry(2), entry(3), granted(3)];
-    assert_eq!(whole(&options), expected.map(|entry| entry.event));
+    assert_eq!(events, expected.map(|entry| entry.event));
+    // It finds out by itself that the disk is back, though nobody has anything to say.
+    fs::rename(&options.directory, &elsewhere).expect("is moved");
+    assert_eq!(required(&audit, granted(4)), Err(Unwritable));
+    fs::rename(&elsewhere, &options.directory).expect("is moved back");
+    let began = std::time::Instant::now();
+    while !audit.admits() {
+        assert!(began.elapsed() < SOON, "it is written again");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[tokio::test]
@@ -228,7 +240,7 @@ async fn what_memory_has_no_room_for_is_counted_on_record() {
     fs::rename(&elsewhere, &options.directory).expect("is moved back");
     assert_eq!(required(&audit, granted(2)), Ok(()));
     let events = whole(&options);
-    assert_eq!(events[1], Event::Lost { records: 2 });
+    assert!(matches!(events[1], Event::Interrupted { lost: 2, .. }));
     assert_eq!(events.len(), 2 + MAX_BACKLOG + 1);
     assert_eq!(events[events.len() - 2], entry(3).event);
 }
@@ -251,11 +263,18 @@ async fn a_full_trail_admits_nobody_but_has_a_reserve_for_the_rest() {
     assert_eq!(audit.status().backlog(), 0);
     assert_eq!(whole(&options).len(), admitted + 1);
     // The reserve has an end too.
-    for revision in 2..20 {
+    for revision in 2..6 {
         audit.note(vec![entry(revision)]).await;
     }
     assert!(audit.status().is_failing() && audit.status().backlog() > 0);
     assert!(audit.status().bytes() < 5_000);
+    // Segments that are moved elsewhere make room.
+    let all = segments(&options.directory).expect("can be read");
+    for segment in &all[..all.len() - 1] {
+        fs::remove_file(&segment.path).expect("is there");
+    }
+    assert_eq!(required(&audit, granted(2)), Ok(()));
+    assert!(audit.admits());
 }
 
 #[test]

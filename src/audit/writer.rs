@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::Unwritable;
+use super::chain::text;
 use super::event::{Entry, Event};
 use super::repeats::Repeats;
 use super::spool::Spool;
@@ -15,7 +16,7 @@ use super::status::Status;
 pub const MAX_BACKLOG: usize = 100_000;
 /// How long a disk that failed is left alone when nothing happens.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often it is looked whether anything was repeated.
+/// How often it is looked whether anything was repeated, or segments were moved elsewhere.
 const LOOK: Duration = Duration::from_secs(5);
 /// What waits at most for one sync.
 const BATCH: usize = 4_096;
@@ -46,6 +47,9 @@ pub(super) struct Writer {
     max_bytes: u64,
     /// What the disk did not take.
     backlog: Vec<Stamped>,
+    /// Since when it takes nothing.
+    failing: Option<SystemTime>,
+    /// Records that memory had no room for meanwhile.
     lost: u64,
     repeats: Repeats,
     /// Whether it has been said that the trail fills up.
@@ -67,6 +71,7 @@ impl Writer {
             status,
             max_bytes,
             backlog: Vec::new(),
+            failing: None,
             lost: 0,
             repeats: Repeats::default(),
             warned: false,
@@ -81,6 +86,9 @@ impl Writer {
                 None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             let over = matches!(first, Err(RecvTimeoutError::Disconnected));
+            if self.status.is_full() && self.spool.recount().is_ok() {
+                self.status.measured(&self.spool);
+            }
             let jobs = first.into_iter().chain(queue.try_iter().take(BATCH));
             let batch = self.gather(jobs);
             self.write(batch);
@@ -92,10 +100,10 @@ impl Writer {
 
     /// After how long there is something to do although nothing has happened.
     fn pause(&self) -> Option<Duration> {
-        match (self.backlog.is_empty(), self.repeats.is_empty()) {
-            (false, _) => Some(RETRY),
-            (true, false) => Some(LOOK),
-            (true, true) => None,
+        match self.failing {
+            Some(_) => Some(RETRY),
+            None if self.status.is_full() || !self.repeats.is_empty() => Some(LOOK),
+            None => None,
         }
     }
 
@@ -119,8 +127,12 @@ impl Writer {
                 .extend(fresh.map(|stamped| (stamped, required)));
             batch.told.push((job.then, required));
         }
-        if self.lost > 0 {
-            let entry = Entry::of_gateway(Event::Lost { records: self.lost });
+        if let Some(since) = self.failing {
+            // It goes first, and is there even if nothing else is: only a record shows that records are taken again.
+            let entry = Entry::of_gateway(Event::Interrupted {
+                since: text(since),
+                lost: self.lost,
+            });
             let time = SystemTime::now();
             batch.entries.insert(0, (Stamped { time, entry }, false));
         }
@@ -130,12 +142,13 @@ impl Writer {
     fn write(&mut self, Batch { entries, told }: Batch) {
         let written = self.append(&entries);
         match &written {
-            Ok(()) => self.lost = 0,
+            Ok(()) => (self.failing, self.lost) = (None, 0),
             Err(error) => {
-                let lost = |stamped: &Stamped| matches!(stamped.entry.event, Event::Lost { .. });
                 let kept = entries.into_iter().filter(|(_, required)| !required);
                 let kept = kept.map(|(stamped, _)| stamped);
-                self.backlog = kept.filter(|stamped| !lost(stamped)).collect();
+                let own = usize::from(self.failing.is_some());
+                self.backlog = kept.skip(own).collect();
+                self.failing.get_or_insert_with(SystemTime::now);
                 let beyond = self.backlog.len().saturating_sub(MAX_BACKLOG);
                 self.backlog.drain(..beyond);
                 self.lost += beyond as u64;

@@ -277,7 +277,8 @@ impl Served {
         for (_, reply) in self.asked.rolling.extract_if(.., rolled) {
             let _ = reply.send(Ok(()));
         }
-        if self.log.records <= SNAPSHOT_FLOOR.max(self.log.snapshot) {
+        let short = self.log.records <= SNAPSHOT_FLOOR.max(self.log.snapshot);
+        if short || !self.trail.is_current() {
             return None;
         }
         let snapshot = self.machine.snapshot();

@@ -58,6 +58,8 @@ pub use volley::{Cast, Multicast, Outbound, SealedRekey, Volley};
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
 const SHARD_QUEUE: usize = 16_384;
+/// Groups whose missing records wait for the audit trail's disk at a start.
+const CATCH_UP: usize = 1_024;
 /// Groups that one gateway serves.
 pub const MAX_GROUPS: usize = 100_000;
 
@@ -105,6 +107,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
     let trail = Trail::new(parts.audit.clone());
+    let mut read = 0_usize;
     let mut groups = store::load(&*parts.store);
     while let Some(stored) = groups.next().await? {
         let group = stored.id;
@@ -113,9 +116,15 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         let machine = GroupMachine::restore(stored.snapshot.as_deref(), records, None)
             .map_err(|source| StartError::Restore { group, source })?;
         let status = machine.status();
-        trail.catch_up(&status.name, &stored).await;
+        trail.catch_up(&status.name, &stored);
+        read += 1;
+        if status.destroyed || read.is_multiple_of(CATCH_UP) {
+            trail.settled().await;
+        }
         if status.destroyed {
-            parts.store.remove(group).await?;
+            if trail.is_current() {
+                parts.store.remove(group).await?;
+            }
             continue;
         }
         if !directory.claim(&status.name, group) {
@@ -127,6 +136,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
             (&channels, &trail),
         ));
     }
+    trail.settled().await;
     let clock = Clock(Instant::now());
     let shards = served.into_iter().map(|groups| {
         let (events, inbox) = mpsc::channel(SHARD_QUEUE);

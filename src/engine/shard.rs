@@ -293,6 +293,9 @@ impl Shard {
     }
 
     fn remove(&self, group: GroupId) {
+        if !self.trail.is_current() {
+            return; // the next start puts its end on record, and removes it
+        }
         let store = self.store.clone();
         tokio::spawn(async move {
             if let Err(error) = store.remove(group).await {

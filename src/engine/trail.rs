@@ -58,17 +58,24 @@ impl Trail {
         let Some(audit) = &self.0 else {
             return;
         };
-        match Record::from_bytes(record) {
-            Ok(record) => audit.note(audit::changes(group, revision, record)).await,
-            // It was written a moment ago, or has been read already as the group was taken up.
-            Err(error) => {
-                tracing::error!(group = group.name, %error, "a change is not put on the audit trail")
-            }
+        audit.note(entries(group, revision, record)).await;
+    }
+
+    /// Whether it has all that there is in the store: only then may the store forget anything.
+    pub(super) fn is_current(&self) -> bool {
+        let audit = self.0.as_ref();
+        audit.is_none_or(|audit| !audit.status().is_failing())
+    }
+
+    /// Waits until what was to be put on record before is, or waits for the disk.
+    pub(super) async fn settled(&self) {
+        if let Some(audit) = &self.0 {
+            audit.note(Vec::new()).await;
         }
     }
 
-    /// Puts on record what a crash kept from it.
-    pub(super) async fn catch_up(&self, name: &str, stored: &StoredGroup) {
+    /// Puts on record what a crash kept from it; [`settled`](Self::settled) waits for that.
+    pub(super) fn catch_up(&self, name: &str, stored: &StoredGroup) {
         let Some(audit) = &self.0 else {
             return;
         };
@@ -77,7 +84,8 @@ impl Trail {
         let before = stored.revision.0 - stored.records.len() as u64;
         for (revision, record) in (before + 1..).zip(&stored.records) {
             if revision > known.0 {
-                self.changed(&group, Revision(revision), record).await;
+                let missing = entries(&group, Revision(revision), record);
+                audit.keep(missing, || {});
             }
         }
     }
@@ -125,6 +133,17 @@ impl Trail {
                 });
             }
         });
+    }
+}
+
+fn entries(group: &Group, revision: Revision, record: &[u8]) -> Vec<Entry> {
+    match Record::from_bytes(record) {
+        Ok(record) => audit::changes(group, revision, record),
+        Err(error) => {
+            // It was written a moment ago, or has been read already as the group was taken up.
+            tracing::error!(group = group.name, %error, "a change is not put on the audit trail");
+            Vec::new()
+        }
     }
 }
 
