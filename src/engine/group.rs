@@ -333,18 +333,21 @@ impl Served {
         member: MemberId,
         grant: Box<Grant>,
     ) -> Option<Granting> {
+        let waiter = self.waiters.remove(&ticket)?;
+        // One that has gone meanwhile is not answered with keys, and asks again.
         let identity = (*self.machine.member(member)?.identity).clone();
+        let delivered = self.machine.status().epochs.delivered;
         let entry = audit::Entry {
             actor: audit::Actor::Member(identity.clone()),
             group: Some(self.audited()),
             revision: None,
             event: audit::Event::Granted {
-                epoch: self.machine.status().epochs.delivered,
+                epoch: delivered,
                 member,
                 identity,
             },
         };
-        let (outbox, reply) = match self.waiters.remove(&ticket)? {
+        let (outbox, reply) = match waiter {
             Waiter::Join(outbox, reply) => (outbox, reply),
             // Whoever does not wait any more asks again.
             Waiter::Resume(reply) | Waiter::Pull(reply) => {
@@ -354,11 +357,7 @@ impl Served {
             Waiter::Path(_) => return None,
         };
         count::joined();
-        let (leaf, delivered) = (
-            grant.leaf.node.index,
-            self.machine.status().epochs.delivered,
-        );
-        self.listen(member, leaf, delivered, &outbox);
+        self.listen(member, grant.leaf.node.index, delivered, &outbox);
         // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
         if reply.is_closed() || outbox.is_closed() {
             self.detached(now, member, &outbox);
