@@ -1,6 +1,7 @@
 //! Mutual TLS for every listener and every client of the project: credentials, trust, and who the peer is.
 //!
-//! TLS 1.3 only, on aws-lc-rs, X25519MLKEM768 preferred. Revocation lists are honoured where they are given.
+//! TLS 1.3 only, on aws-lc-rs, X25519MLKEM768 preferred; key stores alone may be older ([`key_store_client_config`]).
+//! Revocation lists are honoured where they are given.
 //! Where members connect, sessions can be resumed ([`resumable`]): a session then skips the check of the client's certificate, but
 //! does not outlive the configuration that made it, and so no revocation that this one does not know.
 
@@ -16,8 +17,8 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::version::TLS13;
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 pub use identity::{IdentityError, identity, peer};
 use tickets::Tickets;
@@ -226,11 +227,29 @@ pub fn client_config(
     trust: &Trust,
     protocols: &[&[u8]],
 ) -> Result<ClientConfig, TlsError> {
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
+    let mut config = client(credentials, trust, &[&TLS13])?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// A client of a key store: TLS 1.3 or 1.2, because KMIP's profiles ask for 1.2 and some stores have nothing newer. Of TLS 1.2 it
+/// has the AEAD suites with ephemeral keys alone.
+pub fn key_store_client_config(
+    credentials: Credentials,
+    trust: &Trust,
+) -> Result<ClientConfig, TlsError> {
+    client(credentials, trust, &[&TLS13, &TLS12])
+}
+
+fn client(
+    credentials: Credentials,
+    trust: &Trust,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, TlsError> {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(versions)?
         .with_root_certificates(trust.roots.clone())
         .with_client_auth_cert(credentials.chain, credentials.key)?;
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }
 
