@@ -33,7 +33,7 @@
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
-//! | [`kmip`] | messages of the upstream key store's protocol, and their three encodings |
+//! | [`kmip`] | messages of the upstream key store's protocol, their three encodings, and a client of such a store |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |

@@ -9,7 +9,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("config", &["group"]),
     ("tls", &["group"]),
     ("pki", &[]),
-    ("kmip", &[]),
+    ("kmip", &["tls"]),
     ("udp", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),

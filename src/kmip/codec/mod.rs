@@ -37,6 +37,7 @@ pub mod xml;
 pub use big::BigInteger;
 pub use error::{DecodeError, EncodeError, Fault};
 pub use item::{ByteString, Item, Tag, Type, Value};
-pub use names::{tag, values};
+pub(in crate::kmip) use names::attribute_tag;
+pub use names::{tag, value_name, values};
 pub use text::Layout;
 pub use view::View;

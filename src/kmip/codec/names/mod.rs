@@ -206,8 +206,9 @@ fn holds_tags(tag: Tag) -> bool {
     tag == tag::AttributeReference || tag == tag::Tag
 }
 
-/// What a value of an Enumeration is called.
-pub(super) fn value_name(tag: Tag, value: u32) -> Option<&'static str> {
+/// What the standard calls a value of an Enumeration with this tag, if it has a name.
+#[must_use]
+pub fn value_name(tag: Tag, value: u32) -> Option<&'static str> {
     if holds_tags(tag) {
         return tag_name(Tag::from_number(value)?);
     }
@@ -226,7 +227,7 @@ pub(super) fn value_of(tag: Tag, name: &str) -> Option<u32> {
 }
 
 /// The tag that an attribute of KMIP 1.x is named after: `Cryptographic Usage Mask` is `CryptographicUsageMask`.
-pub(super) fn attribute_tag(name: &str) -> Option<Tag> {
+pub(in crate::kmip) fn attribute_tag(name: &str) -> Option<Tag> {
     let mut spelled = [0; MAX_ATTRIBUTE_NAME];
     let mut length = 0;
     let mut first = true;
