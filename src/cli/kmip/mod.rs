@@ -1,4 +1,6 @@
-//! `wardcast kmip`: looks at messages of the Key Management Interoperability Protocol.
+//! `wardcast kmip`: looks at messages of the Key Management Interoperability Protocol, and at key stores.
+
+mod query;
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ const EXAMPLES: &str = r#"Examples:
         wardcast kmip convert --from ttlv --to xml --one-line
 "#;
 
-/// Looks at messages of KMIP, the Key Management Interoperability Protocol.
+/// Looks at messages of KMIP, the Key Management Interoperability Protocol, and at key stores.
 #[derive(Args, Debug)]
 pub struct KmipArgs {
     #[command(subcommand)]
@@ -44,6 +46,11 @@ enum KmipCommand {
     /// Placeholders such as $NOW, of the standard's test cases, are text, and refused where no text is expected.
     #[command(after_long_help = EXAMPLES, after_help = "--help shows examples.")]
     Convert(ConvertArgs),
+    /// Asks a key store what it is: the version that is spoken with it, its vendor, its operations and object types.
+    #[command(
+        after_help = "Exit codes:\n  0  it answered\n  1  it cannot be reached, or refused\n  2  wrong usage"
+    )]
+    Query(query::QueryArgs),
 }
 
 #[derive(Args, Debug)]
@@ -81,7 +88,10 @@ impl From<Encoding> for View {
 
 /// Runs the command.
 pub fn run(args: &KmipArgs) -> ExitCode {
-    let KmipCommand::Convert(args) = &args.command;
+    let args = match &args.command {
+        KmipCommand::Convert(args) => args,
+        KmipCommand::Query(args) => return super::on_runtime(query::run(args)),
+    };
     match convert(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(said) => {
