@@ -6,9 +6,6 @@ pub mod group;
 #[path = "../../../src/tls/identity.rs"]
 #[allow(dead_code)]
 pub mod identity;
-#[path = "../../../src/kmip/mod.rs"]
-#[allow(missing_docs, dead_code, clippy::all)]
-pub mod kmip;
 
 #[path = "../../../src/hsm/error.rs"]
 #[allow(missing_docs, dead_code)]
@@ -22,6 +19,14 @@ mod profile;
 #[path = "../../../src/hsm/host/protocol.rs"]
 #[allow(missing_docs, dead_code)]
 pub mod protocol;
+
+/// KMIP's messages, without the client, which has sockets.
+#[path = "."]
+pub mod kmip {
+    #[path = "../../../src/kmip/codec/mod.rs"]
+    #[allow(missing_docs, dead_code, unused_imports, clippy::all)]
+    pub mod codec;
+}
 
 /// What the token host's messages name of the token's module.
 pub mod hsm {
