@@ -3,6 +3,8 @@
 //! in every epoch it has the same key as the Rust members.
 
 mod support;
+#[path = "support/venv.rs"]
+mod venv;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,24 +17,12 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
+use venv::python;
 use wardcast::admin::api::GroupView;
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::{RemovalReason, spi};
 
 const EXPORT: &str = "test:32";
-
-/// The interpreter of the virtual environment with the Python member's packages.
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let venv = std::env::var_os("WARDCAST_VENV").map_or(root.join("target/venv"), PathBuf::from);
-    let python = venv.join("bin/python");
-    assert!(
-        python.exists(),
-        "{} is missing: run tests/install.sh, which installs the Python packages of the tests",
-        python.display()
-    );
-    python
-}
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

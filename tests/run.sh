@@ -78,5 +78,6 @@ step 'small churn' says_ok "$LOADTEST" churn --members 100 --seconds 3 --json
 step 'small soak' says_ok "$LOADTEST" soak --members 50 --seconds 12 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
 step 'counts of a rekey' cargo bench --locked --bench rekey -- --figures
+step 'KMIP beside others' cargo bench --locked --bench kmip -- --figures
 step fuzz tests/fuzz/run
 summary

@@ -89,7 +89,13 @@ async fn authorize(
     let call: String = format!("{method} {path}").chars().take(MAX_CALL).collect();
     if !shared.operators.contains(&*caller) {
         tracing::warn!(identity = %caller, "not an operator");
-        called(&shared, &caller, call, StatusCode::FORBIDDEN).await;
+        let identity = (*caller).clone();
+        let denied = Event::Denied {
+            identity: identity.clone(),
+            call,
+            times: 1,
+        };
+        put_on_record(&shared, Actor::Member(identity), denied).await;
         let why = format!("{caller} is not an operator: name it in admin.operators");
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
@@ -101,26 +107,21 @@ async fn authorize(
     if !method.is_safe() {
         let status = response.status();
         tracing::info!(operator = %caller, %method, %path, status = status.as_u16(), "operated");
-        called(&shared, &caller, call, status).await;
+        let event = Event::Administered {
+            call,
+            status: status.as_u16(),
+        };
+        put_on_record(&shared, Actor::Operator((*caller).clone()), event).await;
     }
     response
 }
 
 /// Puts a call on record before it is answered. What it changed is on record by itself.
-async fn called(shared: &Shared, caller: &Identity, call: String, status: StatusCode) {
-    let Some(audit) = &shared.audit else {
-        return;
-    };
-    let status = status.as_u16();
-    let entry = Entry {
-        actor: Actor::Operator(caller.clone()),
-        ..Entry::of_gateway(Event::Administered {
-            call,
-            status,
-            times: 1,
-        })
-    };
-    audit.note(vec![entry]).await;
+async fn put_on_record(shared: &Shared, actor: Actor, event: Event) {
+    if let Some(audit) = &shared.audit {
+        let entry = Entry::of_gateway(event);
+        audit.note(vec![Entry { actor, ..entry }]).await;
+    }
 }
 
 /// Which part of a list.

@@ -41,7 +41,7 @@ pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
     let token = view(&shared);
     let audit = shared.audit.as_ref().map(|audit| audit.status());
     let why = match (&token.state, token.error) {
-        (TokenState::Usable, _) => audit.and_then(|audit| untold(audit)),
+        (TokenState::Usable, _) => audit.and_then(untold),
         (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
         (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
     };

@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// One line of the trail.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Record {
     /// Its number: one more than that of the record before.
     pub sequence: u64,
@@ -64,6 +64,16 @@ pub struct Record {
     pub entry: Entry,
     /// The SHA-256 of the line before.
     pub previous: Digest,
+}
+
+/// A [`Record`] that is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    sequence: u64,
+    time: String,
+    #[serde(flatten)]
+    entry: &'a Entry,
+    previous: Digest,
 }
 
 /// Where a trail has come to.
@@ -136,15 +146,15 @@ impl Chain {
     }
 
     /// Writes the next line, with its line feed.
-    pub(super) fn write(&mut self, time: SystemTime, entry: Entry, to: &mut Vec<u8>) {
-        let record = Record {
+    pub(super) fn write(&mut self, time: SystemTime, entry: &Entry, to: &mut Vec<u8>) {
+        let written = Written {
             sequence: self.next,
             time: text(time),
             entry,
             previous: self.head,
         };
         let begin = to.len();
-        serde_json::to_writer(&mut *to, &record)
+        serde_json::to_writer(&mut *to, &written)
             .expect("records are maps with text for keys, and memory takes all");
         self.head = Digest::of(&to[begin..]);
         self.next += 1;
@@ -218,7 +228,7 @@ mod tests {
                 since: String::new(),
                 lost: records,
             });
-            chain.write(UNIX_EPOCH, entry, &mut all);
+            chain.write(UNIX_EPOCH, &entry, &mut all);
         }
         let lines = all.split(|byte| *byte == b'\n');
         let mut lines: Vec<_> = lines.map(<[u8]>::to_vec).collect();

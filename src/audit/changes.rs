@@ -1,12 +1,14 @@
 //! What the trail says of a change: all of it comes from the record that the store has of the change.
 
+use std::sync::Arc;
+
 use super::event::{Actor, Entry, Event, Group};
 use crate::group::ids::{Epoch, Revision};
 use crate::group::record::{Changed, Departed, Joined, Record};
 use crate::group::wire::RemovalReason;
 
 /// What happened to a group, by the record that made this revision of its log.
-pub fn changes(group: &Group, revision: Revision, record: Record) -> Vec<Entry> {
+pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<Entry> {
     let entry = |actor, event| Entry {
         actor,
         group: Some(group.clone()),

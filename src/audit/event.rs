@@ -1,5 +1,7 @@
 //! What can happen, as the trail says it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::group::ids::{
@@ -45,7 +47,7 @@ pub struct Entry {
     pub actor: Actor,
     /// The group that it happened to, if it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<Group>,
+    pub group: Option<Arc<Group>>,
     /// The record of the group's log in the store, if it is that which the trail repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
@@ -156,13 +158,20 @@ pub enum Event {
         /// How often, since the last record that says the same.
         times: u64,
     },
-    /// An operator called the admin interface, or somebody tried.
+    /// An operator called the admin interface for something to be done.
     Administered {
         /// The method and path of the call.
         call: String,
         /// The HTTP status that answered it.
         status: u16,
-        /// How often, since the last record that says the same.
+    },
+    /// Somebody who is no operator called the admin interface, for whatever it was.
+    Denied {
+        /// Who.
+        identity: Identity,
+        /// The method and path of the call.
+        call: String,
+        /// How often he did, since the last record of it.
         times: u64,
     },
     /// The trail could not be written for a time. What happened meanwhile follows.

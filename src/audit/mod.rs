@@ -95,7 +95,7 @@ impl Audit {
         let status = Arc::new(Status::new(options.max_bytes, &spool));
         let revisions = Arc::new(spool.revisions().clone());
         let (jobs, queue) = mpsc::channel();
-        let writer = Writer::new(spool, status.clone(), options.max_bytes);
+        let writer = Writer::new(spool, status.clone());
         std::thread::Builder::new()
             .name("audit".into())
             .spawn(move || writer.run(&queue))
@@ -139,7 +139,7 @@ impl Audit {
     }
 
     /// How the trail is.
-    pub fn status(&self) -> &Arc<Status> {
+    pub fn status(&self) -> &Status {
         &self.status
     }
 

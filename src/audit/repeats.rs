@@ -6,8 +6,6 @@ use std::time::{Duration, Instant};
 use super::event::{Entry, Event};
 use super::writer::Stamped;
 
-/// The HTTP status of a call by somebody who is no operator (RFC 9110 section 15.5.4).
-const FORBIDDEN: u16 = 403;
 /// How long the same refusal is only counted after it was put on record.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Refusals that are kept apart; what comes beyond is put on record as it comes no more than so often in a window.
@@ -15,7 +13,7 @@ const MOST: usize = 1_024;
 
 /// Refusals of the last while.
 #[derive(Default)]
-pub(super) struct Repeats(HashMap<(String, String), Repeated>);
+pub(super) struct Repeats(HashMap<String, Repeated>);
 
 struct Repeated {
     since: Instant,
@@ -27,26 +25,17 @@ struct Repeated {
 impl Repeats {
     /// What is to be put on record of this now: all of it, but for what was said a moment ago.
     pub(super) fn fresh(&mut self, now: Instant, stamped: Stamped) -> Option<Stamped> {
-        let Entry {
-            actor,
-            group,
-            event,
-            ..
-        } = &stamped.entry;
-        let group = group
-            .as_ref()
-            .map_or(String::new(), |group| group.id.clone());
+        let Entry { group, event, .. } = &stamped.entry;
         // Identities have a bound, and so has why; what somebody calls who may not is up to him.
         let same = match event {
             Event::Refused { identity, why, .. } => format!("{identity} {why}"),
-            Event::Administered {
-                status: FORBIDDEN, ..
-            } => format!("{actor:?}"),
+            Event::Denied { identity, .. } => identity.0.clone(),
             _ => return Some(stamped),
         };
+        let group = group.as_ref().map_or("", |group| &group.id);
         let key = match self.0.len() {
-            MOST.. => (group, String::new()),
-            _ => (group, same),
+            MOST.. => group.to_owned(),
+            _ => format!("{group} {same}"),
         };
         if let Some(known) = self.0.get_mut(&key) {
             known.times += 1;
@@ -77,7 +66,7 @@ impl Repeats {
 
 impl Repeated {
     fn counted(mut self) -> Option<Stamped> {
-        if let Event::Refused { times, .. } | Event::Administered { times, .. } =
+        if let Event::Refused { times, .. } | Event::Denied { times, .. } =
             &mut self.last.entry.event
         {
             *times = self.times;

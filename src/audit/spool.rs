@@ -154,17 +154,15 @@ impl Spool {
     /// Appends all of these, or none; then they are on disk.
     pub(super) fn append<'a>(
         &mut self,
-        entries: impl Iterator<Item = &'a Stamped>,
+        entries: impl Iterator<Item = &'a Stamped> + Clone,
     ) -> io::Result<()> {
         self.clean()?;
         if self.length >= self.segment_bytes {
             self.begin_segment()?;
         }
         let (mut chain, mut lines) = (self.chain.clone(), Vec::new());
-        let mut revisions = Vec::new();
-        for Stamped { time, entry } in entries {
-            chain.write(*time, entry.clone(), &mut lines);
-            revisions.push(entry);
+        for Stamped { time, entry } in entries.clone() {
+            chain.write(*time, entry, &mut lines);
         }
         self.dirty = true;
         self.file.write_all(&lines)?;
@@ -172,9 +170,7 @@ impl Spool {
         self.dirty = false;
         self.length += lines.len() as u64;
         self.chain = chain;
-        for entry in revisions {
-            self.revisions.learn(entry);
-        }
+        entries.for_each(|stamped| self.revisions.learn(&stamped.entry));
         Ok(())
     }
 

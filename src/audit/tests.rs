@@ -23,7 +23,7 @@ fn options(folder: &Path) -> Options {
 fn entry(revision: u64) -> Entry {
     Entry {
         actor: Actor::Gateway,
-        group: Some(Group::new(GROUP, "room")),
+        group: Some(Group::new(GROUP, "room").into()),
         revision: Some(Revision(revision)),
         event: Event::Rekeyed {
             epoch: Epoch(revision),

@@ -44,7 +44,6 @@ pub(super) struct Job {
 pub(super) struct Writer {
     spool: Spool,
     status: Arc<Status>,
-    max_bytes: u64,
     /// What the disk did not take.
     backlog: Vec<Stamped>,
     /// Since when it takes nothing.
@@ -65,11 +64,10 @@ struct Batch {
 }
 
 impl Writer {
-    pub(super) fn new(spool: Spool, status: Arc<Status>, max_bytes: u64) -> Self {
+    pub(super) fn new(spool: Spool, status: Arc<Status>) -> Self {
         Writer {
             spool,
             status,
-            max_bytes,
             backlog: Vec::new(),
             failing: None,
             lost: 0,
@@ -172,7 +170,7 @@ impl Writer {
         if entries.is_empty() {
             return Ok(());
         }
-        if self.spool.bytes() >= self.max_bytes / 100 * (100 + RESERVE) {
+        if self.spool.bytes() >= self.status.max_bytes() / 100 * (100 + RESERVE) {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,
                 "the trail has reached audit.max_mb, and the reserve beyond it is used up",
@@ -193,13 +191,12 @@ impl Writer {
 
     /// Says early, and once, that the trail comes near its bound.
     fn warn(&mut self) {
-        let (fills_up, full) = (self.status.fills_up(), self.status.is_full());
+        let fills_up = self.status.fills_up();
         if fills_up && !self.warned {
-            let (bytes, most) = (self.spool.bytes(), self.max_bytes);
+            let (bytes, most) = (self.status.bytes(), self.status.max_bytes());
             tracing::warn!(
                 bytes,
                 most,
-                full,
                 "the audit trail fills up: at its bound nobody is admitted; move its oldest segments elsewhere, or raise audit.max_mb"
             );
         }

@@ -14,8 +14,7 @@ use super::channels::Channels;
 use super::count::{self, Population};
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;
-use super::trail::{Grantee, Granting, Trail};
-use crate::audit;
+use super::trail::{Grantee, Granting, GroupTrail, Trail};
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
 use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
 use crate::group::operations::{Batch, Operation, Output, Priority};
@@ -70,7 +69,7 @@ pub(super) struct Served {
     machine: GroupMachine,
     listeners: Listeners,
     fan: Fan,
-    trail: Trail,
+    trail: GroupTrail,
     repairs: Pace,
     waiters: HashMap<Ticket, Waiter>,
     next_ticket: u64,
@@ -104,7 +103,7 @@ impl Served {
         Self {
             population,
             fan,
-            trail: trail.clone(),
+            trail: trail.of(machine.state().group(), machine.state().name()),
             machine,
             listeners: Listeners::default(),
             repairs: Pace::default(),
@@ -136,9 +135,9 @@ impl Served {
         self.machine.state().group()
     }
 
-    /// As the audit trail names it.
-    pub(super) fn audited(&self) -> audit::Group {
-        audit::Group::new(self.id(), self.name())
+    /// Where what happens to it is put on record.
+    pub(super) fn trail(&self) -> &GroupTrail {
+        &self.trail
     }
 
     pub(super) fn name(&self) -> &str {
@@ -278,7 +277,7 @@ impl Served {
             let _ = reply.send(Ok(()));
         }
         let short = self.log.records <= SNAPSHOT_FLOOR.max(self.log.snapshot);
-        if short || !self.trail.is_current() {
+        if short || !self.trail.trail().is_current() {
             return None;
         }
         let snapshot = self.machine.snapshot();
@@ -336,34 +335,29 @@ impl Served {
         let waiter = self.waiters.remove(&ticket)?;
         // One that has gone meanwhile is not answered with keys, and asks again.
         let identity = (*self.machine.member(member)?.identity).clone();
-        let delivered = self.machine.status().epochs.delivered;
-        let entry = audit::Entry {
-            actor: audit::Actor::Member(identity.clone()),
-            group: Some(self.audited()),
-            revision: None,
-            event: audit::Event::Granted {
-                epoch: delivered,
-                member,
-                identity,
-            },
+        let epoch = self.machine.status().epochs.delivered;
+        let granting = |grant, to| Granting {
+            member,
+            identity,
+            epoch,
+            grant,
+            to,
         };
         let (outbox, reply) = match waiter {
             Waiter::Join(outbox, reply) => (outbox, reply),
             // Whoever does not wait any more asks again.
             Waiter::Resume(reply) | Waiter::Pull(reply) => {
-                let to = Grantee::Member(reply);
-                return Some(Granting { entry, grant, to });
+                return Some(granting(grant, Grantee::Member(reply)));
             }
             Waiter::Path(_) => return None,
         };
         count::joined();
-        self.listen(member, grant.leaf.node.index, delivered, &outbox);
+        self.listen(member, grant.leaf.node.index, epoch, &outbox);
         // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
         if reply.is_closed() || outbox.is_closed() {
             self.detached(now, member, &outbox);
         }
-        let to = Grantee::Joiner(member, outbox, reply);
-        Some(Granting { entry, grant, to })
+        Some(granting(grant, Grantee::Joiner(outbox, reply)))
     }
 
     fn path(&mut self, now: Time, ticket: Ticket, path: PathDelivery) {

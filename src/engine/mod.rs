@@ -116,7 +116,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
         let machine = GroupMachine::restore(stored.snapshot.as_deref(), records, None)
             .map_err(|source| StartError::Restore { group, source })?;
         let status = machine.status();
-        trail.catch_up(&status.name, &stored);
+        trail.of(group, &status.name).catch_up(&stored);
         read += 1;
         if status.destroyed || read.is_multiple_of(CATCH_UP) {
             trail.settled().await;

@@ -247,21 +247,22 @@ impl Shard {
     /// Persist, then audit: what follows is sent once both are done.
     fn persist(&self, group: GroupId, expected: Revision, record: Vec<u8>) {
         let (store, trail) = (self.store.clone(), self.trail.clone());
-        let own = self.groups.get(&group).map(Served::audited);
+        let own = self.groups.get(&group).map(|own| own.trail().clone());
         self.beside(group, async move {
-            let kept = own
-                .filter(|_| trail.is_kept())
-                .map(|own| (own, record.clone()));
+            let next = Revision(expected.0 + 1);
+            let changes = own.map(|own| own.changes(next, &record));
             let answer = store.append(group, expected, record).await;
-            if let (Ok(revision), Some((own, record))) = (&answer, kept) {
-                trail.changed(&own, *revision, &record).await;
+            if answer.is_ok() {
+                trail.note(changes.unwrap_or_default()).await;
             }
             What::Stored(answer)
         });
     }
 
     fn grant(&self, group: GroupId, granting: Granting) {
-        self.trail.grant(group, granting, self.events.clone());
+        if let Some(own) = self.groups.get(&group) {
+            own.trail().grant(granting, self.events.clone());
+        }
     }
 
     fn execute(&self, group: GroupId, job: JobId, priority: Priority, batch: Batch) {

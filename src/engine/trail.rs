@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle as Runtime;
 use tokio::sync::mpsc::WeakSender;
 
 use super::event::{Event, Reply, What};
 use super::outbox::Outbox;
 use crate::audit::{self, Actor, Audit, Entry, Group, Unwritable};
-use crate::group::ids::{GroupId, Identity, MemberId, Revision};
+use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision};
 use crate::group::record::Record;
 use crate::group::wire::{Grant, Refusal, RefusalCode, Response};
 use crate::store::StoredGroup;
@@ -20,9 +19,20 @@ const RETRY_MS: u64 = 5_000;
 #[derive(Clone, Debug)]
 pub(super) struct Trail(Option<Audit>);
 
+/// The trail, and the group that it is told of.
+#[derive(Clone, Debug)]
+pub(super) struct GroupTrail {
+    trail: Trail,
+    id: GroupId,
+    group: Arc<Group>,
+}
+
 /// Keys for a member, which it is handed once that is on record.
 pub(super) struct Granting {
-    pub(super) entry: Entry,
+    pub(super) member: MemberId,
+    pub(super) identity: Identity,
+    /// The newest epoch.
+    pub(super) epoch: Epoch,
     pub(super) grant: Box<Grant>,
     pub(super) to: Grantee,
 }
@@ -30,7 +40,7 @@ pub(super) struct Granting {
 /// Who waits for keys.
 pub(super) enum Grantee {
     /// Somebody who joins, with his connection: what it was told to listen to ends if he is not granted keys.
-    Joiner(MemberId, Arc<Outbox>, Reply<Grant>),
+    Joiner(Arc<Outbox>, Reply<Grant>),
     /// A member that lost them.
     Member(Reply<Response>),
 }
@@ -40,25 +50,13 @@ impl Trail {
         Trail(audit)
     }
 
-    /// Whether there is one.
-    pub(super) fn is_kept(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// Refuses to admit anybody while it cannot be put on record.
-    pub(super) fn admits(&self) -> Result<(), Refusal> {
-        match &self.0 {
-            Some(audit) if !audit.admits() => Err(refusal()),
-            _ => Ok(()),
+    /// For what happens to a group.
+    pub(super) fn of(&self, id: GroupId, name: &str) -> GroupTrail {
+        GroupTrail {
+            trail: self.clone(),
+            id,
+            group: Group::new(id, name).into(),
         }
-    }
-
-    /// A record of a group's log is durable: the trail has it too when this is done, or as soon as the disk takes it.
-    pub(super) async fn changed(&self, group: &Group, revision: Revision, record: &[u8]) {
-        let Some(audit) = &self.0 else {
-            return;
-        };
-        audit.note(entries(group, revision, record)).await;
     }
 
     /// Whether it has all that there is in the store: only then may the store forget anything.
@@ -69,23 +67,55 @@ impl Trail {
 
     /// Waits until what was to be put on record before is, or waits for the disk.
     pub(super) async fn settled(&self) {
+        self.note(Vec::new()).await;
+    }
+
+    /// Puts these on record; done when they are, or wait in memory because the disk takes nothing.
+    pub(super) async fn note(&self, entries: Vec<Entry>) {
         if let Some(audit) = &self.0 {
-            audit.note(Vec::new()).await;
+            audit.note(entries).await;
+        }
+    }
+}
+
+impl GroupTrail {
+    pub(super) fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
+    /// Refuses to admit anybody while it cannot be put on record.
+    pub(super) fn admits(&self) -> Result<(), Refusal> {
+        match &self.trail.0 {
+            Some(audit) if !audit.admits() => Err(refusal()),
+            _ => Ok(()),
         }
     }
 
-    /// Puts on record what a crash kept from it; [`settled`](Self::settled) waits for that.
-    pub(super) fn catch_up(&self, name: &str, stored: &StoredGroup) {
-        let Some(audit) = &self.0 else {
+    /// What a record of the group's log comes to; nothing where no trail is kept.
+    pub(super) fn changes(&self, revision: Revision, record: &[u8]) -> Vec<Entry> {
+        if self.trail.0.is_none() {
+            return Vec::new();
+        }
+        match Record::from_bytes(record) {
+            Ok(record) => audit::changes(&self.group, revision, record),
+            Err(error) => {
+                // It was made a moment ago, or has been read already as the group was taken up.
+                tracing::error!(group = self.group.name, %error, "a change is not put on the audit trail");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Puts on record what a crash kept from it; [`Trail::settled`] waits for that.
+    pub(super) fn catch_up(&self, stored: &StoredGroup) {
+        let Some(audit) = &self.trail.0 else {
             return;
         };
-        let known = audit.revision(stored.id);
-        let group = Group::new(stored.id, name);
+        let known = audit.revision(self.id);
         let before = stored.revision.0 - stored.records.len() as u64;
         for (revision, record) in (before + 1..).zip(&stored.records) {
             if revision > known.0 {
-                let missing = entries(&group, Revision(revision), record);
-                audit.keep(missing, || {});
+                audit.keep(self.changes(Revision(revision), record), || {});
             }
         }
     }
@@ -93,56 +123,57 @@ impl Trail {
     /// Somebody was not admitted, and is told so once that is on record.
     pub(super) fn refused(
         &self,
-        group: &Group,
         identity: &Identity,
         event: audit::Event,
         then: impl FnOnce() + Send + 'static,
     ) {
-        match &self.0 {
-            Some(audit) => {
-                let entry = Entry {
-                    actor: Actor::Member(identity.clone()),
-                    group: Some(group.clone()),
-                    revision: None,
-                    event,
-                };
-                audit.keep(vec![entry], then);
-            }
+        match &self.trail.0 {
+            Some(audit) => audit.keep(vec![self.entry(identity, event)], then),
             None => then(),
         }
     }
 
     /// Hands keys over once that is on record; while it cannot be, it is refused.
-    pub(super) fn grant(&self, group: GroupId, granting: Granting, events: WeakSender<Event>) {
-        let Granting { entry, grant, to } = granting;
-        let Some(audit) = &self.0 else {
+    pub(super) fn grant(&self, granting: Granting, events: WeakSender<Event>) {
+        let Granting {
+            member,
+            identity,
+            epoch,
+            grant,
+            to,
+        } = granting;
+        let Some(audit) = &self.trail.0 else {
             return hand(grant, to);
         };
-        let runtime = Runtime::current();
+        let granted = audit::Event::Granted {
+            epoch,
+            member,
+            identity: identity.clone(),
+        };
+        let entry = self.entry(&identity, granted);
+        let group = self.id;
         audit.require(vec![entry], move |written| match (written, to) {
             (Ok(()), to) => hand(grant, to),
             (Err(Unwritable), Grantee::Member(reply)) => drop(reply.send(Err(refusal()))),
-            (Err(Unwritable), Grantee::Joiner(member, outbox, reply)) => {
-                runtime.spawn(async move {
-                    if let Some(events) = events.upgrade() {
-                        // The loop has ended: nobody is left to be told.
-                        let detached = What::Detached(member, outbox);
-                        let _ = events.send(Event::Group(group, detached)).await;
-                    }
-                    let _ = reply.send(Err(refusal()));
-                });
+            (Err(Unwritable), Grantee::Joiner(outbox, reply)) => {
+                // Before he is told: he may come back on the same connection.
+                if let Some(events) = events.upgrade() {
+                    let detached = What::Detached(member, outbox);
+                    // The loop has ended: nobody is left to be told.
+                    let _ = events.blocking_send(Event::Group(group, detached));
+                }
+                let _ = reply.send(Err(refusal()));
             }
         });
     }
-}
 
-fn entries(group: &Group, revision: Revision, record: &[u8]) -> Vec<Entry> {
-    match Record::from_bytes(record) {
-        Ok(record) => audit::changes(group, revision, record),
-        Err(error) => {
-            // It was written a moment ago, or has been read already as the group was taken up.
-            tracing::error!(group = group.name, %error, "a change is not put on the audit trail");
-            Vec::new()
+    /// What a member did, or asked for.
+    fn entry(&self, identity: &Identity, event: audit::Event) -> Entry {
+        Entry {
+            actor: Actor::Member(identity.clone()),
+            group: Some(self.group.clone()),
+            revision: None,
+            event,
         }
     }
 }
@@ -150,7 +181,7 @@ fn entries(group: &Group, revision: Revision, record: &[u8]) -> Vec<Entry> {
 /// Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
 fn hand(grant: Box<Grant>, to: Grantee) {
     match to {
-        Grantee::Joiner(_, _, reply) => drop(reply.send(Ok(*grant))),
+        Grantee::Joiner(_, reply) => drop(reply.send(Ok(*grant))),
         Grantee::Member(reply) => drop(reply.send(Ok(Response::Granted(grant)))),
     }
 }

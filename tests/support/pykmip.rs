@@ -1,13 +1,17 @@
 //! A real PyKMIP server in a process of its own, with a fresh database, a certificate of the test's authority and a port.
 
+#[path = "venv.rs"]
+mod venv;
+
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use wardcast::pki::{Authority, Request};
+
+use venv::python;
 
 /// No server takes longer to start.
 const SOON: Duration = Duration::from_secs(30);
@@ -121,17 +125,4 @@ impl Drop for PyKmip {
             eprintln!("the end of PyKMIP's log:\n{end}");
         }
     }
-}
-
-/// The interpreter of the virtual environment that PyKMIP is in.
-fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let venv = std::env::var_os("WARDCAST_VENV").map_or(root.join("target/venv"), PathBuf::from);
-    let python = venv.join("bin/python");
-    assert!(
-        python.exists(),
-        "{} is missing: run tests/install.sh, which installs PyKMIP",
-        python.display()
-    );
-    python
 }

@@ -56,7 +56,7 @@ mod tests {
             time: "2026-11-27T00:00:00.000000Z".into(),
             entry: Entry {
                 actor: Actor::Operator(operator),
-                group: Some(Group::new(GroupId([1; 16]), "board room")),
+                group: Some(Group::new(GroupId([1; 16]), "board room").into()),
                 ..Entry::of_gateway(event)
             },
             previous: Digest::default(),

@@ -146,8 +146,12 @@ fn as_text(whole: &Verified) -> String {
         head,
         unfinished,
     } = whole;
+    let files = match segments {
+        1 => "segment",
+        _ => "segments",
+    };
     let mut text = format!(
-        "The trail is whole: {records} records, {first} to {last}, in {segments} segments.\nHead: {head}"
+        "The trail is whole: {records} records, {first} to {last}, in {segments} {files}.\nHead: {head}"
     );
     if *first > 1 {
         text += &format!("\nRecords 1 to {} are elsewhere.", first - 1);

@@ -175,7 +175,7 @@ impl Served {
                 why: why.to_string(),
                 times: 1,
             };
-            self.trail.refused(&self.audited(), identity, event, || {
+            self.trail.refused(identity, event, || {
                 let _ = reply.send(Err(Refusal::new(RefusalCode::NotAdmitted)));
             });
             return;
