@@ -3,6 +3,7 @@
 mod metrics;
 mod token;
 mod trail;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::num::NonZero;
@@ -27,6 +28,7 @@ use crate::tls::{self, Credentials, TlsError, Trust};
 
 use token::Tokens;
 pub use token::{provision, provision_all, token_configs};
+pub use upstream::UpstreamError;
 
 /// When members of a stopping gateway are told to come back, the first of them.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -49,6 +51,9 @@ pub enum AppError {
     /// The audit trail.
     #[error("[audit] {0}")]
     Audit(#[from] SpoolError),
+    /// The key store upstream.
+    #[error("[upstream] {0}")]
+    Upstream(#[from] UpstreamError),
     /// Stored groups.
     #[error("[store] {0}")]
     Engine(#[from] engine::StartError),
@@ -102,6 +107,9 @@ impl Gateway {
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
+        if upstream::client(&config)?.is_some() {
+            tracing::info!(addresses = ?config.upstream.addresses, "a key store is upstream");
+        }
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;

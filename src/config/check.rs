@@ -1,6 +1,7 @@
 //! Values out of bounds, combinations that cannot work, and files that are not there.
 
 mod token;
+mod upstream;
 
 use std::fs::File;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     token::check(&config.token, origins, &mut report);
     check_multicast(&config.multicast, &mut report);
     check_admin(&config.admin, &mut report);
+    upstream::check(&config.upstream, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
@@ -219,6 +221,7 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
             .map(|(index, path)| (format!("tls.crl[{index}]"), path.as_path())),
     );
     must_read.extend(token::must_read(token));
+    must_read.extend(upstream::must_read(&config.upstream));
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));

@@ -283,6 +283,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         token,
         store,
         audit,
+        upstream,
         ..
     } = &mut config;
     if !audit.directory.as_os_str().is_empty() {
@@ -294,7 +295,10 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         &mut tls.client_ca,
         &mut store.path,
     ];
-    for path in paths.into_iter().chain(&mut tls.crl).chain(token.paths()) {
+    for path in (paths.into_iter().chain(&mut tls.crl))
+        .chain(token.paths())
+        .chain(upstream.paths())
+    {
         *path = base.join(&*path);
     }
     config

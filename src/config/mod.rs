@@ -15,6 +15,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod token;
+mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use token::{
     DEFAULT_PIN_CREDENTIAL, HostMode, PinSource, Replica, Sandbox, Token, TokenHost, TokenKind,
     TokenPool,
 };
+pub use upstream::{Encoding, Upstream};
 
 use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
@@ -51,6 +53,8 @@ pub struct Config {
     pub admin: Admin,
     /// What operators decide about groups.
     pub policy: Policy,
+    /// The key store upstream.
+    pub upstream: Upstream,
     /// How the groups' work is shared out.
     pub engine: Engine,
     /// Bounds on what peers can make the gateway hold.

@@ -62,6 +62,41 @@ pub struct GroupPolicy {
     #[n(11)]
     #[serde(with = "multicast::text")]
     pub multicast: Option<MulticastAddress>,
+    /// Whether each generation of the group's root key goes to the key store upstream, wrapped in the token under the escrow key:
+    /// whoever holds that key can read the group then.
+    #[n(12)]
+    #[cbor(default)]
+    pub escrow: bool,
+    /// Whether what is over is archived upstream (old generations, and the group with its end) instead of destroyed there.
+    #[n(13)]
+    #[cbor(default)]
+    pub archive: bool,
+    /// For how long members are admitted while the key store upstream cannot be reached, in seconds; 0 is not at all. Without one it
+    /// means nothing. Members keep their keys, and rekeys and evictions go on, however long it takes.
+    #[n(14)]
+    #[cbor(default)]
+    pub outage_s: u32,
+    /// What happens when the group's object, or that of its keys, is revoked, compromised or destroyed upstream.
+    #[n(15)]
+    #[cbor(default)]
+    pub on_revoked: OnRevoked,
+}
+
+/// What an end upstream means for a group here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[cbor(index_only)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRevoked {
+    /// Every key of the group is replaced.
+    #[default]
+    #[n(0)]
+    Roll,
+    /// Nobody is admitted any more; members keep their keys, and rekeys and evictions go on.
+    #[n(1)]
+    Freeze,
+    /// The group is over.
+    #[n(2)]
+    Destroy,
 }
 
 /// Admits the identities that a pattern matches, in any of the roles named.
@@ -106,6 +141,10 @@ impl Default for GroupPolicy {
             registrations_per_identity: 4,
             admit: Vec::new(),
             multicast: None,
+            escrow: false,
+            archive: false,
+            outage_s: 86_400,
+            on_revoked: OnRevoked::Roll,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
@@ -17,17 +17,20 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("audit", &["group"]),
     ("member", &["tls", "udp", "crypto", "group"]),
     ("engine", &BELOW_ENGINE),
+    ("https", &["tls", "group"]),
     ("quic", &BELOW_FRONTS),
     ("admin", &BELOW_FRONTS),
+    ("relay", &BELOW_FRONTS),
+    ("front", &BELOW_FRONTS),
     ("app", &BELOW_APP),
 ];
 const BELOW_ENGINE: [&str; 6] = ["hsm", "store", "audit", "policy", "crypto", "group"];
-const BELOW_FRONTS: [&str; 9] = [
-    "engine", "tls", "udp", "hsm", "store", "audit", "policy", "crypto", "group",
+const BELOW_FRONTS: [&str; 11] = [
+    "engine", "https", "tls", "udp", "kmip", "hsm", "store", "audit", "policy", "crypto", "group",
 ];
-const BELOW_APP: [&str; 11] = [
-    "config", "quic", "admin", "engine", "tls", "hsm", "store", "audit", "policy", "crypto",
-    "group",
+const BELOW_APP: [&str; 15] = [
+    "config", "quic", "admin", "relay", "front", "engine", "https", "tls", "kmip", "hsm", "store",
+    "audit", "policy", "crypto", "group",
 ];
 const ABOVE_ALL: [&str; 2] = ["cli", "main"];
 /// The one file, or folder, that may name the PKCS#11 crate.
