@@ -194,8 +194,7 @@ pub(super) fn policy(random: &mut Random) -> GroupPolicy {
         member_limit: one_of(&[5, 100, 100]),
         sender_id_bits: one_of(&[3, 4, 8]) as u8,
         registrations_per_identity: one_of(&[1, 2, 4]),
-        admit: Vec::new(),
-        multicast: None,
+        ..GroupPolicy::default()
     };
     policy
         .validate()
