@@ -33,6 +33,7 @@
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
+//! | [`attributes`] | what is known about who asks: certificate, bearer token, directory |
 //! | [`kmip`] | messages of the upstream key store's protocol, their three encodings, and a client of such a store |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
@@ -53,6 +54,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod attributes;
 pub mod audit;
 pub mod cli;
 pub mod config;

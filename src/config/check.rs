@@ -1,5 +1,6 @@
 //! Values out of bounds, combinations that cannot work, and files that are not there.
 
+mod attributes;
 mod token;
 mod upstream;
 
@@ -46,6 +47,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     check_multicast(&config.multicast, &mut report);
     check_admin(&config.admin, &mut report);
     upstream::check(&config.upstream, &mut report);
+    attributes::check_jwt(&config.jwt, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
@@ -222,6 +224,7 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
     );
     must_read.extend(token::must_read(token));
     must_read.extend(upstream::must_read(&config.upstream));
+    must_read.extend(attributes::must_read(&config.jwt));
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));

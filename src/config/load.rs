@@ -284,6 +284,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         store,
         audit,
         upstream,
+        jwt,
         ..
     } = &mut config;
     if !audit.directory.as_os_str().is_empty() {
@@ -298,6 +299,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
     for path in (paths.into_iter().chain(&mut tls.crl))
         .chain(token.paths())
         .chain(upstream.paths())
+        .chain(jwt.paths())
     {
         *path = base.join(&*path);
     }

@@ -7,6 +7,7 @@
 //! No secret stands in a configuration: it names where the PIN comes from. Relative paths are relative to the
 //! file's folder. This module is data; whoever composes the gateway turns it into what the parts take.
 
+mod attributes;
 mod check;
 mod error;
 mod load;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use attributes::Jwt;
 pub use error::{ConfigError, Origin, Problem};
 pub use load::{Loaded, Setting};
 pub use token::{
@@ -55,6 +57,8 @@ pub struct Config {
     pub policy: Policy,
     /// The key store upstream.
     pub upstream: Upstream,
+    /// Bearer tokens.
+    pub jwt: Jwt,
     /// How the groups' work is shared out.
     pub engine: Engine,
     /// Bounds on what peers can make the gateway hold.

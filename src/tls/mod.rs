@@ -44,6 +44,9 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// The system has no authorities.
+    #[error("the system trusts no authority: install its CA certificates, or name a file of some")]
+    NoSystem,
     /// A certificate and a key that do not serve together.
     #[error("certificate {} and private key {} do not serve: {source}; name the two that were issued together", certificate.display(), key.display())]
     Mismatch {
@@ -156,6 +159,24 @@ impl Trust {
         })
     }
 
+    /// The authorities that the system trusts.
+    pub fn system() -> Result<Self, TlsError> {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "some of the system's authorities cannot be read");
+        }
+        let mut roots = RootCertStore::empty();
+        // What is no trust anchor is left out: nobody here chose these.
+        let (taken, _) = roots.add_parsable_certificates(found.certs);
+        match taken {
+            0 => Err(TlsError::NoSystem),
+            _ => Ok(Self {
+                roots: Arc::new(roots),
+                revoked: Vec::new(),
+            }),
+        }
+    }
+
     /// From PEM files; any number of revocation lists, of any of the authorities. Each is checked by itself, where its
     /// file is still known by name.
     pub fn load(authorities: &Path, revoked: &[PathBuf]) -> Result<Self, TlsError> {
@@ -239,6 +260,19 @@ pub fn key_store_client_config(
     trust: &Trust,
 ) -> Result<ClientConfig, TlsError> {
     client(credentials, trust, &[&TLS13, &TLS12])
+}
+
+/// A client that shows no certificate, of servers that are asked for what is public: TLS 1.3 or 1.2, for these are run by others.
+pub fn anonymous_client_config(
+    trust: &Trust,
+    protocols: &[&[u8]],
+) -> Result<ClientConfig, TlsError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_root_certificates(trust.roots.clone())
+        .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
 }
 
 fn client(

@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("group", &[]),
     ("crypto", &["group"]),
     ("config", &["group"]),
@@ -13,7 +13,8 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("udp", &["group"]),
     ("hsm", &["crypto", "group"]),
     ("store", &["crypto", "group"]),
-    ("policy", &["crypto", "group"]),
+    ("attributes", &["tls", "group"]),
+    ("policy", &["attributes", "crypto", "group"]),
     ("audit", &["group"]),
     ("member", &["tls", "udp", "crypto", "group"]),
     ("engine", &BELOW_ENGINE),
@@ -24,13 +25,46 @@ const LAYERS: [(&str, &[&str]); 19] = [
     ("front", &BELOW_FRONTS),
     ("app", &BELOW_APP),
 ];
-const BELOW_ENGINE: [&str; 6] = ["hsm", "store", "audit", "policy", "crypto", "group"];
-const BELOW_FRONTS: [&str; 11] = [
-    "engine", "https", "tls", "udp", "kmip", "hsm", "store", "audit", "policy", "crypto", "group",
+const BELOW_ENGINE: [&str; 7] = [
+    "hsm",
+    "store",
+    "audit",
+    "policy",
+    "attributes",
+    "crypto",
+    "group",
 ];
-const BELOW_APP: [&str; 15] = [
-    "config", "quic", "admin", "relay", "front", "engine", "https", "tls", "kmip", "hsm", "store",
-    "audit", "policy", "crypto", "group",
+const BELOW_FRONTS: [&str; 12] = [
+    "engine",
+    "https",
+    "tls",
+    "udp",
+    "kmip",
+    "hsm",
+    "store",
+    "audit",
+    "policy",
+    "attributes",
+    "crypto",
+    "group",
+];
+const BELOW_APP: [&str; 16] = [
+    "config",
+    "quic",
+    "admin",
+    "relay",
+    "front",
+    "engine",
+    "https",
+    "tls",
+    "kmip",
+    "hsm",
+    "store",
+    "audit",
+    "policy",
+    "attributes",
+    "crypto",
+    "group",
 ];
 const ABOVE_ALL: [&str; 2] = ["cli", "main"];
 /// The one file, or folder, that may name the PKCS#11 crate.
