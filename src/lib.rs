@@ -31,6 +31,7 @@
 //! | [`cli`] | the commands |
 //! | [`app`] | composition root: what is started and ended, in which order |
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
+//! | [`https`] | the HTTPS listener |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
 //! | [`attributes`] | what is known about who asks: certificate, bearer token, directory |
@@ -62,6 +63,7 @@ pub mod crypto;
 pub mod engine;
 pub mod group;
 pub mod hsm;
+pub mod https;
 pub mod kmip;
 pub mod member;
 pub mod pki;

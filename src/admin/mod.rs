@@ -40,7 +40,8 @@ use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
 use crate::tls::{Credentials, Trust};
 
-pub use server::{AdminServer, StartError};
+pub use crate::https::StartError;
+pub use server::AdminServer;
 
 /// What the admin interface needs to know.
 pub struct Options {

@@ -25,6 +25,7 @@ use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
 use crate::group::policy::GroupPolicy;
+use crate::https::Caller;
 
 /// The longest request body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -44,10 +45,6 @@ pub(super) struct Shared {
 
 type Site = State<Arc<Shared>>;
 pub(super) type Body = Result<Bytes, BytesRejection>;
-
-/// Who asks, from the connection's certificate; `None` if that names nobody.
-#[derive(Clone)]
-pub(super) struct Caller(pub(super) Option<Arc<Identity>>);
 
 /// The whole interface; each connection adds its [`Caller`].
 pub(super) fn router(shared: Arc<Shared>) -> Router {

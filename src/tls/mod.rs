@@ -15,7 +15,9 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::server::{
+    ClientCertVerifierBuilder, NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier,
+};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
@@ -210,10 +212,16 @@ fn client_verifier(
     roots: &Arc<RootCertStore>,
     revoked: &[CertificateRevocationListDer<'static>],
 ) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    verifier_builder(roots, revoked).build()
+}
+
+fn verifier_builder(
+    roots: &Arc<RootCertStore>,
+    revoked: &[CertificateRevocationListDer<'static>],
+) -> ClientCertVerifierBuilder {
     WebPkiClientVerifier::builder_with_provider(roots.clone(), provider())
         .with_crls(revoked.iter().cloned())
         .only_check_end_entity_revocation()
-        .build()
 }
 
 /// A server that asks every client for a certificate of `trust` and speaks one of `protocols` (ALPN).
@@ -223,6 +231,28 @@ pub fn server_config(
     protocols: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
     let verifier = client_verifier(&trust.roots, &trust.revoked)?;
+    server(credentials, verifier, protocols)
+}
+
+/// The same, but a client may come without a certificate, and is nobody by TLS then. One that it shows must be good.
+pub fn open_server_config(
+    credentials: Credentials,
+    trust: &Trust,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
+    let verifier = verifier_builder(&trust.roots, &trust.revoked);
+    server(
+        credentials,
+        verifier.allow_unauthenticated().build()?,
+        protocols,
+    )
+}
+
+fn server(
+    credentials: Credentials,
+    verifier: Arc<dyn ClientCertVerifier>,
+    protocols: &[&[u8]],
+) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(verifier)

@@ -1,0 +1,182 @@
+//! An HTTPS listener: TLS, who the caller is by its certificate, bounds on connections, and an end in good order.
+//!
+//! Who may do what is for the router to say: each request carries its connection's [`Caller`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use crate::group::ids::Identity;
+use crate::tls::{self, TlsError};
+
+/// The one protocol that is spoken (ALPN).
+pub const ALPN: &[u8] = b"http/1.1";
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long a connection may stay without a request, and a request's head may take.
+const IDLE: Duration = Duration::from_secs(30);
+/// The pause after the system refused to accept, which it does when it is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why an HTTPS interface could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address} (TCP): {source}; free it, or set {name}.address to another"
+    )]
+    Bind {
+        /// Which interface: the section of the configuration.
+        name: &'static str,
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Who asks, from the connection's certificate; `None` if that names nobody, or there is none.
+#[derive(Clone, Debug)]
+pub struct Caller(pub Option<Arc<Identity>>);
+
+/// What sets one interface apart from another.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What it is called in logs and in the configuration.
+    pub name: &'static str,
+    /// Connections at a time; more wait in the kernel's queue. HTTP/1.1 has one request at a time on each.
+    pub connections: usize,
+}
+
+/// The listener.
+pub struct HttpsListener {
+    options: Options,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: TlsAcceptor,
+}
+
+impl HttpsListener {
+    /// Listens; nothing is answered before [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn bind(
+        address: SocketAddr,
+        tls: ServerConfig,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let name = options.name;
+        let bind = |source| StartError::Bind {
+            name,
+            address,
+            source,
+        };
+        let listener = TcpListener::bind(address).await.map_err(bind)?;
+        Ok(Self {
+            options,
+            address: listener.local_addr().map_err(bind)?,
+            listener,
+            tls: TlsAcceptor::from(Arc::new(tls)),
+        })
+    }
+
+    /// Where it listens, with the port that the system chose if none was asked for.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop` is done; what is under way then is finished.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
+        let (stopping, stopped) = watch::channel(());
+        let places = Arc::new(Semaphore::new(self.options.connections));
+        let mut connections = JoinSet::new();
+        let name = self.options.name;
+        tokio::pin!(stop);
+        loop {
+            let next = async {
+                let place = places.clone().acquire_owned().await;
+                (place, self.listener.accept().await)
+            };
+            let (place, accepted) = tokio::select! {
+                () = &mut stop => break,
+                Some(_) = connections.join_next() => continue,
+                next = next => next,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let (tls, router) = (self.tls.clone(), router.clone());
+                    let stopped = stopped.clone();
+                    connections.spawn(async move {
+                        connection(name, (stream, peer), tls, router, stopped).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "{name}: cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(self.listener);
+        drop(stopping);
+        while connections.join_next().await.is_some() {}
+    }
+}
+
+/// Serves one connection until its peer or the gateway is done with it.
+async fn connection(
+    name: &'static str,
+    (stream, peer): (TcpStream, SocketAddr),
+    tls: TlsAcceptor,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
+    let stream = match timeout(HANDSHAKE, tls.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return tracing::info!(%peer, %error, "{name}: handshake failed"),
+        Err(_) => return tracing::info!(%peer, "{name}: handshake took too long"),
+    };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    let caller = match certificates.first().map(|own| tls::identity(own)) {
+        Some(Ok(identity)) => Some(Arc::new(identity)),
+        Some(Err(error)) => {
+            tracing::info!(%peer, %error, "{name}: the certificate names nobody");
+            None
+        }
+        None => None,
+    };
+    let router = router.layer(Extension(Caller(caller)));
+    let mut http = Builder::new(TokioExecutor::new()).http1_only();
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE);
+    let service = TowerToHyperService::new(router);
+    let serving = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        _ = stopped.changed() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%peer, %error, "{name}: the connection broke");
+    }
+}
