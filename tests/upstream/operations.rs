@@ -269,6 +269,7 @@ async fn the_greatest_version_in_common_is_spoken() {
             )
             .into(),
         repeatable: true,
+        beside: Vec::new(),
     };
     for (versions, expected) in [
         (Version::V1_4..=Version::V2_1, Version::V2_0),

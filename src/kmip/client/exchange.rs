@@ -18,6 +18,11 @@ pub trait Request: Send + Sync {
 
     /// Whether doing it twice is as good as doing it once: it may be sent again when its answer is lost.
     fn is_repeatable(&self) -> bool;
+
+    /// What stands behind the payload, such as an extension of the message.
+    fn beside(&self) -> &[Item] {
+        &[]
+    }
 }
 
 /// An item whose payload is there already.
@@ -29,6 +34,8 @@ pub struct RawRequest {
     pub payload: Item,
     /// Whether it may be sent again when its answer is lost.
     pub repeatable: bool,
+    /// What stands behind the payload, such as an extension of the message.
+    pub beside: Vec<Item>,
 }
 
 impl Request for RawRequest {
@@ -42,6 +49,10 @@ impl Request for RawRequest {
 
     fn is_repeatable(&self) -> bool {
         self.repeatable
+    }
+
+    fn beside(&self) -> &[Item] {
+        &self.beside
     }
 }
 
@@ -166,7 +177,8 @@ impl Exchange<'_> {
             if several {
                 built = built.bytes(tag::UniqueBatchItemID, self.id(place).as_slice());
             }
-            Item::from(built.items([item.payload(self.version)]))
+            let built = built.items([item.payload(self.version)]);
+            Item::from(built.items(item.beside().iter().cloned()))
         });
         let message = Structure::new(tag::RequestMessage).structure(header);
         message.items(items).into()
