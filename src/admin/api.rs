@@ -32,6 +32,15 @@ pub struct Evict {
     pub reason: String,
 }
 
+/// Freezes a group: it admits nobody any more, and everything else goes on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freeze {
+    /// Why; it is kept on record.
+    #[serde(default)]
+    pub reason: String,
+}
+
 /// A group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GroupView {
@@ -51,6 +60,9 @@ pub struct GroupView {
     pub acknowledged: u32,
     /// Members with a connection that did not.
     pub behind: u32,
+    /// Why nobody is admitted; absent if the group is not frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
     /// What its keys come from.
     pub keys: Keys,
     /// What waits.
@@ -263,6 +275,7 @@ impl GroupView {
             present: status.assurance.present,
             acknowledged: status.assurance.acknowledged,
             behind: status.assurance.behind,
+            frozen: status.frozen,
             keys: Keys {
                 suite: status.keys.suite.number(),
                 master: status.keys.master.0,

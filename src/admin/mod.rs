@@ -9,6 +9,8 @@
 //! | `PUT /v1/groups/NAME/policy` policy | replaces its policy | [`api::GroupView`] |
 //! | `POST /v1/groups/NAME/rotate` | gives it a new key with the next batch | 202 |
 //! | `POST /v1/groups/NAME/rollover` [`api::RollOver`] | replaces all its keys, under the newest master, in another suite if one is named | [`api::GroupView`] once that is on record |
+//! | `POST /v1/groups/NAME/freeze` [`api::Freeze`] | admits nobody to it any more; everything else goes on | [`api::GroupView`] once that is on record |
+//! | `POST /v1/groups/NAME/thaw` | admits whoever its policy admits again | [`api::GroupView`] once that is on record |
 //! | `GET /v1/groups/NAME/members?after=N&limit=N` | lists members, by number | [`api::MemberView`]s |
 //! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
 //! | `GET /v1/token` | shows the tokens and the last rotation | [`api::TokenView`] |

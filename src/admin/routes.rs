@@ -18,7 +18,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api::{CreateGroup, Evict, Failure, FailureCode, GroupView, MemberView, RollOver};
+use super::api::{
+    CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
+};
 use super::{Metrics, policy, token};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
@@ -58,6 +60,8 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/groups/{name}/policy", put(set_policy))
         .route("/v1/groups/{name}/rotate", post(rotate))
         .route("/v1/groups/{name}/rollover", post(roll_over))
+        .route("/v1/groups/{name}/freeze", post(freeze))
+        .route("/v1/groups/{name}/thaw", post(thaw))
         .route("/v1/groups/{name}/members", get(members))
         .route("/v1/groups/{name}/evict", post(evict))
         .fallback(|| async { Failure::new(FailureCode::NotFound, "there is no such path") })
@@ -233,6 +237,28 @@ async fn roll_over(
     };
     shared.engine.roll_over(&name, None, suite).await?;
     Ok(Json(GroupView::full(shared.engine.group(&name).await?)))
+}
+
+async fn freeze(
+    State(shared): Site,
+    Extension(Caller(by)): Extension<Caller>,
+    Path(name): Path<String>,
+    body: Body,
+) -> Result<Json<GroupView>, Failure> {
+    let Freeze { reason } = parse(body)?;
+    let by = by.map(|by| (*by).clone());
+    let view = shared.engine.freeze(&name, &reason, by).await?;
+    Ok(Json(GroupView::full(view)))
+}
+
+async fn thaw(
+    State(shared): Site,
+    Extension(Caller(by)): Extension<Caller>,
+    Path(name): Path<String>,
+) -> Result<Json<GroupView>, Failure> {
+    let by = by.map(|by| (*by).clone());
+    let view = shared.engine.thaw(&name, by).await?;
+    Ok(Json(GroupView::full(view)))
 }
 
 async fn members(

@@ -11,7 +11,7 @@ use super::*;
 use crate::crypto::EphemeralKey;
 use crate::engine::{self, Handle, Outbox, Parts};
 use crate::group::ids::{MasterId, Role, Suite};
-use crate::group::wire::{Grant, Join, Offer};
+use crate::group::wire::{Grant, Join, Offer, RefusalCode};
 use crate::hsm::{Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 use crate::pki::{Authority, Request};
 use crate::store::SqliteStore;
@@ -92,16 +92,19 @@ impl Site {
     }
 
     async fn join(&self, name: &str) -> Grant {
-        let join = Join {
-            group: "room 1/a".into(),
-            role: Role::Both,
-            offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
-        };
         let identity = Arc::new(Identity(format!("cn:{name}")));
         self.engine
-            .join(&identity, join, &Outbox::new())
+            .join(&identity, join(), &Outbox::new())
             .await
             .expect("a grant")
+    }
+}
+
+fn join() -> Join {
+    Join {
+        group: "room 1/a".into(),
+        role: Role::Both,
+        offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
     }
 }
 
@@ -207,6 +210,36 @@ async fn an_operator_runs_a_group_from_its_creation_to_its_end() {
     assert_eq!(status, StatusCode::NO_CONTENT);
     let gone = site.fail(Method::GET, ROOM, None).await;
     assert_eq!(gone.code, FailureCode::NotFound);
+}
+
+#[tokio::test]
+async fn a_frozen_group_admits_nobody_until_it_is_thawed() {
+    let site = Site::start().await;
+    site.ask(Method::POST, "", Some(room())).await;
+    site.join("anna").await;
+    let freeze = json!({ "reason": "an inquiry" });
+    let (status, frozen) = site
+        .ask(Method::POST, &format!("{ROOM}/freeze"), Some(freeze))
+        .await;
+    assert_eq!(
+        (status, &frozen["frozen"]),
+        (StatusCode::OK, &json!("an inquiry"))
+    );
+    let identity = Arc::new(Identity("cn:bert".into()));
+    let refused = site.engine.join(&identity, join(), &Outbox::new()).await;
+    let refusal = refused.expect_err("nobody is admitted");
+    assert_eq!(refusal.code, RefusalCode::Frozen);
+    let (_, all) = site.ask(Method::GET, "", None).await;
+    assert_eq!(
+        (&all[0]["frozen"], &all[0]["members"]),
+        (&json!("an inquiry"), &json!(1))
+    );
+    // Twice is as good as once.
+    for _ in 0..2 {
+        let (status, thawed) = site.ask(Method::POST, &format!("{ROOM}/thaw"), None).await;
+        assert_eq!((status, thawed.get("frozen")), (StatusCode::OK, None));
+    }
+    site.join("bert").await;
 }
 
 #[tokio::test]

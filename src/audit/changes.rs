@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::event::{Actor, Entry, Event, Group};
-use crate::group::ids::{Epoch, Revision};
-use crate::group::record::{Changed, Departed, Joined, Record};
+use data_encoding::HEXLOWER;
+
+use super::event::{Actor, Entry, Event, Group, Root};
+use crate::group::ids::{Epoch, GroupNonce, Identity, Revision};
+use crate::group::record::{Changed, Departed, Frozen, Joined, Record, Thawed};
+use crate::group::tree::TreeDiff;
 use crate::group::wire::RemovalReason;
 
 /// What happened to a group, by the record that made this revision of its log.
@@ -21,6 +24,7 @@ pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<En
             Event::GroupCreated {
                 suite: created.suite,
                 master: created.master,
+                nonce: Some(hexadecimal(&created.nonce)),
                 policy: Box::new(created.policy),
             },
         )],
@@ -28,6 +32,10 @@ pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<En
             let policy = Box::new(policy);
             vec![entry(Actor::Gateway, Event::PolicyChanged { policy })]
         }
+        Record::Frozen(Frozen { why, by }) => {
+            vec![entry(by_whom(by), Event::Frozen { why })]
+        }
+        Record::Thawed(Thawed { by }) => vec![entry(by_whom(by), Event::Thawed)],
         Record::Destroyed => vec![entry(Actor::Gateway, Event::GroupDestroyed)],
         Record::Changed(changed) => {
             let Changed {
@@ -44,6 +52,9 @@ pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<En
                 departed: left.len(),
                 keys: diff.nodes.len(),
                 rolled_to: renewal.map(|renewal| renewal.master),
+                root: root(&diff),
+                suite: renewal.map(|renewal| renewal.suite),
+                nonce: renewal.map(|renewal| hexadecimal(&renewal.nonce)),
             };
             let came = joined.into_iter().map(|joined| came(epoch, joined));
             let went = left.into_iter().map(|left| went(epoch, left));
@@ -51,6 +62,24 @@ pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<En
             all.chain([entry(Actor::Gateway, rekeyed)]).collect()
         }
     }
+}
+
+fn by_whom(by: Option<Identity>) -> Actor {
+    by.map_or(Actor::Gateway, Actor::Operator)
+}
+
+fn hexadecimal(nonce: &GroupNonce) -> String {
+    HEXLOWER.encode(&nonce.0)
+}
+
+/// The root after a change: it changes with each, and stands last.
+fn root(diff: &TreeDiff) -> Option<Root> {
+    let last = diff.nodes.last()?;
+    (last.node.level == diff.height).then_some(Root {
+        level: last.node.level,
+        generation: last.generation,
+        step: last.step,
+    })
 }
 
 fn came(epoch: Epoch, joined: Joined) -> (Actor, Event) {

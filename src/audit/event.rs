@@ -68,6 +68,17 @@ impl Entry {
     }
 }
 
+/// The key of a group's root, by name: see [`KeyRef`](crate::group::ids::KeyRef).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Root {
+    /// The root's level: it rises as the tree grows.
+    pub level: u8,
+    /// Its generation there: with the level it is never used again in a group.
+    pub generation: u32,
+    /// Its ratchet step: a key that is independent of all before begins at 0.
+    pub step: u16,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -85,6 +96,9 @@ pub enum Event {
         suite: Suite,
         /// The master key that they are derived from.
         master: MasterId,
+        /// What its seed is derived with, in hexadecimal digits. It is no secret; absent in what builds wrote that did not record it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nonce: Option<String>,
         /// Its policy.
         policy: Box<GroupPolicy>,
     },
@@ -93,6 +107,13 @@ pub enum Event {
         /// The new one.
         policy: Box<GroupPolicy>,
     },
+    /// A group admits nobody any more; everything else goes on.
+    Frozen {
+        /// Why.
+        why: String,
+    },
+    /// A group admits whoever its policy admits again.
+    Thawed,
     /// A group is over.
     GroupDestroyed,
     /// Somebody is a member from an epoch on. He has no keys before he is granted them.
@@ -137,6 +158,16 @@ pub enum Event {
         /// The master key that its keys come from now, where it rolled the whole group over.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rolled_to: Option<MasterId>,
+        /// The key that the epoch's secret hangs on; absent in what builds wrote that did not record it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        root: Option<Root>,
+        /// The suite of its keys from now on, where it rolled the whole group over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suite: Option<Suite>,
+        /// What the group's seed is derived with from now on, where it rolled the whole group over; hexadecimal digits, and no
+        /// secret.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nonce: Option<String>,
     },
     /// A member is handed its leaf key, wrapped for it alone: by this it can compute the group's secret.
     Granted {

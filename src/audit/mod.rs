@@ -37,7 +37,7 @@ use tokio::sync::oneshot;
 
 pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
-pub use event::{Actor, Entry, Event, Group};
+pub use event::{Actor, Entry, Event, Group, Root};
 pub use segment::{Lines, Segment, segments};
 pub use spool::SpoolError;
 pub use status::Status;

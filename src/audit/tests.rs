@@ -30,6 +30,9 @@ fn entry(revision: u64) -> Entry {
             joined: 1,
             departed: 0,
             keys: 3,
+            root: None,
+            suite: None,
+            nonce: None,
             rolled_to: None,
         },
     }

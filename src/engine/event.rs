@@ -74,6 +74,8 @@ pub(super) enum Operate {
     SetPolicy(GroupPolicy, Reply<GroupView>),
     Rotate(Reply<()>),
     RollOver(Rollover, Reply<()>),
+    Freeze(String, Option<Identity>, Reply<GroupView>),
+    Thaw(Option<Identity>, Reply<GroupView>),
     Evict(Eviction, Reply<()>),
     Destroy(Reply<()>),
 }

@@ -61,6 +61,8 @@ struct Asked {
     changing: Vec<(GroupPolicy, Reply<GroupView>)>,
     /// With how many rollovers there had been.
     rolling: Vec<(u64, Reply<()>)>,
+    /// Whether the group is to be frozen, or thawed.
+    freezing: Vec<(bool, Reply<GroupView>)>,
     destroying: Vec<Reply<()>>,
 }
 
@@ -271,6 +273,7 @@ impl Served {
             let _ = reply.send(Ok(self.view()));
         }
         self.answer_policy_changes();
+        self.answer_freezes();
         let rollovers = self.machine.state().rollovers();
         let rolled = |(before, _): &mut (u64, _)| *before < rollovers;
         for (_, reply) in self.asked.rolling.extract_if(.., rolled) {
@@ -422,6 +425,9 @@ impl Served {
         }
         let departures = self.asked.departures.drain(..).map(|waiting| waiting.reply);
         for (_, reply) in self.asked.rolling.drain(..) {
+            let _ = reply.send(Err(Refusal::new(RefusalCode::Destroyed)));
+        }
+        for (_, reply) in self.asked.freezing.drain(..) {
             let _ = reply.send(Err(Refusal::new(RefusalCode::Destroyed)));
         }
         for reply in departures.chain(self.asked.destroying.drain(..)) {

@@ -273,6 +273,24 @@ impl Handle {
             .await
     }
 
+    /// Admits nobody to a group any more; everything else goes on. Answered once that is on record.
+    pub async fn freeze(
+        &self,
+        name: &str,
+        why: &str,
+        by: Option<Identity>,
+    ) -> Result<GroupView, Refusal> {
+        let why = why.to_owned();
+        self.operate(self.find(name)?, |reply| Operate::Freeze(why, by, reply))
+            .await
+    }
+
+    /// Admits whoever the policy admits again; answered once that is on record.
+    pub async fn thaw(&self, name: &str, by: Option<Identity>) -> Result<GroupView, Refusal> {
+        self.operate(self.find(name)?, |reply| Operate::Thaw(by, reply))
+            .await
+    }
+
     /// The tokens, as their pool sees them.
     pub fn token_status(&self) -> PoolStatus {
         self.tokens.pool().status()

@@ -30,6 +30,8 @@ pub const MAX_SENDER_ID_BITS: u8 = 24;
 pub const MAX_ADMISSION_RULES: usize = 256;
 /// Length of an identity pattern in an admission rule.
 pub const MAX_PATTERN_BYTES: usize = 512;
+/// When whoever asks to join a frozen group may ask again.
+pub const FROZEN_RETRY_MS: u64 = 30_000;
 /// Joins of one group that wait for the next change; more are refused as busy.
 pub const MAX_WAITING_JOINS: usize = 65_536;
 /// Members of one group that wait for their path or grant, one ticket each; more are refused as busy.

@@ -33,6 +33,33 @@ pub enum Record {
     /// The group is over.
     #[n(3)]
     Destroyed,
+    /// Nobody is admitted any more.
+    #[n(4)]
+    Frozen(#[n(0)] Frozen),
+    /// Whoever the policy admits is admitted again.
+    #[n(5)]
+    Thawed(#[n(0)] Thawed),
+}
+
+/// A freeze.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Frozen {
+    /// What was said about it.
+    #[n(0)]
+    pub why: String,
+    /// The operator who asked for it; the gateway itself if there is none.
+    #[n(1)]
+    pub by: Option<Identity>,
+}
+
+/// The end of a freeze.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Thawed {
+    /// The operator who asked for it.
+    #[n(0)]
+    pub by: Option<Identity>,
 }
 
 /// What a group is at its beginning; master, nonce and suite are replaced by a rollover.

@@ -33,6 +33,8 @@ pub struct State {
     next_member: u64,
     revision: Revision,
     destroyed: bool,
+    /// Why nobody is admitted, if nobody is.
+    frozen: Option<String>,
 }
 
 /// What the group's keys come from now, and how often that changed.
@@ -112,6 +114,9 @@ pub enum ReplayError {
     /// A sender identifier that is missing, superfluous or used before in its space.
     #[error("the record's sender identifiers do not follow those given out before")]
     Sender,
+    /// Somebody comes into a group that admits nobody.
+    #[error("the record has somebody join, but the group was frozen before it")]
+    Frozen,
     /// A rollover whose diff renews no keys, or the other way round, or one to the nonce in use.
     #[error(
         "the record's rollover does not fit its change of the tree, or has the nonce of before"
@@ -133,6 +138,7 @@ impl State {
             next_member: 1,
             revision: Revision(0),
             destroyed: false,
+            frozen: None,
         }
     }
 
@@ -152,6 +158,8 @@ impl State {
             Record::Changed(changed) => self.change(*changed)?,
             Record::PolicyChanged(policy) => self.policy = policy,
             Record::Destroyed => self.destroyed = true,
+            Record::Frozen(frozen) => self.frozen = Some(frozen.why),
+            Record::Thawed(_) => self.frozen = None,
         }
         self.revision.0 += 1;
         Ok(())
@@ -162,6 +170,9 @@ impl State {
         if changed.epoch != expected {
             let found = changed.epoch;
             return Err(ReplayError::Epoch { found, expected });
+        }
+        if self.frozen.is_some() && !changed.joined.is_empty() {
+            return Err(ReplayError::Frozen);
         }
         let leaves = self.check_members(&changed)?;
         let origin = self.check_renewal(&changed)?;
@@ -420,6 +431,11 @@ impl State {
     /// Whether the group is over.
     pub fn destroyed(&self) -> bool {
         self.destroyed
+    }
+
+    /// Why nobody is admitted; none if the group is not frozen.
+    pub fn frozen(&self) -> Option<&str> {
+        self.frozen.as_deref()
     }
 
     /// The record that a log of this group begins with.

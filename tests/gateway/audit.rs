@@ -27,6 +27,8 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Stopped => "stopped".to_owned(),
         Event::GroupCreated { .. } => "created".to_owned(),
         Event::PolicyChanged { .. } => "policy".to_owned(),
+        Event::Frozen { why } => format!("frozen: {why}"),
+        Event::Thawed => "thawed".to_owned(),
         Event::GroupDestroyed => "destroyed".to_owned(),
         Event::Joined { member, .. } => format!("joined {member}"),
         Event::Granted { member, .. } => format!("granted {member}"),

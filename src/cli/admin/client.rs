@@ -11,7 +11,7 @@ use crate::group::ids::MemberId;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
-    CreateGroup, Evict, Failure, GroupView, MemberView, RollOver, RotateMaster, TokenView,
+    CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, RollOver, RotateMaster, TokenView,
 };
 
 /// No answer of the admin interface takes longer, whatever the group's size.
@@ -134,6 +134,20 @@ impl Client {
     ) -> Result<GroupView, ClientError> {
         let body = json!(RollOver { suite });
         self.ask(Method::POST, &["groups", name, "rollover"], Some(body))
+            .await
+    }
+
+    /// Admits nobody to a group any more.
+    pub(crate) async fn freeze(&self, name: &str, reason: &str) -> Result<GroupView, ClientError> {
+        let reason = reason.to_owned();
+        let body = json!(Freeze { reason });
+        self.ask(Method::POST, &["groups", name, "freeze"], Some(body))
+            .await
+    }
+
+    /// Admits whoever the policy admits again.
+    pub(crate) async fn thaw(&self, name: &str) -> Result<GroupView, ClientError> {
+        self.ask(Method::POST, &["groups", name, "thaw"], None)
             .await
     }
 

@@ -116,6 +116,19 @@ enum GroupCommand {
         #[arg(long)]
         suite: Option<u32>,
     },
+    /// Admits nobody to the group any more. Members keep their keys, and rekeys and evictions go on.
+    Freeze {
+        /// The group's name.
+        name: String,
+        /// Why; it is kept on record.
+        #[arg(long, default_value = "frozen by an operator")]
+        reason: String,
+    },
+    /// Admits whoever the group's policy admits again.
+    Thaw {
+        /// The group's name.
+        name: String,
+    },
     /// Ends the group and the membership of all its members.
     Destroy {
         /// The group's name.
@@ -191,6 +204,12 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
         }
         Subject::Group(GroupCommand::Rollover { name, suite }) => {
             Answer::Group(client.roll_over(name, *suite).await?.into())
+        }
+        Subject::Group(GroupCommand::Freeze { name, reason }) => {
+            Answer::Group(client.freeze(name, reason).await?.into())
+        }
+        Subject::Group(GroupCommand::Thaw { name }) => {
+            Answer::Group(client.thaw(name).await?.into())
         }
         Subject::Token(command) => token::answer(&client, command, args.json).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {

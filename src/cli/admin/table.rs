@@ -58,6 +58,7 @@ impl fmt::Display for Answer {
                     "epoch",
                     "active",
                     "acknowledged",
+                    "frozen",
                 ]);
                 for group in groups {
                     let GroupView {
@@ -67,10 +68,12 @@ impl fmt::Display for Answer {
                         epoch,
                         active,
                         acknowledged,
+                        frozen,
                         ..
                     } = group;
-                    let cells: [&dyn fmt::Display; 6] =
-                        [name, members, present, epoch, active, acknowledged];
+                    let frozen = if frozen.is_some() { "yes" } else { "no" };
+                    let cells: [&dyn fmt::Display; 7] =
+                        [name, members, present, epoch, active, acknowledged, &frozen];
                     table.add_row(cells.map(ToString::to_string));
                 }
                 table.fmt(f)

@@ -12,7 +12,7 @@ use crate::engine::count;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
-use crate::group::limits::BUSY_RETRY_MS;
+use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS};
 use crate::group::machine::{Claim, Input};
 use crate::group::wire::{
     ChannelOpened, Grant, Join, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
@@ -177,6 +177,19 @@ impl Served {
             };
             self.trail.refused(identity, event, || {
                 let _ = reply.send(Err(Refusal::new(RefusalCode::NotAdmitted)));
+            });
+            return;
+        }
+        if let Some(why) = self.machine.frozen() {
+            let event = Event::Refused {
+                identity: identity.clone(),
+                role: join.role,
+                why: format!("the group is frozen: {why}"),
+                times: 1,
+            };
+            self.trail.refused(identity, event, || {
+                let refusal = Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS);
+                let _ = reply.send(Err(refusal));
             });
             return;
         }

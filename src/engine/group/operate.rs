@@ -7,7 +7,7 @@ use super::{Departures, Served};
 use crate::engine::channels::Channels;
 use crate::engine::event::{Eviction, GroupView, Operate, Reply};
 use crate::engine::trail::Trail;
-use crate::group::ids::{MemberId, Time};
+use crate::group::ids::{Identity, MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};
 use crate::group::wire::{Refusal, RefusalCode};
 
@@ -47,11 +47,47 @@ impl Served {
                 self.asked.rolling.push((before, reply));
                 self.handle(now, Input::Rollover(rollover));
             }
+            Operate::Freeze(why, by, reply) => self.freeze(now, (why, by), reply),
+            Operate::Thaw(by, reply) => {
+                self.asked.freezing.push((false, reply));
+                self.handle(now, Input::Thaw { by });
+                self.answer_freezes();
+            }
             Operate::Evict(eviction, reply) => self.evict(now, eviction, reply),
             Operate::Destroy(reply) => {
                 self.asked.destroying.push(reply);
                 self.handle(now, Input::Destroy);
             }
+        }
+    }
+
+    fn freeze(
+        &mut self,
+        now: Time,
+        (why, by): (String, Option<Identity>),
+        reply: Reply<GroupView>,
+    ) {
+        self.asked.freezing.push((true, reply));
+        self.handle(now, Input::Freeze { why, by });
+        self.answer_freezes();
+    }
+
+    /// Whoever asked for a freeze or a thaw is told what the group is, once that is on record; or that somebody asked for the
+    /// opposite meanwhile.
+    pub(super) fn answer_freezes(&mut self) {
+        if self.asked.freezing.is_empty() || self.machine.is_gate_moving() {
+            return;
+        }
+        let view = self.view();
+        for (wanted, reply) in self.asked.freezing.drain(..) {
+            let answer = match view.status.frozen.is_some() == wanted {
+                true => Ok(view.clone()),
+                false => Err(Refusal::because(
+                    RefusalCode::Busy,
+                    "another operator asked for the opposite: look how the group is, and ask again",
+                )),
+            };
+            let _ = reply.send(answer);
         }
     }
 

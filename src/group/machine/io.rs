@@ -80,6 +80,18 @@ pub enum Input {
     Rollover(Rollover),
     /// The policy changes; it was validated before.
     SetPolicy(GroupPolicy),
+    /// Nobody is admitted any more; everything else goes on.
+    Freeze {
+        /// Why, for the record.
+        why: String,
+        /// The operator who asked for it, for the record.
+        by: Option<Identity>,
+    },
+    /// Whoever the policy admits is admitted again.
+    Thaw {
+        /// The operator who asked for it, for the record.
+        by: Option<Identity>,
+    },
     /// The group ends.
     Destroy,
     /// Members confirmed an epoch's root: each with the newest that it holds.
@@ -231,6 +243,8 @@ pub struct GroupStatus {
     pub revision: Revision,
     /// Whether it is over.
     pub destroyed: bool,
+    /// Why nobody is admitted, if it is frozen.
+    pub frozen: Option<String>,
     /// Which sender space is in use.
     pub sender_space: u32,
     /// What its keys come from.

@@ -39,6 +39,7 @@
 mod asked;
 mod backoff;
 mod epochs;
+mod freeze;
 mod io;
 mod jobs;
 mod keys;
@@ -202,6 +203,8 @@ impl GroupMachine {
             Input::Rotate => self.rotate(),
             Input::Rollover(rollover) => self.roll_over(rollover),
             Input::SetPolicy(policy) => self.waiting.policy = Some(policy),
+            Input::Freeze { why, by } => self.freeze(&why, by),
+            Input::Thaw { by } => self.thaw(by),
             Input::Destroy => self.waiting.destroy = true,
             Input::Acks(all) => self.acknowledge(all),
             Input::Present { member } => {

@@ -60,6 +60,9 @@ impl GroupMachine {
         if self.state.destroyed() || self.waiting.destroy {
             return self.refuse(ticket, Refusal::new(RefusalCode::Destroyed));
         }
+        if self.frozen().is_some() {
+            return self.refuse_frozen(ticket);
+        }
         if offer.key(self.coming_suite()).is_none() {
             return self.refuse(ticket, Refusal::new(RefusalCode::UnsupportedSuite));
         }
@@ -143,6 +146,8 @@ impl GroupMachine {
             self.persist(Record::Destroyed, None);
         } else if let Some(policy) = self.waiting.policy.clone() {
             self.persist(Record::PolicyChanged(policy), None);
+        } else if let Some(gate) = self.gate() {
+            self.persist(gate, None);
         } else if self.may_change() {
             self.stage_change();
         }
@@ -324,6 +329,7 @@ impl GroupMachine {
             // Unless a newer one came meanwhile.
             self.waiting.policy.take_if(|waiting| waiting == policy);
         }
+        self.waiting.gate.take_if(|waiting| *waiting == record);
         self.state
             .apply(record)
             .expect("a record made from a state that nothing else changed follows it");

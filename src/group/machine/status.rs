@@ -14,6 +14,7 @@ impl GroupMachine {
             name: state.name().to_owned(),
             revision: state.revision(),
             destroyed: state.destroyed(),
+            frozen: state.frozen().map(str::to_owned),
             sender_space: state.sender_space(),
             keys: KeyStatus {
                 suite: state.suite(),
@@ -88,6 +89,7 @@ impl GroupMachine {
         let at_once = self.state.revision() == Revision(0)
             || self.waiting.destroy
             || self.waiting.policy.is_some()
+            || self.waiting.gate.is_some()
             || self.waiting.urgent;
         if at_once {
             return Some(self.log.backoff.until());

@@ -1,6 +1,7 @@
 //! The machine step by step: what comes out, in which order, and when.
 
 mod bounds;
+mod freeze;
 mod late;
 mod rollover;
 mod trouble;

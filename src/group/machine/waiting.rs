@@ -7,7 +7,7 @@ use super::rollover::Rollover;
 use crate::group::ids::{Identity, MemberId, Role, Time};
 use crate::group::limits::MAX_NOTE;
 use crate::group::policy::GroupPolicy;
-use crate::group::record::Departed;
+use crate::group::record::{Departed, Record};
 use crate::group::roster::Roster;
 use crate::group::wire::{Offer, RemovalReason};
 
@@ -52,6 +52,8 @@ pub(super) struct Waiting {
     /// When the first change of the batch came.
     pub(super) since: Option<Time>,
     pub(super) policy: Option<GroupPolicy>,
+    /// A freeze or a thaw.
+    pub(super) gate: Option<Record>,
     pub(super) destroy: bool,
 }
 
@@ -173,7 +175,7 @@ impl Waiting {
 }
 
 /// A note within its bound, cut between characters.
-fn cut(note: &str) -> String {
+pub(super) fn cut(note: &str) -> String {
     let end = (0..=MAX_NOTE.min(note.len()))
         .rev()
         .find(|&at| note.is_char_boundary(at));

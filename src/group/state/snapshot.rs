@@ -1,11 +1,12 @@
 //! A state as one CBOR item, and back: what comes from a disk is checked as if a stranger had written it.
 //!
 //! ```cddl
-//! snapshot = [version: 2, revision: uint, destroyed: bool, created, policy, tree, epoch, senders, next-member: uint,
-//!             members: [* member], origin]
+//! snapshot = [version: 3, revision: uint, destroyed: bool, created, policy, tree, epoch, senders, next-member: uint,
+//!             members: [* member], origin, frozen: tstr / null]
 //! member = [member: uint, leaf: uint, joined: uint, role, sender: uint / null, identity: tstr, suites: uint]
 //! ```
-//! Version 1, of builds without rollovers and with one suite, is read too: it has neither `origin` nor `suites`.
+//! Version 2, of builds that froze no groups, is read too, and has no `frozen`. So is version 1, of builds without rollovers and
+//! with one suite: it has neither `origin` nor `suites` besides.
 
 use std::sync::Arc;
 
@@ -18,7 +19,9 @@ use crate::group::record::Created;
 use crate::group::roster::{Member, Roster};
 use crate::group::tree::Tree;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// Before groups were frozen.
+const SECOND_VERSION: u8 = 2;
 /// Before there were rollovers.
 const FIRST_VERSION: u8 = 1;
 
@@ -61,7 +64,7 @@ impl State {
         &self,
         e: &mut Encoder<Vec<u8>>,
     ) -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
-        e.array(11)?
+        e.array(12)?
             .u8(VERSION)?
             .encode(self.revision)?
             .bool(self.destroyed)?
@@ -82,7 +85,7 @@ impl State {
                 .encode(&*member.identity)?
                 .encode(member.suites)?;
         }
-        e.encode(self.origin)?;
+        e.encode(self.origin)?.encode(&self.frozen)?;
         Ok(())
     }
 
@@ -95,8 +98,8 @@ impl State {
         let length = d.array()?;
         let version = d.u8()?;
         match (version, length) {
-            (VERSION, Some(11)) | (FIRST_VERSION, Some(10)) => {}
-            (VERSION | FIRST_VERSION, _) => return Err(wrong_length(&d).into()),
+            (VERSION, Some(12)) | (SECOND_VERSION, Some(11)) | (FIRST_VERSION, Some(10)) => {}
+            (VERSION | SECOND_VERSION | FIRST_VERSION, _) => return Err(wrong_length(&d).into()),
             (other, _) => return Err(StateError::Version(other)),
         }
         let (revision, destroyed) = (d.decode()?, d.bool()?);
@@ -104,6 +107,7 @@ impl State {
         let mut state = State {
             revision,
             destroyed,
+            frozen: None,
             origin: Origin::of(&created),
             created,
             policy: d.decode()?,
@@ -116,6 +120,9 @@ impl State {
         state.read_members(&mut d, version)?;
         if version != FIRST_VERSION {
             state.origin = d.decode::<Origin>()?;
+        }
+        if version == VERSION {
+            state.frozen = d.decode()?;
         }
         match bytes.len() - d.position() {
             0 => Ok(state),

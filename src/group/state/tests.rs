@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::group::planner::{Change, plan};
-use crate::group::record::Renewal;
+use crate::group::record::{Frozen, Renewal, Thawed};
 use crate::group::wire::RemovalReason;
 
 fn begin() -> State {
@@ -79,6 +79,12 @@ fn history() -> (Vec<Record>, State) {
     log(&mut state, second);
     let third = change(&state, &[Role::Both], &[MemberId(3)], true);
     log(&mut state, third);
+    let frozen = Frozen {
+        why: "told so".into(),
+        by: Some(Identity("cn:ops".into())),
+    };
+    log(&mut state, Record::Frozen(frozen));
+    log(&mut state, Record::Thawed(Thawed { by: None }));
     (records, state)
 }
 
@@ -207,10 +213,10 @@ fn bytes_that_follow_and_other_versions_are_named() {
         State::from_bytes(&bytes),
         Err(StateError::Trailing(1))
     ));
-    bytes[1] = 3;
+    bytes[1] = 4;
     assert!(matches!(
         State::from_bytes(&bytes),
-        Err(StateError::Version(3))
+        Err(StateError::Version(4))
     ));
 }
 
@@ -321,6 +327,37 @@ fn a_rollover_that_does_not_fit_is_refused_and_changes_nothing() {
         );
         assert_eq!(state.to_bytes(), before);
     }
+}
+
+#[test]
+fn nobody_comes_into_a_frozen_group() {
+    let mut state = with_members(3);
+    let frozen = Frozen {
+        why: "told so".into(),
+        by: None,
+    };
+    let joining = change(&state, &[Role::Both], &[], false);
+    let leaving = change(&state, &[], &[MemberId(1)], false);
+    state.apply(Record::Frozen(frozen)).expect("it follows");
+    let before = state.to_bytes();
+    let again = State::from_bytes(&before).expect("the snapshot is whole");
+    assert_eq!(again.frozen(), Some("told so"));
+    let refused = state.apply(joining);
+    assert!(matches!(refused, Err(ReplayError::Frozen)), "{refused:?}");
+    assert_eq!(state.to_bytes(), before);
+    state.apply(leaving).expect("it follows");
+}
+
+/// As the second version wrote it: an array of one less, without the null at its end.
+#[test]
+fn a_snapshot_of_before_groups_were_frozen_is_read() {
+    let state = with_members(3);
+    let mut bytes = state.to_bytes();
+    assert_eq!((bytes[0], bytes[1], bytes.pop()), (0x8c, 3, Some(0xf6)));
+    bytes[..2].copy_from_slice(&[0x8b, 2]);
+    let read = State::from_bytes(&bytes).expect("it is whole");
+    assert_eq!(read.to_bytes(), state.to_bytes());
+    assert_eq!(read.frozen(), None);
 }
 
 /// As the first version wrote it.

@@ -105,6 +105,8 @@ numbered! {
         TokenUnusable = 130 "the token is not usable now",
         /// The store does not answer; members keep the keys they hold.
         StoreTrouble = 131 "the store is not usable now",
+        /// The group admits nobody until an operator thaws it; members keep the keys they hold.
+        Frozen = 132 "the group is frozen and admits nobody now",
     }
 }
 

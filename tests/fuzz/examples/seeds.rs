@@ -317,6 +317,11 @@ fn logs() -> Result {
         records.push(record);
     }
     records.push(Record::PolicyChanged(GroupPolicy::default()));
+    records.push(Record::Frozen(Frozen {
+        why: "a reason".to_owned(),
+        by: Some(Identity("cn:operator".to_owned())),
+    }));
+    records.push(Record::Thawed(Thawed { by: None }));
     records.push(Record::Destroyed);
     for (at, record) in records.iter().enumerate() {
         write("record", &format!("record-{at}"), &record.to_bytes())?;

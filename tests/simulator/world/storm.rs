@@ -84,7 +84,7 @@ impl World {
             let after = self.random.within(0, 60);
             return self.later(after, Event::Crash);
         }
-        match self.random.within(0, 12) {
+        match self.random.within(0, 13) {
             0 | 1 => self.evict(),
             2 => self.gateway_gets(Input::Rotate),
             3 | 4 => {
@@ -107,6 +107,7 @@ impl World {
                 self.gateway_gets(Input::SetPolicy(policy));
             }
             12 => self.roll_over(),
+            13 => self.freeze_or_thaw(),
             9 => self.clients[client].mood.malicious = self.random.permille(300),
             _ => self.clients[client].mood.wants = true,
         }
@@ -134,6 +135,17 @@ impl World {
             reason: "a whim".into(),
             by: None,
         });
+    }
+
+    fn freeze_or_thaw(&mut self) {
+        let input = match self.random.permille(400) {
+            true => Input::Freeze {
+                why: "a whim".into(),
+                by: None,
+            },
+            false => Input::Thaw { by: None },
+        };
+        self.gateway_gets(input);
     }
 
     /// To another master, or suite, or neither.
@@ -174,6 +186,7 @@ impl World {
         let mut policy = policy(&mut self.random);
         policy.rekey_period_s = 0;
         self.gateway_gets(Input::SetPolicy(policy));
+        self.gateway_gets(Input::Thaw { by: None });
         for client in 0..self.clients.len() {
             self.later(5_000, Event::Connect(client));
         }

@@ -215,6 +215,7 @@
 //! | 129 | the gateway is shutting down | connect elsewhere, or later |
 //! | 130 | the token is not usable now | ask again after the time given; keep the keys it holds |
 //! | 131 | the store is not usable now | ask again after the time given; keep the keys it holds |
+//! | 132 | the group is frozen and admits nobody now | ask again after the time given, or ask its operator |
 //!
 //! Up to 127 asking again changes nothing by itself; from 128 on the cause passes. The same holds for numbers that are
 //! not listed.
