@@ -32,6 +32,7 @@
 //! | [`app`] | composition root: what is started and ended, in which order |
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`https`] | the HTTPS listener |
+//! | [`relay`] | the audit trail to the key store upstream, batch by batch, from where it had come to |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
 //! | [`attributes`] | what is known about who asks: certificate, bearer token, directory |
@@ -69,6 +70,7 @@ pub mod member;
 pub mod pki;
 pub mod policy;
 pub mod quic;
+pub mod relay;
 pub mod store;
 pub mod tls;
 pub mod udp;

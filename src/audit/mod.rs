@@ -29,11 +29,11 @@ mod tests;
 mod verify;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::time::SystemTime;
 
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
@@ -81,6 +81,7 @@ pub struct Unwritable;
 pub struct Audit {
     jobs: mpsc::Sender<Job>,
     status: Arc<Status>,
+    directory: Arc<Path>,
     /// As they were when it was opened.
     revisions: Arc<Revisions>,
 }
@@ -103,6 +104,7 @@ impl Audit {
         Ok(Audit {
             jobs,
             status,
+            directory: options.directory.as_path().into(),
             revisions,
         })
     }
@@ -141,6 +143,17 @@ impl Audit {
     /// How the trail is.
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// The folder of the segments.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The number of the newest record that is on disk, for whoever follows the trail: it must not read beyond it. The channel ends
+    /// with the trail.
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.status.synced()
     }
 
     /// Up to which of a group's records in the store the trail had all when it was opened.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// What the names of segments end with.
@@ -42,11 +42,21 @@ impl Segment {
     /// # Errors
     /// When it cannot be opened.
     pub fn lines(&self) -> io::Result<Lines> {
+        self.lines_from(0)
+    }
+
+    /// Reads its lines from the one that begins at this byte.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn lines_from(&self, at: u64) -> io::Result<Lines> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(at))?;
         Ok(Lines {
-            reader: BufReader::with_capacity(1 << 18, File::open(&self.path)?),
+            reader: BufReader::with_capacity(1 << 18, file),
             line: Vec::new(),
             whole: true,
-            at: 0,
+            at,
         })
     }
 }
@@ -97,7 +107,7 @@ impl Lines {
         }
     }
 
-    /// Bytes of the whole lines that were read.
+    /// Where the next line begins, in bytes.
     pub fn at(&self) -> u64 {
         self.at
     }
@@ -134,5 +144,8 @@ mod tests {
         assert_eq!(read("o"), (None, 4));
         assert_eq!(read("\n\n"), (is("two"), 8));
         assert_eq!(read(""), (is(""), 9));
+        let mut later = segment.lines_from(4).expect("opens");
+        assert_eq!(later.next_line().expect("is read"), Some(&b"two"[..]));
+        assert_eq!(later.at(), 8);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 use super::spool::Spool;
 
 /// The share of the bound from which on it is said that the trail fills up, in hundredths.
@@ -12,7 +14,8 @@ const EARLY: u64 = 80;
 pub struct Status {
     max_bytes: u64,
     bytes: AtomicU64,
-    sequence: AtomicU64,
+    /// The number of the newest record that is on disk.
+    synced: watch::Sender<u64>,
     backlog: AtomicU64,
     failing: AtomicBool,
 }
@@ -22,7 +25,7 @@ impl Status {
         let status = Status {
             max_bytes,
             bytes: AtomicU64::new(0),
-            sequence: AtomicU64::new(0),
+            synced: watch::Sender::new(0),
             backlog: AtomicU64::new(0),
             failing: AtomicBool::new(false),
         };
@@ -62,7 +65,12 @@ impl Status {
 
     /// The number of the newest record; 0 for none.
     pub fn sequence(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
+        *self.synced.borrow()
+    }
+
+    /// The same, for whoever waits for it to grow. What comes after it in the files may yet be cut off.
+    pub(super) fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.subscribe()
     }
 
     /// Records that wait in memory for the disk.
@@ -77,7 +85,7 @@ impl Status {
 
     pub(super) fn wrote(&self, spool: &Spool) {
         self.measured(spool);
-        self.sequence.store(spool.next() - 1, Ordering::Relaxed);
+        self.synced.send_replace(spool.next() - 1);
         self.failing.store(false, Ordering::Relaxed);
         metrics::gauge!("wardcast_audit_writable").set(1.0);
     }

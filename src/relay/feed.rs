@@ -1,0 +1,314 @@
+//! Feeds one sink: reads what comes, puts batches together, gives each until it is taken, and remembers that.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::batch::{Batch, Cut, Line, cut};
+use super::cursor::{Cursor, CursorFile};
+use super::follower::{Follower, Gap};
+use super::progress::Progress;
+use super::{Bounds, Sink, SinkError};
+use crate::audit::Audit;
+use crate::crypto;
+
+/// What comes on the trail within this time is read at once.
+const PACE: Duration = Duration::from_millis(50);
+/// How long the trail, or the cursor's file, is left alone after trouble with it.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long it is paused before a batch is given again that was not taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// At first; it doubles with each further time.
+    pub first: Duration,
+    /// At most.
+    pub longest: Duration,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Pauses {
+            first: Duration::from_millis(250),
+            longest: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Pauses {
+    /// The pause after so many failures in a row: between three quarters of it and all, so that gateways do not come back all at
+    /// once.
+    fn after(&self, failures: u32) -> Duration {
+        let doubled = self.first.saturating_mul(1 << failures.min(16));
+        let [random] = crypto::random::<1>();
+        doubled
+            .min(self.longest)
+            .mul_f64(1.0 - f64::from(random) / 1_024.0)
+    }
+}
+
+/// What all feeds are told.
+#[derive(Clone)]
+pub(super) struct Signals {
+    /// Send what is there, and stop.
+    pub(super) stop: watch::Receiver<bool>,
+    /// The store is back: what is paused for it goes on.
+    pub(super) back: Arc<Notify>,
+}
+
+/// The way from the trail to one sink.
+pub(super) struct Feed<S> {
+    sink: S,
+    synced: watch::Receiver<u64>,
+    signals: Signals,
+    pauses: Pauses,
+    file: CursorFile,
+    cursor: Cursor,
+    /// None while it reads.
+    follower: Option<Follower>,
+    waiting: VecDeque<Line>,
+    /// Since when the first of them waits.
+    since: Option<Instant>,
+    progress: Arc<Progress>,
+}
+
+/// It is over: the gateway stops, or the trail has ended.
+struct Over;
+
+impl<S: Sink> Feed<S> {
+    /// A feed that goes on where the sink had come to.
+    ///
+    /// # Errors
+    /// When the cursor's file cannot be read.
+    pub(super) fn open(
+        sink: S,
+        audit: &Audit,
+        signals: Signals,
+        pauses: Pauses,
+    ) -> io::Result<Self> {
+        let directory = audit.directory();
+        let file = Self::file(directory, &sink);
+        let cursor = file.load()?.unwrap_or_default();
+        let follower = Follower::after(directory.to_owned(), cursor.sequence, cursor.head);
+        Ok(Feed {
+            progress: Arc::new(Progress::new(sink.name(), cursor.sequence)),
+            sink,
+            synced: audit.synced(),
+            signals,
+            pauses,
+            file,
+            cursor,
+            follower: Some(follower),
+            waiting: VecDeque::new(),
+            since: None,
+        })
+    }
+
+    /// The file of a sink's cursor.
+    pub(super) fn file(directory: &Path, sink: &S) -> CursorFile {
+        CursorFile::of(directory, sink.name())
+    }
+
+    /// How it is getting on.
+    pub(super) fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Feeds the sink until the gateway stops; then what is there, as long as the sink takes it.
+    pub(super) async fn run(mut self) {
+        while let Ok(count) = self.gather().await {
+            let lines = self.waiting.drain(..count).collect();
+            self.since = (!self.waiting.is_empty()).then(Instant::now);
+            if self.deliver(lines).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is a batch: so many of the records that wait.
+    async fn gather(&mut self) -> Result<usize, Over> {
+        loop {
+            let stopping = *self.signals.stop.borrow_and_update();
+            let until = *self.synced.borrow_and_update();
+            let more = self.read(until).await?;
+            let due = self.since.map(|since| since + self.sink.patience());
+            let late = due.is_some_and(|due| due <= Instant::now());
+            let count = self.batch(stopping || late);
+            self.progress.waits(self.waiting.front());
+            match count {
+                Some(count) => return Ok(count),
+                None if stopping && !more => return Err(Over),
+                None if more => continue,
+                None => {}
+            }
+            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+            tokio::select! {
+                more = self.synced.changed() => match more {
+                    Ok(()) => sleep(PACE).await,
+                    Err(_) => return Err(Over),
+                },
+                told = self.signals.stop.changed() => told.map_err(|_| Over)?,
+                () = sleep_until(due) => {}
+            }
+        }
+    }
+
+    /// How many of the records that wait make up a batch.
+    fn batch(&self, now: bool) -> Option<usize> {
+        let how = Cut {
+            bounds: self.sink.bounds(),
+            closes: &|line| self.sink.closes(line),
+            begun: self.cursor.begun.map(|begun| begun.last),
+            now,
+        };
+        cut(&self.waiting, &how)
+    }
+
+    /// Reads what fits beside what waits; whether there is more to be read at once.
+    async fn read(&mut self, synced: u64) -> Result<bool, Over> {
+        let bounds = self.sink.bounds();
+        let (until, room) = match self.cursor.begun {
+            Some(begun) => (synced.min(begun.last), Bounds::ALL),
+            None => (synced, bounds.without(&self.waiting)),
+        };
+        let Some(mut follower) = self.follower.take() else {
+            return Err(Over); // the last read was given up, and with it the feed
+        };
+        if room.is_nothing() || follower.next() == until + 1 {
+            self.follower = Some(follower);
+            return Ok(false);
+        }
+        let read = spawn_blocking(move || (follower.read(until, room), follower)).await;
+        let (read, follower) = read.map_err(|_| Over)?;
+        let next = follower.next();
+        self.follower = Some(follower);
+        match read {
+            Ok(read) => {
+                self.waiting.extend(read.lines);
+                if let Some(gap) = read.gap {
+                    self.missed(&gap);
+                }
+                if !self.waiting.is_empty() {
+                    self.since.get_or_insert_with(Instant::now);
+                }
+                Ok(next <= until && !bounds.without(&self.waiting).is_nothing())
+            }
+            Err(error) => {
+                let (sink, why) = (self.sink.name(), error.to_string());
+                if self.progress.stuck(format!("the audit trail: {why}")) {
+                    tracing::error!(sink, error = %why, "the audit trail cannot be read to be relayed; it is tried again");
+                }
+                self.pause(DISK_PAUSE).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// The trail on disk does not go on: what is there is relayed.
+    fn missed(&mut self, gap: &Gap) {
+        self.progress.missed();
+        let sink = self.sink.name();
+        tracing::error!(sink, why = %gap, "the audit trail does not go on where it was relayed to; what is there is relayed");
+        if !matches!(gap, Gap::Changed(_)) {
+            self.cursor.begun = None;
+        }
+    }
+
+    /// Gives a batch to the sink until it takes it.
+    async fn deliver(&mut self, lines: Vec<Line>) -> Result<(), Over> {
+        let again = self.cursor.begun.is_some();
+        let batch = Batch { lines, again };
+        self.cursor.begun = Some(batch.range());
+        self.keep().await?;
+        self.progress.waits(batch.lines.first());
+        let mut failures = 0;
+        while let Err(error) = self.sink.take(&batch).await {
+            self.said(&batch, &error);
+            if *self.signals.stop.borrow() {
+                return Err(Over);
+            }
+            let back = self.signals.back.clone();
+            tokio::select! {
+                paused = self.pause(self.pauses.after(failures)) => paused?,
+                () = back.notified() => {}
+            }
+            failures += 1;
+        }
+        self.cursor = Cursor {
+            sequence: batch.last(),
+            head: batch.head(),
+            begun: None,
+        };
+        self.keep().await?;
+        self.progress.took(batch.last());
+        Ok(())
+    }
+
+    fn said(&self, batch: &Batch, error: &SinkError) {
+        let (sink, first, last) = (self.sink.name(), batch.first(), batch.last());
+        let fresh = self.progress.failed(error);
+        match error {
+            SinkError::Refused(why) => tracing::error!(
+                sink, first, last, %why,
+                "the key store upstream does not take records; they are given to it again until it does"
+            ),
+            SinkError::Unreachable(why) if fresh => tracing::warn!(
+                sink, first, last, %why,
+                "the key store upstream cannot be reached; the audit trail on disk keeps what it has to be told"
+            ),
+            SinkError::Unreachable(why) => {
+                tracing::debug!(sink, first, last, %why, "the key store upstream cannot be reached");
+            }
+        }
+    }
+
+    /// Puts the cursor on disk, however long it takes.
+    async fn keep(&mut self) -> Result<(), Over> {
+        loop {
+            let (file, cursor) = (self.file.clone(), self.cursor);
+            let saved = spawn_blocking(move || file.save(&cursor)).await;
+            let Err(error) = saved.map_err(|_| Over)? else {
+                return Ok(());
+            };
+            let path = self.file.path().display();
+            if self.progress.stuck(format!("{path}: {error}")) {
+                tracing::error!(sink = self.sink.name(), %path, %error, "how far the relay has come cannot be written; it is tried again");
+            }
+            self.pause(DISK_PAUSE).await?;
+        }
+    }
+
+    /// Waits, or less if the gateway stops.
+    async fn pause(&mut self, pause: Duration) -> Result<(), Over> {
+        tokio::select! {
+            () = sleep(pause) => Ok(()),
+            _ = self.signals.stop.changed() => Err(Over),
+        }
+    }
+}
+
+impl Bounds {
+    const ALL: Bounds = Bounds {
+        records: usize::MAX,
+        bytes: usize::MAX,
+    };
+
+    /// What is left of it beside these.
+    fn without(self, waiting: &VecDeque<Line>) -> Self {
+        let bytes: usize = waiting.iter().map(|line| line.bytes.len()).sum();
+        Bounds {
+            records: self.records.saturating_sub(waiting.len()),
+            bytes: self.bytes.saturating_sub(bytes),
+        }
+    }
+
+    fn is_nothing(self) -> bool {
+        self.records == 0 || self.bytes == 0
+    }
+}

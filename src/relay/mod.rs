@@ -1,0 +1,90 @@
+//! What goes to the key store upstream, and what comes back: the audit trail on disk is the durable queue of it.
+//!
+//! Every change of a group's life is on the trail, in order, numbered, and on disk before it is visible. So nothing else is
+//! queued: each [`Sink`] follows the trail from a cursor of its own, and what the trail may take on disk (`audit.max_mb`, of which
+//! is warned early) is the queue's bound.
+//!
+//! ```text
+//!   trail: ... 41 42 43 44 45 46 47 (48)        what is in brackets is not on disk for good yet
+//!                    |        `-- read and put together: a batch, within the sink's bounds
+//!                    `-- the cursor: up to here the sink has taken it; on disk
+//! ```
+//!
+//! - **At least once, in order**: a batch is begun (that is on disk), given to the sink until it takes it, then the cursor moves on.
+//!   After a crash the same records make up the same batch, byte for byte, and the sink is told that it may have them.
+//! - A store that is out of reach is tried again for ever, with growing pauses; one that refuses a batch likewise, and loudly:
+//!   nothing is ever skipped. Where the trail on disk does not go on, because segments were moved elsewhere, that is said,
+//!   counted, and it goes on with what is there.
+//! - Sinks do not wait for one another, nor anything else for them.
+
+mod batch;
+mod cursor;
+mod feed;
+mod follower;
+mod progress;
+#[expect(clippy::module_inception, reason = "the module's main part")]
+mod relay;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::kmip::client::ClientError;
+
+pub use batch::{Batch, Line};
+pub use feed::Pauses;
+pub use progress::SinkView;
+pub use relay::{Relay, RelayError, Status};
+
+/// How much one batch may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Records.
+    pub records: usize,
+    /// Bytes of their lines; a record that is longer is a batch by itself.
+    pub bytes: usize,
+}
+
+/// Where the records of the trail go.
+pub trait Sink: Send + 'static {
+    /// What it is called: in the name of its cursor's file, in metrics and logs.
+    fn name(&self) -> &'static str;
+
+    /// How much one batch may have.
+    fn bounds(&self) -> Bounds;
+
+    /// How long records wait for one that closes their batch.
+    fn patience(&self) -> Duration;
+
+    /// Whether a batch had best end with this record.
+    fn closes(&self, line: &Line) -> bool;
+
+    /// Takes a batch: done once all of it is where it goes. If it fails, it is given the same batch again.
+    fn take(&mut self, batch: &Batch) -> impl Future<Output = Result<(), SinkError>> + Send;
+}
+
+/// Why a batch was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SinkError {
+    /// The store is out of reach, or does not answer in time: a matter of patience.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The store does not take it: somebody has to see to it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<ClientError> for SinkError {
+    fn from(error: ClientError) -> Self {
+        let why = error.to_string();
+        match error {
+            ClientError::Failed { .. }
+            | ClientError::Skipped { .. }
+            | ClientError::Answer { .. }
+            | ClientError::Version { .. }
+            | ClientError::Batch(_)
+            | ClientError::Request(_) => SinkError::Refused(why),
+            _ => SinkError::Unreachable(why),
+        }
+    }
+}

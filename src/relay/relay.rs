@@ -1,0 +1,141 @@
+//! What is relayed: the feeds of all sinks, how they are, and their end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use super::Sink;
+use super::feed::{Feed, Pauses, Signals};
+use super::progress::{Progress, SinkView};
+use crate::audit::Audit;
+
+/// How often it is shown how far sinks are behind.
+const SHOW: Duration = Duration::from_secs(1);
+
+/// Why the relay could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// A file beside the audit trail.
+    #[error(
+        "cannot read {path}: {source}; see to it, or remove it: all of the audit trail on disk is relayed again then"
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// The feeds of all sinks.
+pub struct Relay {
+    audit: Audit,
+    pauses: Pauses,
+    signals: Signals,
+    stop: watch::Sender<bool>,
+    feeds: JoinSet<()>,
+    status: Status,
+}
+
+/// How the feeds are, for whoever asks.
+#[derive(Clone)]
+pub struct Status {
+    synced: watch::Receiver<u64>,
+    feeds: Vec<Arc<Progress>>,
+}
+
+impl Relay {
+    /// Relays nothing yet.
+    pub fn new(audit: Audit, pauses: Pauses) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let signals = Signals {
+            stop: stopped,
+            back: Arc::new(Notify::new()),
+        };
+        let status = Status {
+            synced: audit.synced(),
+            feeds: Vec::new(),
+        };
+        Relay {
+            audit,
+            pauses,
+            signals,
+            stop,
+            feeds: JoinSet::new(),
+            status,
+        }
+    }
+
+    /// Feeds a sink from now on, from where it had come to.
+    ///
+    /// # Errors
+    /// When its cursor cannot be read.
+    pub fn feed<S: Sink>(&mut self, sink: S) -> Result<(), RelayError> {
+        let file = Feed::file(self.audit.directory(), &sink);
+        let feed = Feed::open(sink, &self.audit, self.signals.clone(), self.pauses);
+        let feed = feed.map_err(|source| RelayError::File {
+            path: file.path().to_owned(),
+            source,
+        })?;
+        self.status.feeds.push(feed.progress().clone());
+        self.feeds.spawn(feed.run());
+        Ok(())
+    }
+
+    /// How the feeds are that were begun.
+    pub fn status(&self) -> Status {
+        self.status.clone()
+    }
+
+    /// Whom to tell when the store is back: what waits for it goes on at once then.
+    pub fn back(&self) -> Arc<Notify> {
+        self.signals.back.clone()
+    }
+
+    /// Sends what is on the trail now, within this time; the rest goes at the next start.
+    pub async fn stop(mut self, within: Duration) {
+        self.stop.send_replace(true);
+        let ended = timeout(within, async {
+            while self.feeds.join_next().await.is_some() {}
+        });
+        let in_time = ended.await.is_ok();
+        for view in self.status.views() {
+            let (sink, records) = (view.name, view.lag_records);
+            if records > 0 {
+                tracing::info!(
+                    sink,
+                    records,
+                    in_time,
+                    "records are relayed after the next start"
+                );
+            }
+        }
+        // What is under way is given up; it is sent again at the next start.
+        self.feeds.shutdown().await;
+    }
+}
+
+impl Status {
+    /// How each feed is now.
+    pub fn views(&self) -> Vec<SinkView> {
+        let (synced, now) = (*self.synced.borrow(), SystemTime::now());
+        let feeds = self.feeds.iter();
+        feeds.map(|feed| feed.view(synced, now)).collect()
+    }
+
+    /// Shows on and on how far they are behind, until the trail ends.
+    pub async fn show(self) {
+        let mut often = interval(SHOW);
+        while self.synced.has_changed().is_ok() {
+            often.tick().await;
+            let synced = *self.synced.borrow();
+            for feed in &self.feeds {
+                feed.show(synced);
+            }
+        }
+    }
+}
