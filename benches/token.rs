@@ -15,8 +15,9 @@ use std::path::PathBuf;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use wardcast::crypto::MemberKey;
-use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
+use wardcast::group::ids::{Epoch, GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use wardcast::group::operations::{Batch, Operation};
+use wardcast::group::wire::EpochHeader;
 use wardcast::hsm::{self, PinSource, Token, TokenConfig, TokenKind};
 
 fn main() {
@@ -94,6 +95,26 @@ fn batch(suite: Suite, operations: Vec<Operation>) -> Batch {
     }
 }
 
+/// Confirms and signs the header of an epoch with the root at this level.
+fn sealing(suite: Suite, level: u8) -> Operation {
+    let root = key(level, 0);
+    let header = EpochHeader {
+        suite,
+        group: GroupId([1; 16]),
+        epoch: Epoch(1),
+        root,
+        activation_delay_ms: 1_000,
+        retirement_delay_ms: 5_000,
+        sender_space: 0,
+        members: 4_096,
+        rollover: 0,
+    };
+    Operation::Seal {
+        root,
+        prefix: header.prefix([3; 8]),
+    }
+}
+
 fn measure(bencher: Bencher<'_, '_>, case: Case, batch: &Batch) {
     let (mut token, _directory) = token(case.kind);
     bencher
@@ -112,10 +133,7 @@ fn leave_among_4096(bencher: Bencher<'_, '_>, case: Case) {
             parent: key(level + 1, 0),
         })
         .collect();
-    operations.push(Operation::Seal {
-        root: key(6, 0),
-        prefix: vec![3; 200],
-    });
+    operations.push(sealing(case.suite, 6));
     measure(bencher, case, &batch(case.suite, operations));
 }
 
@@ -151,10 +169,7 @@ fn grants_64(bencher: Bencher<'_, '_>, case: Case) {
 /// One epoch header: a tag and a signature.
 #[divan::bench(args = cases())]
 fn seal(bencher: Bencher<'_, '_>, case: Case) {
-    let seal = Operation::Seal {
-        root: key(6, 0),
-        prefix: vec![3; 200],
-    };
+    let seal = sealing(case.suite, 6);
     measure(bencher, case, &batch(case.suite, vec![seal]));
 }
 

@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::ids::{GroupId, GroupNonce, KeyRef, MasterId, Suite};
+use super::wire::TrailHead;
 
 /// An AES-256 key wrapped with AES key wrap (RFC 3394): 40 bytes.
 pub type WrappedKey = [u8; 40];
@@ -47,7 +48,7 @@ pub enum Operation {
     },
     /// Confirm and sign an epoch header. `prefix` is all that is signed up to the confirmation tag, which
     /// comes last: tag = AES-CMAC(confirmation key of the root, prefix), signature = ECDSA(prefix || tag).
-    /// Answered by [`Output::Sealed`].
+    /// Refused unless it is of a header ([`is_of_a_header`](super::wire::is_of_a_header)). Answered by [`Output::Sealed`].
     #[n(2)]
     Seal {
         /// The epoch's root key.
@@ -64,6 +65,14 @@ pub enum Operation {
         /// The epoch's root key.
         #[n(0)]
         root: KeyRef,
+    },
+    /// Sign the head of an audit trail, which is no group's: in a batch [`of_no_group`](Batch::of_no_group). The token makes
+    /// what is signed by itself ([`TrailHead::signed`]). Answered by [`Output::HeadSigned`].
+    #[n(4)]
+    SignHead {
+        /// The trail's newest record.
+        #[n(0)]
+        head: TrailHead,
     },
 }
 
@@ -85,6 +94,24 @@ pub struct Batch {
     /// In order; the outputs come in the same order.
     #[n(4)]
     pub operations: Vec<Operation>,
+}
+
+impl Batch {
+    /// A batch that names no key of any group: its group, master and nonce are zero, and nothing is derived from them.
+    pub fn of_no_group(suite: Suite, operations: Vec<Operation>) -> Self {
+        Batch {
+            suite,
+            group: GroupId([0; 16]),
+            master: MasterId(0),
+            nonce: GroupNonce([0; 32]),
+            operations,
+        }
+    }
+
+    /// Whether it is one of those. Identifiers and nonces of groups are random: no group's is.
+    pub fn is_of_no_group(&self) -> bool {
+        (self.group.0, self.master.0, self.nonce.0) == ([0; 16], 0, [0; 32])
+    }
 }
 
 /// The answer to one [`Operation`].
@@ -120,6 +147,9 @@ pub enum Output {
     /// To `PushKey`.
     #[n(4)]
     PushKey(#[n(0)] PushKey),
+    /// To `SignHead`: the signature over the head, as long as the suite says.
+    #[n(5)]
+    HeadSigned(#[cbor(n(0), with = "super::wire::fields::octets")] Bytes),
 }
 
 /// Seals pushes of one epoch. No group key can be computed from it. Erased on drop, never printed.
@@ -182,6 +212,6 @@ pub enum Priority {
     Grant,
     /// Rotations and batched changes.
     Scheduled,
-    /// What nobody waits for yet: up-edges that are likely to be asked for.
+    /// What no member waits for: up-edges that are likely to be asked for, signatures over the audit trail.
     Prefetch,
 }

@@ -4,10 +4,18 @@ use super::TokenError;
 use crate::group::ids::KeyRef;
 use crate::group::limits::{DEGREE, MAX_LEVELS, MAX_RATCHET_STEPS};
 use crate::group::operations::{Batch, Operation};
+use crate::group::wire::is_of_a_header;
 
-/// Refuses a batch that no planner makes: it would derive a key that must not exist, or wrap one for the wrong members.
+/// Refuses a batch that no planner makes: it would derive a key that must not exist, wrap one for the wrong members, or sign
+/// what a verifier could take for something else.
 pub(super) fn check(batch: &Batch) -> Result<(), TokenError> {
+    let of_no_group = batch.is_of_no_group();
     for operation in &batch.operations {
+        if of_no_group != matches!(operation, Operation::SignHead { .. }) {
+            return Err(TokenError::BadBatch(
+                "an operation of a group without one, or one of none in a group's batch".into(),
+            ));
+        }
         match operation {
             Operation::Wrap { child, parent } => {
                 key(child)?;
@@ -28,11 +36,24 @@ pub(super) fn check(batch: &Batch) -> Result<(), TokenError> {
                     ));
                 }
             }
-            Operation::Seal { root, .. } | Operation::PushKey { root } => key(root)?,
+            Operation::Seal { root, prefix } => {
+                key(root)?;
+                if !is_of_a_header(prefix) {
+                    return Err(TokenError::BadBatch(
+                        "a seal of what is no epoch header".into(),
+                    ));
+                }
+            }
+            Operation::PushKey { root } => key(root)?,
+            Operation::SignHead { .. } => {}
         }
     }
     Ok(())
 }
+
+/// What passes for the beginning of an epoch header, for tests: an empty protected header, the headers' context.
+#[cfg(test)]
+pub(super) const PREFIX: &[u8] = b"\x84\x6aSignature1\x40\x50wardcast/1 epoch";
 
 fn key(key: &KeyRef) -> Result<(), TokenError> {
     if key.node.level >= MAX_LEVELS {
@@ -89,7 +110,7 @@ mod tests {
             }));
             operations.push(Operation::Seal {
                 root: plan.root,
-                prefix: vec![],
+                prefix: PREFIX.to_vec(),
             });
             let batch = Batch {
                 suite: Suite::One,

@@ -7,6 +7,7 @@ mod counts;
 mod hosted;
 pub(in crate::hsm) mod kryoptic;
 mod rings;
+mod signatures;
 pub(in crate::hsm) mod softhsm;
 mod trouble;
 
@@ -15,6 +16,7 @@ use hosted::open;
 use bytes::Bytes;
 use std::path::Path;
 
+use super::check::PREFIX;
 use super::*;
 use crate::crypto::{self, Key, MemberKey, random};
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
@@ -69,11 +71,14 @@ cases! {
     the_ring_is_listed_and_changed
     a_destroyed_master_is_gone_for_every_session
     a_new_master_is_seen_by_every_session
+    the_head_of_a_trail_is_signed_and_is_no_epochs
+    no_seal_signs_anything_but_headers
 }
 
 use bad_keys::*;
 use counts::*;
 use rings::*;
+use signatures::*;
 
 type Case = fn(&TokenConfig, Suite);
 
@@ -207,7 +212,7 @@ fn members_reach_the_root_and_check_the_seal(config: &TokenConfig, suite: Suite)
     let (middle, other) = (key(1, 0, 5, 2), key(1, 4, 1, 0));
     let (high, top) = (key(2, 0, 7, 0), key(2, 1, 1, 1));
     let root = key(3, 0, 9, 1);
-    let prefix = b"all that is signed, up to the tag".to_vec();
+    let prefix = PREFIX.to_vec();
     let outputs = token
         .execute_one(&batch_of(
             suite,

@@ -168,7 +168,7 @@ pub fn provision(config: &TokenConfig) -> Result<Provisioned, TokenError> {
 
 /// The label of the key pair that grants are agreed with.
 const AGREEMENT: &str = "wardcast agreement";
-/// The label of the key pair that signs epoch headers.
+/// The label of the key pair that signs epoch headers and the heads of audit trails.
 const SIGNING: &str = "wardcast signing";
 
 /// A host has keys, and makes none.

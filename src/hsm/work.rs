@@ -14,6 +14,7 @@ use super::held::{Held, Scope};
 use super::{ErrorClass, TokenError, Usage};
 use crate::group::ids::KeyRef;
 use crate::group::operations::{Batch, Operation, Output, PushKey, WrappedKey};
+use crate::group::wire::TrailHead;
 
 /// What a back end does for one session. It counts its calls itself; what was reused is counted here.
 pub(super) trait Vault {
@@ -55,6 +56,8 @@ pub(super) trait Vault {
     ) -> Result<Output, TokenError>;
     /// Tells the push key of a root's epoch.
     fn push_key(&mut self, scope: &Scope, root: &Self::Key) -> Result<PushKey, TokenError>;
+    /// Signs the head of an audit trail: `HeadSigned`.
+    fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError>;
     /// Destroys a key. What cannot be destroyed is the back end's to deal with.
     fn destroy(&mut self, key: Self::Key);
     /// The counts so far.
@@ -134,6 +137,7 @@ impl<V: Vault> Run<'_, V> {
                 self.used(root);
                 Ok(Output::PushKey(key))
             }
+            Operation::SignHead { head } => self.vault.sign_head(&self.scope, head),
         }
     }
 

@@ -177,7 +177,9 @@ impl SymbolicToken {
                     encapsulated: vec![9; sizes.encapsulated].into(),
                 }
             }
-            Operation::PushKey { .. } => unreachable!("the core asks for none"),
+            Operation::PushKey { .. } | Operation::SignHead { .. } => {
+                unreachable!("the core asks for none")
+            }
             Operation::Seal { root, prefix } => {
                 self.derive(batch, root);
                 let tag = tag(*root, prefix);

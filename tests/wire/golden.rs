@@ -92,6 +92,20 @@ fn header_two() -> Value {
     })
 }
 
+/// What a token signs of an audit trail: no message, but what an auditor's own program has to build.
+fn audit_head() -> Value {
+    let head = TrailHead {
+        sequence: 70_000,
+        digest: [0xd1; 32],
+    };
+    json!({
+        "sequence": head.sequence,
+        "digest": hex(&head.digest),
+        "signed": hex(&head.signed(Suite::One)),
+        "signed in suite 2": hex(&head.signed(Suite::Two)),
+    })
+}
+
 fn numbers() -> Value {
     macro_rules! table {
         ($name:ident) => {
@@ -118,6 +132,7 @@ fn expected() -> Value {
         "push replies": messages(&samples::push_replies()),
         "epoch header": header(),
         "epoch header in suite 2": header_two(),
+        "audit head": audit_head(),
         "names": names(),
         "numbers": numbers(),
     })

@@ -252,7 +252,9 @@ fn output(operation: &Operation) -> Output {
             tag: [2; 16],
             signature: Bytes::from_static(&[3; 64]),
         },
-        Operation::PushKey { .. } => unreachable!("the core asks for none"),
+        Operation::PushKey { .. } | Operation::SignHead { .. } => {
+            unreachable!("the core asks for none")
+        }
     }
 }
 

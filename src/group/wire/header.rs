@@ -219,8 +219,8 @@ impl EpochHeader {
     }
 }
 
-/// How headers of a suite are signed.
-fn algorithm(suite: Suite) -> iana::Algorithm {
+/// How a suite's issuer signs.
+pub(super) fn algorithm(suite: Suite) -> iana::Algorithm {
     match suite {
         Suite::One => iana::Algorithm::ES256,
         Suite::Two => iana::Algorithm::ML_DSA_65,

@@ -71,6 +71,7 @@ mod request;
 mod response;
 pub mod spec;
 mod strict;
+mod trail;
 
 pub use super::edges::{Edge, EdgeError};
 pub use codec::{Fault, Message, WireError};
@@ -87,6 +88,7 @@ pub use response::{
     ChannelOpened, Grant, KeySet, KeyState, Left, MulticastOffer, Parked, PathDelivery, Response,
     StatusReport,
 };
+pub use trail::{TRAIL_AAD, TrailHead, is_of_a_header};
 
 /// The protocol's name in TLS ALPN.
 pub const ALPN: &[u8] = b"wardcast/1";

@@ -59,7 +59,7 @@ pub(super) fn rekey(suite: Suite, plan: &Plan) -> Batch {
     let mut operations: Vec<_> = edges.map(|e| edge(e.child, e.parent)).collect();
     operations.push(Operation::Seal {
         root: plan.root,
-        prefix: vec![3; 200],
+        prefix: PREFIX.to_vec(),
     });
     batch_of(suite, operations)
 }
@@ -105,7 +105,7 @@ pub(super) fn every_call_is_counted(config: &TokenConfig, suite: Suite) {
     };
     let seal = Operation::Seal {
         root: middle,
-        prefix: vec![1],
+        prefix: PREFIX.to_vec(),
     };
     let one = batch_of(
         suite,

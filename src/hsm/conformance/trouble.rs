@@ -13,7 +13,7 @@ fn everything() -> Batch {
         edge(key(0, 0, 1, 0), key(1, 0, 1, 0)),
         Operation::Seal {
             root: key(1, 0, 1, 0),
-            prefix: b"prefix".to_vec(),
+            prefix: PREFIX.to_vec(),
         },
     ])
 }

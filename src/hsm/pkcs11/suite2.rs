@@ -208,11 +208,15 @@ impl Desk {
     }
 
     /// ML-DSA-65 over the message, with an empty context.
-    pub(super) fn ml_dsa(&mut self, message: &[u8]) -> Result<Bytes, TokenError> {
+    pub(super) fn ml_dsa(
+        &self,
+        operation: &'static str,
+        message: &[u8],
+    ) -> Result<Bytes, TokenError> {
         let signing = self.pairs()?.signing;
         let (raw, session) = (&self.raw, &self.session);
         let signature: [u8; SIGNATURE] =
-            raw.sign("sign an epoch", session, CKM_ML_DSA, signing, message)?;
+            raw.sign(operation, session, CKM_ML_DSA, signing, message)?;
         Ok(Bytes::copy_from_slice(&signature))
     }
 }

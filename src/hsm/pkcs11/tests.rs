@@ -11,6 +11,7 @@ use super::*;
 use crate::crypto::{Derivation, EphemeralKey};
 use crate::group::ids::GroupNonce;
 use crate::group::operations::{Operation, Priority};
+use crate::hsm::check::PREFIX;
 use crate::hsm::conformance::kryoptic;
 use crate::hsm::conformance::softhsm::{self, in_child};
 use crate::hsm::conformance::{self, MASTER, PIN, batch, key};
@@ -70,7 +71,7 @@ fn mixed() -> Batch {
         grant(Bytes::from_static(&[4; 65])),
         Operation::Seal {
             root: key(1, 0, 1, 1),
-            prefix: b"prefix".to_vec(),
+            prefix: PREFIX.to_vec(),
         },
     ])
 }
@@ -195,7 +196,7 @@ fn a_master_that_somebody_else_destroyed_is_missed_before_long() {
             let mut token = token(config);
             let warm = batch(vec![Operation::Seal {
                 root: key(1, 0, 1, 0),
-                prefix: vec![1],
+                prefix: PREFIX.to_vec(),
             }]);
             token.execute_one(&warm).expect("executes");
             let stranger = session(config, true);

@@ -19,6 +19,7 @@ use crate::crypto::suite2::WRAP;
 use crate::crypto::{self, Derivation};
 use crate::group::ids::{KeyRef, MasterId, Suite};
 use crate::group::operations::{Output, PushKey, WrappedKey};
+use crate::group::wire::TrailHead;
 use crate::hsm::held::Scope;
 use crate::hsm::work::Vault;
 use crate::hsm::{ErrorClass, TokenError, Usage};
@@ -147,10 +148,24 @@ impl Desk {
         kek
     }
 
+    /// Signs a message with the suite's signing key.
+    fn signature(
+        &mut self,
+        operation: &'static str,
+        suite: Suite,
+        message: &[u8],
+    ) -> Result<Bytes, TokenError> {
+        let signature = match suite {
+            Suite::One => self.ecdsa(operation, message)?,
+            Suite::Two => self.ml_dsa(operation, message)?,
+        };
+        self.usage.signatures += 1;
+        Ok(signature)
+    }
+
     /// ECDSA over the message's SHA-256.
-    fn ecdsa(&self, message: &[u8]) -> Result<Bytes, TokenError> {
-        let (raw, session) = (&self.raw, &self.session);
-        let (operation, digest) = ("sign an epoch", Sha256::digest(message));
+    fn ecdsa(&self, operation: &'static str, message: &[u8]) -> Result<Bytes, TokenError> {
+        let (raw, session, digest) = (&self.raw, &self.session, Sha256::digest(message));
         let signature: [u8; 64] = raw.sign(operation, session, CKM_ECDSA, self.signing, &digest)?;
         Ok(Bytes::copy_from_slice(&signature))
     }
@@ -256,11 +271,7 @@ impl Vault for Desk {
         let tag: [u8; 16] = tag?;
         self.usage.tags += 1;
         let message = [prefix, &tag].concat();
-        let signature = match scope.suite {
-            Suite::One => self.ecdsa(&message)?,
-            Suite::Two => self.ml_dsa(&message)?,
-        };
-        self.usage.signatures += 1;
+        let signature = self.signature("sign an epoch", scope.suite, &message)?;
         Ok(Output::Sealed { tag, signature })
     }
 
@@ -281,6 +292,12 @@ impl Vault for Desk {
         key.0[..16].copy_from_slice(&first);
         key.0[16..].copy_from_slice(&second);
         Ok(key)
+    }
+
+    fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError> {
+        let message = head.signed(scope.suite);
+        let signature = self.signature("sign an audit trail", scope.suite, &message)?;
+        Ok(Output::HeadSigned(signature))
     }
 
     fn destroy(&mut self, key: ObjectHandle) {

@@ -126,8 +126,10 @@ impl Lane {
 
     /// Whether its token had what a job needs when it was last looked at.
     fn fits(&self, job: &Job) -> bool {
+        let batch = &job.batch;
         self.profile.as_ref().is_some_and(|profile| {
-            profile.has(job.batch.suite) && profile.masters.contains(&job.batch.master)
+            let master = batch.is_of_no_group() || profile.masters.contains(&batch.master);
+            master && profile.has(batch.suite)
         })
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::crypto::{EphemeralKey, MemberKey};
+use crate::hsm::check::PREFIX;
 use crate::hsm::conformance::kryoptic;
 use crate::hsm::conformance::softhsm::{self, in_child};
 use crate::hsm::conformance::{self, batch, key};
@@ -44,7 +45,7 @@ fn mixed() -> Batch {
         },
         Operation::Seal {
             root: key(1, 0, 1, 1),
-            prefix: b"prefix".to_vec(),
+            prefix: PREFIX.to_vec(),
         },
     ])
 }

@@ -6,6 +6,7 @@ use super::Keys;
 use crate::crypto::{self, Key};
 use crate::group::ids::{KeyRef, Suite};
 use crate::group::operations::{Output, PushKey, WrappedKey};
+use crate::group::wire::TrailHead;
 use crate::hsm::held::Scope;
 use crate::hsm::work::Vault;
 use crate::hsm::{TokenError, Usage};
@@ -84,6 +85,13 @@ impl Vault for Bench {
         self.usage.derivations += 1;
         self.usage.tags += 2;
         Ok(crypto::push_key(scope.suite, root))
+    }
+
+    fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError> {
+        let issuer = self.keys.issuer(scope.suite)?;
+        let signature = issuer.sign(&head.signed(scope.suite));
+        self.usage.signatures += 1;
+        Ok(Output::HeadSigned(signature))
     }
 
     fn destroy(&mut self, key: Key) {

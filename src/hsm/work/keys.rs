@@ -80,6 +80,7 @@ impl<K> Keys<K> {
                 | Operation::PushKey { root: key } => {
                     needs.push(Need::of(key));
                 }
+                Operation::SignHead { .. } => {}
             }
         }
         needs.sort_unstable_by_key(|need| need.order);
@@ -104,6 +105,7 @@ impl<K> Keys<K> {
                 | Operation::PushKey { root: key } => {
                     self.named.push(find(key));
                 }
+                Operation::SignHead { .. } => {}
             }
         }
     }

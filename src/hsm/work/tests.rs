@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::*;
+use crate::hsm::check::PREFIX;
 use crate::hsm::conformance::{batch, key};
 
 /// Numbers its keys and knows which of them exist.
@@ -78,6 +79,11 @@ impl Vault for Ledger {
         Ok(PushKey([0; 32]))
     }
 
+    fn sign_head(&mut self, _: &Scope, _: &TrailHead) -> Result<Output, TokenError> {
+        self.call(&[])?;
+        Ok(Output::HeadSigned(Bytes::new()))
+    }
+
     fn destroy(&mut self, key: u32) {
         assert!(self.exist.remove(&key), "key {key} is destroyed twice");
     }
@@ -111,7 +117,7 @@ fn all_sorts() -> Batch {
         },
         Operation::Seal {
             root: key(2, 0, 1, 1),
-            prefix: vec![],
+            prefix: PREFIX.to_vec(),
         },
         Operation::PushKey {
             root: key(2, 0, 1, 1),

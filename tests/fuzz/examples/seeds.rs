@@ -15,7 +15,7 @@ use wardcast_fuzz::group::tree::Tree;
 use wardcast_fuzz::group::wire::datagram::{
     ChannelId, acknowledge, alive, newest, probe, report, sealed_head,
 };
-use wardcast_fuzz::group::wire::{Message, RemovalReason};
+use wardcast_fuzz::group::wire::{Message, RemovalReason, TrailHead};
 use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
 use wardcast_fuzz::kmip::codec::{Item, Layout, Value, View, tag};
 use wardcast_fuzz::protocol::{self, Answer, Request};
@@ -128,6 +128,12 @@ fn host_requests() -> Result {
             prefix: vec![6; 60],
         },
         Operation::PushKey { root: node(1) },
+        Operation::SignHead {
+            head: TrailHead {
+                sequence: 300,
+                digest: [7; 32],
+            },
+        },
     ];
     let batch = Batch {
         suite: Suite::One,
@@ -181,6 +187,7 @@ fn host_answers() -> Result {
             signature: vec![5; 64].into(),
         },
         Output::PushKey(PushKey([6; 32])),
+        Output::HeadSigned(vec![9; 64].into()),
     ];
     let answers = [
         Answer::Welcome {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
 use crate::group::operations::{Issuer, Issuers, PushKey};
+use crate::group::wire::TrailHead;
 use crate::hsm::ErrorClass;
 
 fn key(level: u8) -> KeyRef {
@@ -48,6 +49,20 @@ fn edge() -> Operation {
     }
 }
 
+fn sign_head() -> Operation {
+    let head = TrailHead {
+        sequence: 70_000,
+        digest: [8; 32],
+    };
+    Operation::SignHead { head }
+}
+
+/// One of each kind, in the order of the outputs.
+fn operations(suite: Suite) -> Vec<Operation> {
+    let key = Operation::PushKey { root: key(3) };
+    vec![edge(), grant(suite), seal(), key, sign_head()]
+}
+
 fn outputs(suite: Suite) -> Vec<Output> {
     let sizes = suite.sizes();
     vec![
@@ -61,12 +76,12 @@ fn outputs(suite: Suite) -> Vec<Output> {
             signature: vec![5; sizes.signature].into(),
         },
         Output::PushKey(PushKey([6; 32])),
+        Output::HeadSigned(vec![7; sizes.signature].into()),
     ]
 }
 
 fn requests() -> Vec<Request> {
-    let key = Operation::PushKey { root: key(3) };
-    let all = |suite| batch(suite, vec![edge(), grant(suite), seal(), key.clone()]);
+    let all = |suite| batch(suite, operations(suite));
     vec![
         Request::Hello {
             version: VERSION,
@@ -223,8 +238,7 @@ fn the_largest_call_fits_into_a_frame() {
 #[test]
 fn only_outputs_of_the_operations_kind_and_the_suites_length_answer_a_batch() {
     for suite in Suite::ALL {
-        let key = Operation::PushKey { root: key(3) };
-        let batch = batch(suite, vec![edge(), grant(suite), seal(), key]);
+        let batch = batch(suite, operations(suite));
         let right = outputs(suite);
         assert!(super::answers(&batch, &right));
         let mut refused = right.clone();

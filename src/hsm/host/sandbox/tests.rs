@@ -7,6 +7,7 @@ use std::process::Command;
 use super::*;
 use crate::group::ids::MasterId;
 use crate::group::operations::Operation;
+use crate::hsm::check::PREFIX;
 use crate::hsm::conformance::softhsm::{directory, in_child};
 use crate::hsm::conformance::{MASTER, batch, key};
 use crate::hsm::{RingChange, TokenConfig, open, provision};
@@ -31,7 +32,7 @@ fn works(config: &TokenConfig) {
     let leaf = key(0, 0, 1, 0);
     let seal = Operation::Seal {
         root: key(1, 0, 1, 0),
-        prefix: b"a header".to_vec(),
+        prefix: PREFIX.to_vec(),
     };
     let edge = Operation::Wrap {
         child: leaf,

@@ -17,7 +17,9 @@ use crate::hsm::{TokenError, Usage};
 const MASTER: MasterId = MasterId(0);
 const SUITE: Suite = Suite::Two;
 const TRANSCRIPT: &[u8] = b"wardcast self-test of a grant";
-const PREFIX: &[u8] = b"wardcast self-test of a header";
+/// As much of a header as a token looks at, and no epoch's: its protected header names no algorithm.
+const PREFIX: &[u8] =
+    b"\x84\x6aSignature1\x40\x50wardcast/1 epoch\x58\x1ewardcast self-test of a header";
 
 /// Grants, wraps, ratchets and seals as a rekey does, and follows it as a member does. The error says what failed.
 pub(super) fn run(opened: &Opened) -> Result<(), String> {

@@ -6,6 +6,7 @@ use super::super::tests::{session, session_objects, token};
 use crate::crypto::MemberKey;
 use crate::group::ids::Suite;
 use crate::group::operations::{Batch, Operation};
+use crate::hsm::check::PREFIX;
 use crate::hsm::conformance::{batch_of, key, kryoptic, softhsm};
 use crate::hsm::{ErrorClass, Token, TokenConfig, open, provision};
 
@@ -29,7 +30,7 @@ fn mixed() -> Batch {
     };
     let seal = Operation::Seal {
         root: key(1, 0, 1, 1),
-        prefix: b"prefix".to_vec(),
+        prefix: PREFIX.to_vec(),
     };
     let member = MemberKey::generate(Suite::Two).public();
     let bad = Bytes::from_static(&[4; 65]);
