@@ -1,6 +1,7 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
 mod metrics;
+mod signer;
 mod token;
 mod trail;
 mod upstream;
@@ -26,6 +27,7 @@ use crate::quic::{self, Listener};
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
+use signer::Signer;
 use token::Tokens;
 pub use token::{provision, provision_all, token_configs};
 pub use upstream::UpstreamError;
@@ -88,6 +90,7 @@ pub struct Listening {
 pub struct Gateway {
     tokens: Tokens,
     audit: Audit,
+    signer: Signer,
     listener: Listener,
     admin: Option<AdminServer>,
     listening: Listening,
@@ -116,6 +119,7 @@ impl Gateway {
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
+        let signer = Signer::start(tokens.pool.clone(), audit.clone());
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
@@ -130,6 +134,7 @@ impl Gateway {
             Ok((listener, admin, listening)) => Ok(Self {
                 tokens,
                 audit,
+                signer,
                 listener,
                 admin,
                 listening,
@@ -204,9 +209,11 @@ impl Gateway {
             let _ = timeout(self.drain, admin).await;
         }
         drop(self.listener);
-        self.tokens.stop().await;
         let stopped = Entry::of_gateway(Event::Stopped);
         self.audit.note(vec![stopped]).await;
+        // The trail of a gateway that stopped ends in a signature, for which a token is needed.
+        self.signer.finish().await;
+        self.tokens.stop().await;
     }
 }
 

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::event::Entry;
+use crate::crypto::Fingerprint;
 
 /// The SHA-256 of a line, without its line feed; zero before the first.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -126,6 +127,50 @@ pub enum Fault {
         recorded: Digest,
         /// What that one is now.
         found: Digest,
+    },
+    /// A signature is by a key that nobody here trusts.
+    #[error(
+        "record {sequence} is a signature by the key {issuer}, which is none of those to be trusted"
+    )]
+    Stranger {
+        /// The signature's record.
+        sequence: u64,
+        /// The fingerprint of the key.
+        issuer: Fingerprint,
+    },
+    /// A signature does not verify.
+    #[error(
+        "record {sequence} holds a wrong signature: it is not what the key that it names signed over record {up_to}"
+    )]
+    Forged {
+        /// The signature's record.
+        sequence: u64,
+        /// The record that it claims to be over.
+        up_to: u64,
+    },
+    /// What was signed is not what is here.
+    #[error(
+        "record {sequence} is a signature over another record {up_to}: the SHA-256 of that was {signed}, and is {found} here"
+    )]
+    OtherHead {
+        /// The signature's record.
+        sequence: u64,
+        /// The record that was signed.
+        up_to: u64,
+        /// Its digest as it was signed.
+        signed: Digest,
+        /// The digest of what is here.
+        found: Digest,
+    },
+    /// A signature is not where its gateway put it.
+    #[error("record {sequence} is a signature over record {up_to}, which has no place here: {why}")]
+    OutOfPlace {
+        /// The signature's record.
+        sequence: u64,
+        /// The record that it is over.
+        up_to: u64,
+        /// What is wrong with that.
+        why: &'static str,
     },
 }
 

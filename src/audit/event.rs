@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::signature::Signature;
 use crate::group::ids::{
     Epoch, GroupId, Identity, MasterId, MemberId, Revision, Role, SenderId, Suite,
 };
@@ -219,4 +220,6 @@ pub enum Event {
     },
     /// A token is usable again.
     TokenBack,
+    /// The token has signed the trail, up to a record before this one.
+    Signed(Signature),
 }

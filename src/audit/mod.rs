@@ -6,6 +6,11 @@
 //! before it, so that a changed byte, a missing record and two that were swapped are found by [`verify`](fn@verify). No key is in it, ever:
 //! an [`Event`] has no field that could hold one.
 //!
+//! # Signatures
+//! Whoever can write the folder could write another trail. So the token signs the head now and again ([`Event::Signed`]): with the
+//! record that a [`Signature`] names, it covers all before. It stands in the trail as a record itself, some records later, for the
+//! trail does not wait for the token. What comes after the last signature is chained, and no more than that.
+//!
 //! # Persist, then audit, then send
 //! What changes a group is in the store already when it comes here; it is derived from the store's own record
 //! ([`changes`](fn@changes)), so that what a crash kept from being written is written at the next start: the trail knows how far
@@ -22,10 +27,12 @@ mod event;
 mod index;
 mod repeats;
 mod segment;
+mod signature;
 mod spool;
 mod status;
 #[cfg(test)]
 mod tests;
+mod verifier;
 mod verify;
 mod writer;
 
@@ -39,12 +46,15 @@ pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
 pub use event::{Actor, Entry, Event, Group, Root};
 pub use segment::{Lines, Segment, segments};
+pub use signature::{Octets, Signature};
 pub use spool::SpoolError;
 pub use status::Status;
-pub use verify::{Broken, Verified, verify};
+pub use verifier::{MAX_ISSUERS, MAX_UNSIGNED, Signatures, VerifiedLines, Verifier, verify_lines};
+pub use verify::{Broken, Verified, verify, verify_pinned};
 pub use writer::MAX_BACKLOG;
 
 use crate::group::ids::{GroupId, Revision};
+use crate::group::wire::TrailHead;
 use index::Revisions;
 use spool::Spool;
 use writer::{Job, Stamped, Writer};
@@ -138,6 +148,11 @@ impl Audit {
     /// Whether anybody may be admitted, as far as the trail is concerned.
     pub fn admits(&self) -> bool {
         self.status.admits()
+    }
+
+    /// The newest record that is on disk, and with it all before: what a token signs.
+    pub fn head(&self) -> TrailHead {
+        self.status.head()
     }
 
     /// How the trail is.

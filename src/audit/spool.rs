@@ -10,6 +10,7 @@ use super::chain::{Chain, Fault};
 use super::index::{Index, Revisions};
 use super::segment::{Segment, segments};
 use super::writer::Stamped;
+use crate::group::wire::TrailHead;
 
 const LOCK: &str = "lock";
 /// Nobody but the gateway's user reads who is in which group.
@@ -129,9 +130,12 @@ impl Spool {
         &self.revisions
     }
 
-    /// The number of the next record.
-    pub(super) fn next(&self) -> u64 {
-        self.chain.next
+    /// The newest record, by number and digest.
+    pub(super) fn head(&self) -> TrailHead {
+        TrailHead {
+            sequence: self.chain.next - 1,
+            digest: self.chain.head.0,
+        }
     }
 
     /// Bytes of all segments.

@@ -1,10 +1,12 @@
 //! How the trail is, for whoever asks meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use super::spool::Spool;
+use crate::group::wire::TrailHead;
 
 /// The share of the bound from which on it is said that the trail fills up, in hundredths.
 const EARLY: u64 = 80;
@@ -14,7 +16,9 @@ const EARLY: u64 = 80;
 pub struct Status {
     max_bytes: u64,
     bytes: AtomicU64,
-    /// The number of the newest record that is on disk.
+    /// The newest record that is on disk.
+    head: Mutex<TrailHead>,
+    /// Its number.
     synced: watch::Sender<u64>,
     backlog: AtomicU64,
     failing: AtomicBool,
@@ -25,6 +29,7 @@ impl Status {
         let status = Status {
             max_bytes,
             bytes: AtomicU64::new(0),
+            head: Mutex::new(spool.head()),
             synced: watch::Sender::new(0),
             backlog: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -65,10 +70,15 @@ impl Status {
 
     /// The number of the newest record; 0 for none.
     pub fn sequence(&self) -> u64 {
-        *self.synced.borrow()
+        self.head().sequence
     }
 
-    /// The same, for whoever waits for it to grow. What comes after it in the files may yet be cut off.
+    /// The newest record and its digest: what a signature over the trail covers. The number is 0 for none.
+    pub fn head(&self) -> TrailHead {
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The newest record's number, for whoever waits for it to grow. What comes after it in the files may yet be cut off.
     pub(super) fn synced(&self) -> watch::Receiver<u64> {
         self.synced.subscribe()
     }
@@ -85,7 +95,9 @@ impl Status {
 
     pub(super) fn wrote(&self, spool: &Spool) {
         self.measured(spool);
-        self.synced.send_replace(spool.next() - 1);
+        let head = spool.head();
+        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        self.synced.send_replace(head.sequence);
         self.failing.store(false, Ordering::Relaxed);
         metrics::gauge!("wardcast_audit_writable").set(1.0);
     }

@@ -1,10 +1,12 @@
-//! Whether a trail is whole: no byte changed, no record missing, none in another's place.
+//! Whether a trail is whole: no byte changed, no record missing, none in another's place, no wrong signature.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::chain::{Chain, Digest, Fault, Record};
+use super::chain::{Digest, Fault, Record};
 use super::segment::segments;
+use super::verifier::{Signatures, Verifier};
+use crate::crypto::Fingerprint;
 
 /// What a whole trail holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub struct Verified {
     pub head: Digest,
     /// Bytes after it, of a record that a crash cut short; the gateway removes them when it starts.
     pub unfinished: u64,
+    /// What the token's signatures say: up to where nobody has changed it who has not the token.
+    pub signatures: Signatures,
 }
 
 /// Why a trail is not whole.
@@ -47,11 +51,12 @@ pub enum Broken {
         /// Where it begins.
         at: u64,
         /// What is wrong.
-        fault: Fault,
+        fault: Box<Fault>,
     },
 }
 
-/// Reads the whole trail in a folder and hands each record over, with its line, once it is known to follow the one before.
+/// Reads the whole trail in a folder and hands each record over, with its line, once it is known to follow the one before. Of
+/// signatures it takes the trail's word for whose they are: [`verify_pinned`] does not.
 ///
 /// ```no_run
 /// let whole = wardcast::audit::verify("audit".as_ref(), |record, _| println!("{}", record.time))?;
@@ -61,13 +66,26 @@ pub enum Broken {
 ///
 /// # Errors
 /// The first thing that is wrong, and where.
-pub fn verify(directory: &Path, mut each: impl FnMut(&Record, &[u8])) -> Result<Verified, Broken> {
+pub fn verify(directory: &Path, each: impl FnMut(&Record, &[u8])) -> Result<Verified, Broken> {
+    verify_pinned(directory, &[], each)
+}
+
+/// The same, and each signature must be by one of these keys, if there are any: several, where the gateway has had several tokens. A
+/// rotation of masters leaves the key as it is.
+///
+/// # Errors
+/// The first thing that is wrong, and where.
+pub fn verify_pinned(
+    directory: &Path,
+    issuers: &[Fingerprint],
+    mut each: impl FnMut(&Record, &[u8]),
+) -> Result<Verified, Broken> {
     let io = |path: &Path, source| Broken::Io {
         path: path.to_owned(),
         source,
     };
     let segments = segments(directory).map_err(|source| io(directory, source))?;
-    let mut found: Option<(u64, Chain)> = None;
+    let mut verifier = Verifier::new(None, issuers);
     let mut unfinished = 0;
     for segment in &segments {
         let path = &segment.path;
@@ -79,34 +97,29 @@ pub fn verify(directory: &Path, mut each: impl FnMut(&Record, &[u8])) -> Result<
                 path: path.clone(),
                 line: number,
                 at,
-                fault,
+                fault: Box::new(fault),
             };
             if unfinished > 0 {
-                let expected = found.as_ref().map_or(1, |(_, chain)| chain.next);
+                let expected = verifier.next().unwrap_or(1);
                 let why = "a line before it has no end".into();
                 return Err(broken(Fault::Unreadable { expected, why }));
             }
-            let (_, chain) = match &mut found {
-                Some(found) => found,
-                none => {
-                    let chain = Chain::from_first(line).map_err(broken)?;
-                    none.insert((chain.next, chain))
-                }
-            };
-            let record = chain.follow(line).map_err(broken)?;
+            let record = verifier.follow(line).map_err(broken)?;
             each(&record, line);
             at += line.len() as u64 + 1;
         }
         let size = std::fs::metadata(path).map_err(|source| io(path, source))?;
         unfinished += size.len() - at;
     }
-    let (first, chain) = found.ok_or_else(|| Broken::Empty(directory.to_owned()))?;
+    let lines = verifier.verified();
+    let lines = lines.ok_or_else(|| Broken::Empty(directory.to_owned()))?;
     Ok(Verified {
         segments: segments.len(),
-        records: chain.next - first,
-        first,
-        last: chain.next - 1,
-        head: chain.head,
+        records: lines.last + 1 - lines.first,
+        first: lines.first,
+        last: lines.last,
+        head: lines.head,
         unfinished,
+        signatures: lines.signatures,
     })
 }

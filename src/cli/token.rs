@@ -8,8 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::load;
+use crate::app;
+use crate::crypto::Fingerprint;
 use crate::hsm::Provisioned;
-use crate::{app, crypto};
 
 /// Prepares the configured token.
 #[derive(Args, Debug)]
@@ -78,7 +79,7 @@ fn report(provisioned: &[Provisioned], json: bool) -> String {
         }
     }
     let issuer = provisioned.first().map_or(String::new(), |one| {
-        crypto::fingerprint(&one.issuers.one.signing)
+        Fingerprint::of(&one.issuers.one.signing).to_string()
     });
     match (json, created.is_empty()) {
         (true, _) => {

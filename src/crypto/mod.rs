@@ -83,7 +83,8 @@
 //!
 //! In both suites the *confirmation key* and the *push base* are used in CMAC alone, the *epoch secret* in HKDF alone, the *kek* for one KW, and *z* for one
 //! derivation per transcript; the transcript names both public keys, so it differs wherever z does not. The token's agreement key
-//! is used in key agreement alone, and its signing key for epoch headers alone. The suites share no key.
+//! is used in key agreement alone, and its signing key for epoch headers and for the heads of audit trails, which
+//! [`TrailHead`](crate::group::wire::TrailHead) keeps apart. The suites share no key.
 //!
 //! # Why a grant of suite 2 is as strong as the stronger half
 //!
@@ -104,6 +105,7 @@ mod channel;
 mod derivation;
 mod derive;
 mod export;
+mod fingerprint;
 mod issuer;
 mod key;
 mod member;
@@ -122,8 +124,9 @@ pub use derive::{
     confirmation_tag, key_unwrap, key_wrap, node_key, push_key, ratchet, seed, unwrap, wrap,
 };
 pub use export::{EpochSecret, ExportError, MAX_EXPORT};
+pub use fingerprint::{Fingerprint, NoFingerprint};
 pub use issuer::{IssuerKeys, IssuerSecrets};
 pub use key::{Key, fraction, random};
 pub use member::{MemberKey, is_member_key, verify_signature};
-pub use signature::{SigningKey, fingerprint};
+pub use signature::SigningKey;
 pub use suite2::{HybridKey, MlDsaKey, X25519Key, is_hybrid_key};

@@ -6,7 +6,6 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
 };
-use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::{AgreementKey, InvalidKey};
@@ -65,10 +64,4 @@ pub(super) fn verify(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
     UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, public)
         .verify(message, signature)
         .is_ok()
-}
-
-/// The fingerprint of an issuer, which members may pin: SHA-256 over its signing key, in lower-case hexadecimal.
-pub fn fingerprint(signing: &[u8]) -> String {
-    let digest: [u8; 32] = Sha256::digest(signing).into();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -59,13 +59,14 @@ mod ticket;
 pub use client::Client;
 pub use error::{ExportError, JoinError, MemberError, TicketError, Unusable};
 pub use events::{End, Event};
-pub use keys::{Fingerprint, NoFingerprint};
 pub use link::HANDSHAKE;
 pub use membership::{Counters, Membership};
 pub use options::{Fidelity, KeyOptions, Observed, Options, Presence, Sockets};
 pub use pauses::{Pauses, is_refused};
 pub use suite::SuiteKeys;
 pub use ticket::Ticket;
+
+pub use crate::crypto::{Fingerprint, NoFingerprint};
 
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,8 @@ use bytes::Bytes;
 use minicbor::{Decode, Encode};
 use zeroize::Zeroizing;
 
-use super::keys::Fingerprint;
 use super::{SuiteKeys, TicketError};
-use crate::crypto::{Key, random};
+use crate::crypto::{Fingerprint, Key, random};
 use crate::group::ids::{Epoch, GroupId, KeyRef, MemberId, Role, Suite};
 use crate::group::operations::Issuer;
 use crate::group::session;

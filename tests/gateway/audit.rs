@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -10,13 +11,16 @@ use wardcast::group::ids::{Epoch, Identity};
 use wardcast::group::wire::{RefusalCode, Request};
 
 use crate::support::members::{Ledger, Member};
-use crate::support::{GROUP, SOON, Setup, Site, raw};
+use crate::support::{GROUP, SOON, Setup, Site, Token, raw};
 
-/// All records of a trail, which is whole.
+/// All records of a trail of a gateway that stopped, which is whole and signed up to its end, without the signatures.
 fn trail(directory: &Path) -> Vec<Record> {
     let mut all = Vec::new();
     let whole = verify(directory, |record, _| all.push(record.clone()));
-    whole.expect("is whole");
+    let whole = whole.expect("is whole");
+    assert_eq!(whole.signatures.up_to, Some(whole.last - 1));
+    assert_eq!(whole.signatures.issuers.len(), 1);
+    all.retain(|record| !matches!(record.entry.event, Event::Signed(_)));
     all
 }
 
@@ -40,6 +44,7 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Interrupted { lost, .. } => format!("interrupted {lost}"),
         Event::TokenLost { .. } => "token lost".to_owned(),
         Event::TokenBack => "token back".to_owned(),
+        Event::Signed(signature) => format!("signed {}", signature.up_to),
     };
     records.iter().map(name).collect()
 }
@@ -94,6 +99,94 @@ async fn the_trail_says_who_did_what_in_which_order_and_outlives_a_kill() {
     };
     assert_eq!(identity, &Some(Identity("cn:anna".into())));
     assert!(note.is_some());
+}
+
+/// What `wardcast` says, and whether it succeeds.
+fn wardcast(arguments: &[&str]) -> (bool, String, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_wardcast"))
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("is text");
+    (done.status.success(), text(done.stdout), text(done.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_is_signed_in_the_token_and_anybody_can_check_it() {
+    for token in [Token::Soft, Token::SoftHsm, Token::Kryoptic] {
+        let mut site = Site::start(Setup {
+            token,
+            ..Setup::default()
+        })
+        .await;
+        let directory = site.folder().join("audit");
+        // While it runs: nobody has to stop it for that.
+        let began = Instant::now();
+        while verify(&directory, |_, _| {})
+            .expect("is whole")
+            .signatures
+            .count
+            == 0
+        {
+            assert!(began.elapsed() < SOON, "it is signed: {}", site.log_text());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        site.create(GROUP, json!({})).await;
+        assert!(site.terminate().await.success());
+        let [key] = &verify(&directory, |_, _| {})
+            .expect("is whole")
+            .signatures
+            .issuers[..]
+        else {
+            panic!("one key signs");
+        };
+        checked(&directory, site.folder(), &key.to_string());
+    }
+}
+
+/// What the command says of a trail that one key has signed up to its end.
+fn checked(directory: &Path, folder: &Path, key: &str) {
+    let directory = directory.to_str().expect("text");
+    let (done, said, _) = wardcast(&["audit", "verify", directory]);
+    assert!(
+        done && said.contains("not pinned") && said.contains(key),
+        "{said}"
+    );
+    let (done, said, _) = wardcast(&["audit", "verify", directory, "--issuer", key, "--json"]);
+    let said: serde_json::Value = serde_json::from_str(&said).expect("JSON");
+    let up_to = said["last"].as_u64().expect("a number") - 1;
+    assert!(done && said["signed_up_to"] == up_to, "{said}");
+    assert_eq!(said["issuers_pinned"], true);
+    assert_eq!(said["issuers"], json!([key]));
+    // From a file, beside another one.
+    let file = folder.join("issuers");
+    std::fs::write(&file, format!("{}\nissuer {key}\n", "0".repeat(64))).expect("writes");
+    let file = file.to_str().expect("text");
+    let (done, said, _) = wardcast(&["audit", "verify", directory, "--issuer", file]);
+    assert!(done && said.contains("pinned with --issuer"), "{said}");
+    assert!(!said.contains("not signed"), "{said}");
+    let other = "0".repeat(64);
+    let (done, said, why) = wardcast(&["audit", "verify", directory, "--issuer", &other]);
+    assert!(!done && said.is_empty(), "{said}");
+    assert!(
+        why.contains("is a signature by the key") && why.contains(key),
+        "{why}"
+    );
+    // The last line is the last signature: without it the trail is signed less far, and no more is wrong with it.
+    let segment = Path::new(directory).join("00000000000000000001.jsonl");
+    let text = std::fs::read_to_string(&segment).expect("reads");
+    let (before, last) = text.trim_end().rsplit_once('\n').expect("has lines");
+    assert!(last.contains("\"event\":\"signed\""), "{last}");
+    std::fs::write(&segment, format!("{before}\n")).expect("writes");
+    let (done, said, _) = wardcast(&["audit", "verify", directory, "--issuer", key]);
+    assert!(done && said.contains("are not signed yet"), "{said}");
+    // A flipped digit of it.
+    let at = last.rfind("\"signature\":\"").expect("has one") + 20;
+    let flipped = if &last[at..=at] == "0" { "1" } else { "0" };
+    let wrong = format!("{}{flipped}{}", &last[..at], &last[at + 1..]);
+    std::fs::write(&segment, format!("{before}\n{wrong}\n")).expect("writes");
+    let (done, _, why) = wardcast(&["audit", "verify", directory]);
+    assert!(!done && why.contains("holds a wrong signature"), "{why}");
 }
 
 /// A disk of its own, which can be filled.

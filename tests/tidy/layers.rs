@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 20] = [
     ("store", &["crypto", "group"]),
     ("attributes", &["tls", "group"]),
     ("policy", &["attributes", "crypto", "group"]),
-    ("audit", &["group"]),
+    ("audit", &["crypto", "group"]),
     ("member", &["tls", "udp", "crypto", "group"]),
     ("engine", &BELOW_ENGINE),
     ("https", &["tls", "group"]),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::json;
 use wardcast::admin::api::TokenView;
+use wardcast::audit::verify;
 
 use crate::support::members::{Ledger, Member};
 use crate::support::{GROUP, SOON, Setup, Site, Token};
@@ -86,5 +87,10 @@ async fn every_group_rolls_and_the_old_master_is_gone() {
         cleo.holds(restarted).await;
         assert_eq!(token(&site).await.tokens[0].masters, [2]);
         ledger.check();
+        // The key that signs the trail is none of the ring's.
+        assert!(site.terminate().await.success());
+        let trail = verify(&site.folder().join("audit"), |_, _| {}).expect("is whole");
+        assert_eq!(trail.signatures.issuers.len(), 1);
+        assert_eq!(trail.signatures.up_to, Some(trail.last - 1));
     }
 }

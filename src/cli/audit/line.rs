@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::audit::{Actor, Record};
+use crate::audit::{Actor, Event, Record};
 
 /// Time, number, who, what, to which group, and the rest by name.
 pub(super) fn line(record: &Record) -> String {
@@ -20,6 +20,10 @@ pub(super) fn line(record: &Record) -> String {
     let mut event = serde_json::to_value(&entry.event).unwrap_or_default();
     let fields = event.as_object_mut();
     let mut fields = fields.map(std::mem::take).unwrap_or_default();
+    if let Event::Signed(_) = entry.event {
+        // Long, and for `verify`; `--json` shows them.
+        fields.retain(|name, _| !["issuer", "signature"].contains(&name.as_str()));
+    }
     let name = fields.remove("event");
     let name = name.as_ref().and_then(Value::as_str).unwrap_or("?");
     let mut text = format!("{time}  {sequence:>8}  {name:<15}  {actor}");
@@ -38,8 +42,8 @@ pub(super) fn line(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Digest, Entry, Event, Group};
-    use crate::group::ids::{Epoch, GroupId, Identity, MemberId};
+    use crate::audit::{Digest, Entry, Group, Octets, Signature};
+    use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Suite};
 
     #[test]
     fn a_line_says_who_did_what_to_whom() {
@@ -62,6 +66,27 @@ mod tests {
             previous: Digest::default(),
         };
         let expected = r#"2026-11-27T00:00:00.000000Z        17  departed         operator cn:ops  group="board room"  epoch=5  identity="cn:mallory"  member=3  note="left the\nteam"  reason="the member was evicted""#;
+        assert_eq!(line(&record), expected);
+    }
+    #[test]
+    fn a_signature_says_over_what_it_is() {
+        let event = Event::Signed(Signature {
+            up_to: 16,
+            head: Digest([0x1a; 32]),
+            suite: Suite::One,
+            issuer: Octets(vec![4; 65]),
+            signature: Octets(vec![9; 64]),
+        });
+        let record = Record {
+            sequence: 18,
+            time: "2026-11-27T00:00:00.000000Z".into(),
+            entry: Entry::of_gateway(event),
+            previous: Digest::default(),
+        };
+        let head = "1a".repeat(32);
+        let expected = format!(
+            r#"2026-11-27T00:00:00.000000Z        18  signed           gateway  head="{head}"  suite="1"  up_to=16"#
+        );
         assert_eq!(line(&record), expected);
     }
 }

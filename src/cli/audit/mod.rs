@@ -1,16 +1,18 @@
 //! `wardcast audit`: reads an audit trail: whether it is whole, what came last, all of it.
 
 mod line;
+mod pins;
 mod tail;
+mod verify;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
 
-use crate::audit::{Broken, Digest, Record, Verified, verify};
+use crate::audit::{self, Broken, Record};
+use pins::Pin;
 
 /// Reads the audit trail of a gateway, which may be running.
 #[derive(Args, Debug)]
@@ -24,7 +26,8 @@ pub struct AuditArgs {
 
 #[derive(Subcommand, Debug)]
 enum AuditCommand {
-    /// Says whether a trail is whole: no byte changed, no record missing, none in another's place.
+    /// Says whether a trail is whole: no byte changed, no record missing, none in another's place; and up to which record the
+    /// token has signed it.
     Verify {
         /// The folder of the trail.
         directory: PathBuf,
@@ -32,6 +35,11 @@ enum AuditCommand {
         /// end, or all were written anew.
         #[arg(long, value_name = "SHA256")]
         head: Option<String>,
+        /// A key whose signatures are to be trusted: its fingerprint, as `wardcast token provision` prints it, or a file with such,
+        /// one a line. May be given several times, for a trail that several tokens signed; a rotation of masters leaves the key
+        /// as it is. Without it the keys are those that the trail itself names, which shows no more than that one key signed it.
+        #[arg(long, value_name = "FILE|FINGERPRINT")]
+        issuer: Vec<Pin>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -72,8 +80,10 @@ pub fn run(args: &AuditArgs) -> ExitCode {
         AuditCommand::Verify {
             directory,
             head,
+            issuer,
             json,
-        } => verified(directory, head.as_deref(), *json),
+        } => pins::all(issuer)
+            .and_then(|issuers| verify::run(directory, head.as_deref(), &issuers, *json)),
         AuditCommand::Tail {
             directory,
             lines,
@@ -103,71 +113,10 @@ pub fn run(args: &AuditArgs) -> ExitCode {
     }
 }
 
-fn verified(directory: &Path, head: Option<&str>, json: bool) -> Result<(), String> {
-    let mut found = head.is_none();
-    let whole = verify(directory, |_, line| {
-        found |= head.is_some_and(|head| head.eq_ignore_ascii_case(&Digest::of(line).to_string()));
-    });
-    let whole = whole.map_err(|broken| broken.to_string())?;
-    let mut output = io::stdout();
-    // A reader that went away has seen what it wanted.
-    let _ = match json {
-        true => writeln!(output, "{}", as_json(&whole, found)),
-        false => writeln!(output, "{}", as_text(&whole)),
-    };
-    match found {
-        true => Ok(()),
-        false => Err(format!(
-            "no record of the trail has the head {}: it is another trail, or ends before that record",
-            head.unwrap_or_default()
-        )),
-    }
-}
-
-fn as_json(whole: &Verified, found: bool) -> serde_json::Value {
-    json!({
-        "whole": true,
-        "records": whole.records,
-        "first": whole.first,
-        "last": whole.last,
-        "segments": whole.segments,
-        "head": whole.head,
-        "unfinished_bytes": whole.unfinished,
-        "noted_head_found": found,
-    })
-}
-
-fn as_text(whole: &Verified) -> String {
-    let Verified {
-        segments,
-        records,
-        first,
-        last,
-        head,
-        unfinished,
-    } = whole;
-    let files = match segments {
-        1 => "segment",
-        _ => "segments",
-    };
-    let mut text = format!(
-        "The trail is whole: {records} records, {first} to {last}, in {segments} {files}.\nHead: {head}"
-    );
-    if *first > 1 {
-        text += &format!("\nRecords 1 to {} are elsewhere.", first - 1);
-    }
-    if *unfinished > 0 {
-        text += &format!(
-            "\n{unfinished} bytes follow, of a record that is being written, or that a crash cut short."
-        );
-    }
-    text
-}
-
 fn export(directory: &Path, wanted: impl Fn(&Record) -> bool) -> Result<(), Broken> {
     let mut output = BufWriter::new(io::stdout().lock());
     let mut written = Ok(());
-    verify(directory, |record, line| {
+    audit::verify(directory, |record, line| {
         if written.is_ok() && wanted(record) {
             written = output
                 .write_all(line)

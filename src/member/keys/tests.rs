@@ -1,7 +1,9 @@
 //! Headers and grants from the member's side, against what a token computes.
 
 use super::*;
-use crate::crypto::{AgreementKey, Key, SigningKey, confirmation_tag, ratchet, wrap};
+use crate::crypto::{
+    AgreementKey, Key, NoFingerprint, SigningKey, confirmation_tag, ratchet, wrap,
+};
 use crate::group::ids::{Epoch, KeyRef, MemberId, NodeId, Role, Suite, Suites};
 use crate::group::session::KeyOperations;
 use crate::group::wire::{Grant, PathDelivery, grant_transcript};
