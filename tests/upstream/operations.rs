@@ -3,7 +3,7 @@
 use wardcast::kmip::client::{
     Activate, AddAttribute, Answer, Archive, Attribute, AttributeName, Batch, Client, ClientError,
     Destroy, DiscoverVersions, Get, GetAttributeList, GetAttributes, KeyWrapping, Locate, Object,
-    Options, Query, RawRequest, Register, Revoke, Version, WrappedKey,
+    Options, Query, RawRequest, Register, Revoke, SecretData, Version, WrappedKey,
 };
 use wardcast::kmip::codec::{tag, values};
 use wardcast::kmip::message::Structure;
@@ -76,6 +76,26 @@ fn by_name(name: &str) -> Locate {
         attributes: vec![Attribute::name(name)],
         maximum_items: None,
     }
+}
+
+/// Bytes that are no secret, but have a state.
+async fn secret_data(client: &Client, prefix: &str) {
+    let register = Register {
+        object: Object::SecretData(SecretData {
+            kind: values::SecretDataType::Seed,
+            value: b"{\"what\":\"group\"}".as_slice().into(),
+        }),
+        attributes: vec![Attribute::name(&format!("{prefix}-data"))],
+    };
+    let data = client.call(&register).await.expect("registered");
+    let got = client.call(&get(&data)).await.expect("got");
+    assert_eq!(got.object, register.object);
+    assert_eq!(state(client, &data).await, Some(values::State::PreActive));
+    assert_eq!(client.call(&activate(&data)).await, Ok(data.clone()));
+    let ceased = revoke(&data, values::RevocationReasonCode::CessationOfOperation);
+    assert_eq!(client.call(&ceased).await, Ok(data.clone()));
+    assert_eq!(state(client, &data).await, Some(values::State::Deactivated));
+    assert_eq!(client.call(&destroy(&data)).await, Ok(data.clone()));
 }
 
 /// Keys and opaque objects through all that may happen to them.
@@ -237,6 +257,7 @@ async fn all_of(version: Version) {
     let spoken = client.call(&DiscoverVersions::default()).await;
     assert!(spoken.expect("versions").contains(&version.numbers()));
     lifecycle(&client, "a").await;
+    secret_data(&client, "s").await;
     refusals(&site, &server, &client, version).await;
     batches(&client, "b").await;
     assert_eq!(

@@ -19,7 +19,7 @@ async fn lifecycle(client: &Client) {
     assert_eq!(answers.version, Version::V2_1);
     let facts = answers.read(0, &Query).expect("facts");
     assert_eq!(facts.vendor.as_deref(), Some("stand-in"));
-    assert_eq!(facts.object_types.len(), 2);
+    assert_eq!(facts.object_types.len(), 3);
 
     let register = opaque("policy", b"sealed <bytes>");
     let unique_identifier = client.call(&register).await.expect("registered");

@@ -46,6 +46,8 @@ pub(crate) struct Store {
     objects: Mutex<BTreeMap<String, Kept>>,
     /// The content types of requests.
     pub(crate) seen: Mutex<Vec<String>>,
+    /// After so many more answers one is lost: what was asked is done, and nobody is told.
+    pub(crate) lose: Mutex<Option<usize>>,
 }
 
 struct Kept {
@@ -89,6 +91,14 @@ impl Store {
         })
     }
 
+    /// Whether this answer is the one to be lost.
+    fn loses(&self) -> bool {
+        let mut lose = self.lose.lock().expect("no panic");
+        let now = *lose == Some(0);
+        *lose = lose.and_then(|more| more.checked_sub(1));
+        now
+    }
+
     fn done(&self, item: &Field<'_>) -> Result<Structure, No> {
         let operation = item.child(tag::Operation)?.enumeration()?;
         let asked = item.child(tag::RequestPayload)?;
@@ -107,6 +117,7 @@ impl Store {
                 return Ok(answer
                     .items(operations)
                     .enumeration(tag::ObjectType, values::ObjectType::SymmetricKey)
+                    .enumeration(tag::ObjectType, values::ObjectType::SecretData)
                     .enumeration(tag::ObjectType, values::ObjectType::OpaqueObject)
                     .text(tag::VendorIdentification, "stand-in"));
             }
@@ -161,6 +172,7 @@ impl Kept {
             operation::Get => {
                 let kind = match self.object.tag {
                     tag::OpaqueObject => values::ObjectType::OpaqueObject,
+                    tag::SecretData => values::ObjectType::SecretData,
                     _ => values::ObjectType::SymmetricKey,
                 };
                 let answer = answer.enumeration(tag::ObjectType, kind);
@@ -249,6 +261,9 @@ async fn posted(State(store): State<Arc<Store>>, headers: HeaderMap, body: Bytes
         return StatusCode::BAD_REQUEST.into_response();
     };
     let answer = view.encode(&store.answer(&request), Layout::OneLine);
+    if store.loses() {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     let answer = answer.expect("encoded").to_vec();
     ([(CONTENT_TYPE, view.content_type())], answer).into_response()
 }

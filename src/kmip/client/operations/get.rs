@@ -1,6 +1,6 @@
 //! Get (KMIP 2.1 section 6.1.20): an object, as the store has it.
 
-use super::{Object, OpaqueObject, Operation, WrappedKey, about, unique_identifier};
+use super::{Object, OpaqueObject, Operation, SecretData, WrappedKey, about, unique_identifier};
 use crate::kmip::client::exchange::Request;
 use crate::kmip::client::version::Version;
 use crate::kmip::codec::{Item, tag, values};
@@ -41,9 +41,15 @@ impl Operation for Get {
 
     /// An object of another type, or a key that is not wrapped, is an error.
     fn answer(&self, _version: Version, payload: &Field<'_>) -> Result<Got, MessageError> {
-        let object = match payload.optional(tag::SymmetricKey)? {
-            Some(key) => Object::WrappedKey(WrappedKey::read(&key)?),
-            None => Object::Opaque(OpaqueObject::read(&payload.child(tag::OpaqueObject)?)?),
+        let key = payload.optional(tag::SymmetricKey)?;
+        let data = payload.optional(tag::SecretData)?;
+        let object = match (key, data) {
+            (Some(key), _) => Object::WrappedKey(WrappedKey::read(&key)?),
+            (None, Some(data)) => Object::SecretData(SecretData::read(&data)?),
+            (None, None) => {
+                let object = payload.child(tag::OpaqueObject)?;
+                Object::Opaque(OpaqueObject::read(&object)?)
+            }
         };
         let unique_identifier = unique_identifier(payload)?;
         Ok(Got {

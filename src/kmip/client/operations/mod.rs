@@ -14,7 +14,7 @@ pub use discover_versions::DiscoverVersions;
 pub use get::{Get, Got};
 pub use lifecycle::{Activate, Archive, Destroy, Recover, Revoke};
 pub use locate::{Locate, Located};
-pub use object::{KeyWrapping, OpaqueObject, WrappedKey};
+pub use object::{KeyWrapping, OpaqueObject, SecretData, WrappedKey};
 pub use query::{Query, ServerFacts};
 pub use register::{Object, Register};
 

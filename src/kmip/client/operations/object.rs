@@ -1,4 +1,4 @@
-//! Objects that the gateway keeps in a store: opaque ones, and keys that are wrapped. There is no plain key.
+//! Objects that the gateway keeps in a store: opaque ones, descriptors, and keys that are wrapped. There is no plain key.
 
 use crate::kmip::codec::{ByteString, Item, Value, tag, values};
 use crate::kmip::message::{Field, MessageError, Structure};
@@ -7,6 +7,16 @@ use crate::kmip::message::{Field, MessageError, Structure};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpaqueObject {
     /// What it is: a number that its owner chose, from `0x80000000` on.
+    pub kind: u32,
+    /// The bytes.
+    pub value: ByteString,
+}
+
+/// A `SecretData` (KMIP 2.1 section 2.7) that is no secret: bytes that are to have a state, which opaque objects have not, and be
+/// activated and revoked. Nothing that must not be read belongs into it: it is neither wrapped nor overwritten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretData {
+    /// One of [`SecretDataType`](values::SecretDataType).
     pub kind: u32,
     /// The bytes.
     pub value: ByteString,
@@ -54,6 +64,27 @@ impl OpaqueObject {
         Ok(Self {
             kind: object.child(tag::OpaqueDataType)?.enumeration()?,
             value: object.child(tag::OpaqueDataValue)?.bytes()?.into(),
+        })
+    }
+}
+
+impl SecretData {
+    pub(super) fn item(&self) -> Item {
+        let value = Structure::new(tag::KeyValue).bytes(tag::KeyMaterial, self.value.clone());
+        let block = Structure::new(tag::KeyBlock)
+            .enumeration(tag::KeyFormatType, values::KeyFormatType::Opaque)
+            .structure(value);
+        Structure::new(tag::SecretData)
+            .enumeration(tag::SecretDataType, self.kind)
+            .structure(block)
+            .into()
+    }
+
+    pub(super) fn read(object: &Field<'_>) -> Result<Self, MessageError> {
+        let value = object.child(tag::KeyBlock)?.child(tag::KeyValue)?;
+        Ok(Self {
+            kind: object.child(tag::SecretDataType)?.enumeration()?,
+            value: value.child(tag::KeyMaterial)?.bytes()?.into(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Register (KMIP 2.1 section 6.1.41): gives the store an object to keep.
 
-use super::{OpaqueObject, Operation, WrappedKey, unique_identifier};
+use super::{OpaqueObject, Operation, SecretData, WrappedKey, unique_identifier};
 use crate::kmip::client::attributes::{self, Attribute};
 use crate::kmip::client::exchange::Request;
 use crate::kmip::client::version::Version;
@@ -23,6 +23,8 @@ pub struct Register {
 pub enum Object {
     /// Bytes that mean nothing to the store.
     Opaque(OpaqueObject),
+    /// Bytes with a state.
+    SecretData(SecretData),
     /// A key that is wrapped.
     WrappedKey(WrappedKey),
 }
@@ -36,6 +38,7 @@ impl Request for Register {
         let mut attributes = self.attributes.clone();
         let (kind, item) = match &self.object {
             Object::Opaque(object) => (values::ObjectType::OpaqueObject, object.item()),
+            Object::SecretData(data) => (values::ObjectType::SecretData, data.item()),
             Object::WrappedKey(key) => {
                 attributes.push(Attribute::algorithm(key.algorithm));
                 attributes.push(Attribute::length(key.length));
