@@ -1,5 +1,6 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
+mod front;
 mod metrics;
 mod signer;
 mod token;
@@ -20,6 +21,7 @@ use crate::admin::{self, AdminServer, Metrics};
 use crate::audit::{Audit, Entry, Event, SpoolError};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
+use crate::front::Front;
 use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
@@ -27,6 +29,7 @@ use crate::quic::{self, Listener};
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
+pub use front::FrontError;
 use signer::Signer;
 use token::Tokens;
 pub use token::{provision, provision_all, token_configs};
@@ -65,6 +68,9 @@ pub enum AppError {
     /// The admin interface.
     #[error("[admin] {0}")]
     Admin(#[from] admin::StartError),
+    /// The front for programs.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     /// The system.
     #[error("{what}: {source}")]
     System {
@@ -82,6 +88,8 @@ pub struct Listening {
     pub quic: SocketAddr,
     /// HTTPS, for operators.
     pub admin: Option<SocketAddr>,
+    /// HTTPS, for programs.
+    pub front: Option<SocketAddr>,
     /// How many groups were found in the store.
     pub groups: usize,
 }
@@ -93,9 +101,13 @@ pub struct Gateway {
     signer: Signer,
     listener: Listener,
     admin: Option<AdminServer>,
+    front: Option<Front>,
     listening: Listening,
     drain: Duration,
 }
+
+/// The interfaces that are asked by HTTPS, as far as they are configured.
+type Interfaces = (Option<AdminServer>, Option<Front>);
 
 /// Sockets that there are unless more are asked for: eight send to more members than one gateway has.
 const MOST_SOCKETS: usize = 8;
@@ -110,12 +122,15 @@ impl Gateway {
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
-        if upstream::client(&config)?.is_some() {
+        let key_store = upstream::client(&config)?;
+        if key_store.is_some() {
             tracing::info!(addresses = ?config.upstream.addresses, "a key store is upstream");
         }
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
+        let front_trust = (credentials.clone(), trust.clone());
+        let front_needs = front::needs(&config, front_trust, audit.clone(), key_store)?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
@@ -130,13 +145,14 @@ impl Gateway {
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
         let admin_needs = (credentials, trust, audit.clone(), metrics);
-        match Self::listen(config, parts, server, admin_needs).await {
-            Ok((listener, admin, listening)) => Ok(Self {
+        match Self::listen(config, parts, server, admin_needs, front_needs).await {
+            Ok((listener, (admin, front), listening)) => Ok(Self {
                 tokens,
                 audit,
                 signer,
                 listener,
                 admin,
+                front,
                 listening,
                 drain,
             }),
@@ -153,7 +169,8 @@ impl Gateway {
         parts: engine::Parts,
         server: rustls::ServerConfig,
         (credentials, trust, audit, metrics): (Credentials, Trust, Audit, Metrics),
-    ) -> Result<(Listener, Option<AdminServer>, Listening), AppError> {
+        front_needs: Option<front::Needs>,
+    ) -> Result<(Listener, Interfaces, Listening), AppError> {
         let engine = engine::start(parts).await?;
         let groups = engine.groups().len();
         let (limits, multicast) = (limits(&config), multicast(&config.multicast));
@@ -169,15 +186,17 @@ impl Gateway {
             credentials,
             trust,
             (audit, metrics),
-            engine,
+            engine.clone(),
         )
         .await?;
+        let front = front::bind(front_needs, engine).await?;
         let listening = Listening {
             quic: local,
             admin: admin.as_ref().map(AdminServer::local_addr),
+            front: front.as_ref().map(Front::local_addr),
             groups,
         };
-        Ok((listener, admin, listening))
+        Ok((listener, (admin, front), listening))
     }
 
     /// Where it listens.
@@ -193,6 +212,12 @@ impl Gateway {
                 let _ = stopped.await;
             }))
         });
+        let (stopping_front, front_stopped) = tokio::sync::oneshot::channel::<()>();
+        let front = self.front.map(|server| {
+            tokio::spawn(server.serve(async {
+                let _ = front_stopped.await;
+            }))
+        });
         tokio::select! {
             () = self.listener.run() => {}
             () = stop => {}
@@ -203,6 +228,10 @@ impl Gateway {
             .is_err()
         {
             tracing::warn!("connections are left that did not end in time");
+        }
+        drop(stopping_front);
+        if let Some(front) = front {
+            let _ = timeout(self.drain, front).await;
         }
         drop(stopping);
         if let Some(admin) = admin {

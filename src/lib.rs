@@ -31,6 +31,7 @@
 //! | [`cli`] | the commands |
 //! | [`app`] | composition root: what is started and ended, in which order |
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
+//! | [`front`] | the front for programs: the key store upstream by KMIP, and the mission's operations by REST |
 //! | [`https`] | the HTTPS listener |
 //! | [`relay`] | the audit trail to the key store upstream, batch by batch, from where it had come to |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
@@ -62,6 +63,7 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod engine;
+pub mod front;
 pub mod group;
 pub mod hsm;
 pub mod https;

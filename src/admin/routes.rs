@@ -77,11 +77,11 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
 /// Lets operators through, and logs what they change.
 async fn authorize(
     State(shared): Site,
-    Extension(Caller(caller)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
-    let Some(caller) = caller else {
+    let Some(caller) = caller.identity else {
         let why =
             "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name";
         return Failure::new(FailureCode::NotOperator, why).into_response();
@@ -241,22 +241,22 @@ async fn roll_over(
 
 async fn freeze(
     State(shared): Site,
-    Extension(Caller(by)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     body: Body,
 ) -> Result<Json<GroupView>, Failure> {
     let Freeze { reason } = parse(body)?;
-    let by = by.map(|by| (*by).clone());
+    let by = caller.identity.map(|by| (*by).clone());
     let view = shared.engine.freeze(&name, &reason, by).await?;
     Ok(Json(GroupView::full(view)))
 }
 
 async fn thaw(
     State(shared): Site,
-    Extension(Caller(by)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
 ) -> Result<Json<GroupView>, Failure> {
-    let by = by.map(|by| (*by).clone());
+    let by = caller.identity.map(|by| (*by).clone());
     let view = shared.engine.thaw(&name, by).await?;
     Ok(Json(GroupView::full(view)))
 }
@@ -276,7 +276,7 @@ async fn members(
 
 async fn evict(
     State(shared): Site,
-    Extension(Caller(by)): Extension<Caller>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     body: Body,
 ) -> Result<StatusCode, Failure> {
@@ -293,7 +293,7 @@ async fn evict(
         members,
         urgent,
         reason,
-        by: by.map(|by| (*by).clone()),
+        by: caller.identity.map(|by| (*by).clone()),
     };
     shared.engine.evict(&name, eviction).await?;
     Ok(StatusCode::NO_CONTENT)

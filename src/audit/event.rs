@@ -20,6 +20,8 @@ pub enum Actor {
     Member(Identity),
     /// An operator, by its certificate.
     Operator(Identity),
+    /// Somebody at the front, by its certificate or by its token.
+    Caller(Identity),
 }
 
 /// Which group something happened to.
@@ -197,11 +199,21 @@ pub enum Event {
         /// The HTTP status that answered it.
         status: u16,
     },
-    /// Somebody who is no operator called the admin interface, for whatever it was.
+    /// Somebody at the front asked for something, of the key store or of the gateway.
+    Relayed {
+        /// What, by its name.
+        operation: String,
+        /// The object or the group that it is about, if it names one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object: Option<String>,
+        /// What became of it: done, pending, or why not.
+        outcome: String,
+    },
+    /// Somebody who may not called the admin interface, or the front, for whatever it was.
     Denied {
         /// Who.
         identity: Identity,
-        /// The method and path of the call.
+        /// The method and path of the call, or the operation.
         call: String,
         /// How often he did, since the last record of it.
         times: u64,

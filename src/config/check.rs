@@ -1,6 +1,7 @@
 //! Values out of bounds, combinations that cannot work, and files that are not there.
 
 mod attributes;
+mod front;
 mod token;
 mod upstream;
 
@@ -48,6 +49,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     check_admin(&config.admin, &mut report);
     upstream::check(&config.upstream, &mut report);
     attributes::check_jwt(&config.jwt, &mut report);
+    front::check(&config.front, &config.jwt, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }

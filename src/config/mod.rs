@@ -10,6 +10,7 @@
 mod attributes;
 mod check;
 mod error;
+mod front;
 mod load;
 mod optional;
 mod suggest;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use attributes::Jwt;
 pub use error::{ConfigError, Origin, Problem};
+pub use front::{Front, Roles};
 pub use load::{Loaded, Setting};
 pub use token::{
     DEFAULT_PIN_CREDENTIAL, HostMode, PinSource, Replica, Sandbox, Token, TokenHost, TokenKind,
@@ -57,6 +59,8 @@ pub struct Config {
     pub policy: Policy,
     /// The key store upstream.
     pub upstream: Upstream,
+    /// The front for programs.
+    pub front: Front,
     /// Bearer tokens.
     pub jwt: Jwt,
     /// How the groups' work is shared out.

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -49,9 +50,14 @@ pub enum StartError {
     },
 }
 
-/// Who asks, from the connection's certificate; `None` if that names nobody, or there is none.
-#[derive(Clone, Debug)]
-pub struct Caller(pub Option<Arc<Identity>>);
+/// Who asks, from the connection's certificate.
+#[derive(Clone, Debug, Default)]
+pub struct Caller {
+    /// Its name; `None` if it names nobody, or there is none.
+    pub identity: Option<Arc<Identity>>,
+    /// The SHA-256 of the certificate, if there is one.
+    pub thumbprint: Option<[u8; 32]>,
+}
 
 /// What sets one interface apart from another.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +159,8 @@ async fn connection(
         Err(_) => return tracing::info!(%peer, "{name}: handshake took too long"),
     };
     let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let caller = match certificates.first().map(|own| tls::identity(own)) {
+    let own = certificates.first();
+    let identity = match own.map(|own| tls::identity(own)) {
         Some(Ok(identity)) => Some(Arc::new(identity)),
         Some(Err(error)) => {
             tracing::info!(%peer, %error, "{name}: the certificate names nobody");
@@ -161,7 +168,11 @@ async fn connection(
         }
         None => None,
     };
-    let router = router.layer(Extension(Caller(caller)));
+    let caller = Caller {
+        identity,
+        thumbprint: own.map(|own| Sha256::digest(own).into()),
+    };
+    let router = router.layer(Extension(caller));
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
         .timer(TokioTimer::new())

@@ -39,6 +39,7 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Departed { member, reason, .. } => format!("{member}: {reason}"),
         Event::Rekeyed { epoch, .. } => format!("rekeyed {epoch}"),
         Event::Refused { identity, .. } => format!("refused {identity}"),
+        Event::Relayed { operation, .. } => format!("relayed {operation}"),
         Event::Denied { identity, .. } => format!("denied {identity}"),
         Event::Administered { call, status } => format!("{call} {status}"),
         Event::Interrupted { lost, .. } => format!("interrupted {lost}"),

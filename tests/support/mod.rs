@@ -73,14 +73,20 @@ pub(crate) struct Site {
     /// Where members connect.
     pub(crate) quic: SocketAddr,
     admin: SocketAddr,
+    /// Where programs ask, if the configuration says so.
+    pub(crate) front: Option<SocketAddr>,
     http: reqwest::Client,
 }
 
 impl Site {
     /// Provisions everything and starts the gateway.
     pub(crate) async fn start(setup: Setup<'_>) -> Self {
+        Self::start_under(Authority::new("test").expect("an authority"), setup).await
+    }
+
+    /// The same, with certificates of this authority, which others have certificates of too.
+    pub(crate) async fn start_under(authority: Authority, setup: Setup<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let authority = Authority::new("test").expect("an authority");
         let revoked = setup.revoked.iter().map(|name| {
             let issued = authority.issue(&Request::client(*name));
             (name.to_string(), issued.expect("a certificate"))
@@ -96,6 +102,7 @@ impl Site {
             environment: Vec::new(),
             quic: nowhere,
             admin: nowhere,
+            front: None,
         };
         let token = site.token(setup.token);
         site.write(&setup, &token);
@@ -217,6 +224,9 @@ impl Site {
             .env("WARDCAST_ADMIN__ADDRESS", self.admin.to_string())
             .stdout(Stdio::piped())
             .stderr(log.expect("a log file"));
+        if let Some(front) = self.front {
+            command.env("WARDCAST_FRONT__ADDRESS", front.to_string());
+        }
         let mut child = command.spawn().expect("it starts");
         let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
         self.child = Some(child);
@@ -230,6 +240,8 @@ impl Site {
         let address = |key: &str| said["listening"][key].as_str().expect("an address").parse();
         self.quic = address("quic").expect("an address");
         self.admin = address("admin").expect("an address");
+        let front = said["listening"]["front"].as_str();
+        self.front = front.map(|front| front.parse().expect("an address"));
     }
 
     /// `kill -9`.
@@ -268,6 +280,18 @@ impl Site {
     pub(crate) fn log_text(&self) -> String {
         let bytes = fs::read(self.log()).expect("a log file");
         String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The audit trail so far, a record each.
+    pub(crate) fn audit(&self) -> Vec<Value> {
+        let segments = wardcast::audit::segments(&self.folder.path().join("audit"));
+        let texts = segments.expect("a trail").into_iter();
+        let texts = texts.map(|segment| fs::read_to_string(segment.path).expect("text"));
+        let all: String = texts.collect();
+        let whole = all.lines().filter(|line| line.ends_with('}'));
+        whole
+            .map(|line| serde_json::from_str(line).expect("a record"))
+            .collect()
     }
 
     /// Whom members trust.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use wardcast::pki::{Authority, Request};
 
-use venv::python;
+pub(crate) use venv::python;
 
 /// No server takes longer to start.
 const SOON: Duration = Duration::from_secs(30);

@@ -16,6 +16,7 @@ pub(super) fn line(record: &Record) -> String {
         Actor::Gateway => "gateway".to_owned(),
         Actor::Member(who) => format!("member {who}"),
         Actor::Operator(who) => format!("operator {who}"),
+        Actor::Caller(who) => format!("caller {who}"),
     };
     let mut event = serde_json::to_value(&entry.event).unwrap_or_default();
     let fields = event.as_object_mut();

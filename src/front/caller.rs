@@ -1,0 +1,150 @@
+//! Who asks, and which roles they have: by the certificate of their connection, or by a bearer token.
+
+use std::sync::Arc;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+
+use super::Shared;
+use super::observe::{self, Outcome};
+use super::rest::{Failure, FailureCode};
+use super::role::Roles;
+use crate::group::ids::Identity;
+use crate::https::Caller;
+
+/// What tokens begin with in their header (RFC 6750 section 2.1); its case means nothing.
+const SCHEME: &str = "bearer ";
+/// What callers are called that are known by a token: no certificate's name begins like this.
+const BY_TOKEN: &str = "token:";
+/// The longest part of a name of a caller that is known by a token, in characters.
+const MAX_SUBJECT: usize = 256;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Who {
+    /// What it is called on record.
+    pub(super) name: Arc<Identity>,
+    /// What it is.
+    pub(super) roles: Roles,
+}
+
+impl Who {
+    /// Whom something that is answered later is for, as it was kept. It has no roles any more.
+    pub(super) fn remembered(name: &str) -> Self {
+        Self {
+            name: Arc::new(Identity(name.to_owned())),
+            roles: Roles::default(),
+        }
+    }
+
+    /// What its exchanges are found by.
+    pub(super) fn key(&self) -> &str {
+        &self.name.0
+    }
+
+    /// Whether a certificate is what it is known by.
+    pub(super) fn has_certificate(&self) -> bool {
+        !self.name.0.starts_with(BY_TOKEN)
+    }
+}
+
+/// Lets through who is known by a certificate or a token; what they may do is decided where they do it.
+pub(super) async fn known(
+    State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Caller>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if request.headers().contains_key(ORIGIN) {
+        let why = "requests from web pages are not taken";
+        return Failure::new(FailureCode::Forbidden, why).into_response();
+    }
+    let authorization = request.headers().get(AUTHORIZATION).cloned();
+    let found = match authorization {
+        Some(authorization) => by_token(&shared, &caller, &authorization).await,
+        None => by_certificate(&shared, &caller),
+    };
+    let call = format!("{} {}", request.method(), request.uri().path());
+    match found {
+        Ok(who) => {
+            request.extensions_mut().insert(who);
+            next.run(request).await
+        }
+        Err(why) => {
+            tracing::info!(%why, "front: a caller is not known");
+            let outcome = Outcome::denied(&call);
+            let nobody = caller
+                .identity
+                .unwrap_or_else(|| Arc::new(Identity("unknown".into())));
+            let nobody = Who {
+                name: nobody,
+                roles: Roles::default(),
+            };
+            observe::put_on_record(&shared, vec![outcome.record(&nobody, None)]).await;
+            let mut response = Failure::new(FailureCode::Unauthenticated, why).into_response();
+            debug_assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+            let headers = response.headers_mut();
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+    }
+}
+
+fn by_certificate(shared: &Shared, caller: &Caller) -> Result<Who, String> {
+    match (&caller.identity, caller.thumbprint) {
+        (Some(identity), _) => Ok(Who {
+            name: identity.clone(),
+            roles: shared.appointments.of_identity(identity),
+        }),
+        (None, Some(_)) => Err(
+            "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name"
+                .to_owned(),
+        ),
+        (None, None) => Err("show a client certificate, or a bearer token".to_owned()),
+    }
+}
+
+/// A token stands for its bearer, whatever certificate is shown besides; but one that is bound to a certificate needs that.
+async fn by_token(
+    shared: &Shared,
+    caller: &Caller,
+    authorization: &HeaderValue,
+) -> Result<Who, String> {
+    let Some(tokens) = &shared.tokens else {
+        return Err("bearer tokens are not taken: [jwt] names no issuer".to_owned());
+    };
+    let text = authorization.to_str().unwrap_or_default();
+    let scheme = text.get(..SCHEME.len()).unwrap_or_default();
+    if !scheme.eq_ignore_ascii_case(SCHEME) {
+        return Err("Authorization: must be Bearer and a token".to_owned());
+    }
+    let token = text[SCHEME.len()..].trim();
+    let claims = tokens
+        .verify(token)
+        .await
+        .map_err(|error| error.to_string())?;
+    if let Some(bound_to) = claims.bound_to {
+        let own = caller.thumbprint;
+        if !own.is_some_and(|own| bool::from(own.ct_eq(&bound_to))) {
+            return Err("the token is bound to another certificate than this connection's".into());
+        }
+    }
+    let subject = claims.subject.unwrap_or_default();
+    let plain = |sign: &char| !sign.is_control() && !sign.is_whitespace();
+    if subject.is_empty()
+        || subject.chars().count() > MAX_SUBJECT
+        || !subject.chars().all(|sign| plain(&sign))
+    {
+        return Err(format!(
+            "the token's subject must have 1 to {MAX_SUBJECT} characters, and no spaces"
+        ));
+    }
+    Ok(Who {
+        name: Arc::new(Identity(format!("{BY_TOKEN}{subject}"))),
+        roles: shared.appointments.of_claims(&claims.attributes),
+    })
+}

@@ -1,0 +1,480 @@
+//! Exchanges that are answered later: each is on disk before its caller is told so, and so is its answer before anybody sees it.
+//!
+//! ```text
+//!   waiting --> running --> done          taken by a worker; answered by the store, or by the gateway
+//!      |           `------> waiting       nothing was done: the store cannot be reached, or a restart came between and
+//!      `--> done (cancelled)              the operation may be repeated; what may not is done as "unknown"
+//! ```
+//!
+//! A correlation value is 32 random bytes, and serves its own caller alone. Nothing here may hold a key in the clear: who submits it saw to that.
+
+use rusqlite::{OptionalExtension, Row, Transaction, params};
+use sha2::{Digest, Sha256};
+
+use super::durable::{Durable, DurableError};
+use crate::crypto;
+
+/// Exchanges of one caller, answered or not.
+pub(super) const MAX_PER_CALLER: i64 = 64;
+/// Exchanges of all callers, answered or not.
+pub(super) const MAX_EXCHANGES: i64 = 4_096;
+/// The longest request that is kept, in bytes.
+pub(super) const MAX_REQUEST: usize = 64 * 1024;
+/// The longest answer that is kept, in bytes.
+pub(super) const MAX_ANSWER: usize = 256 * 1024;
+/// For how long an exchange is kept from its beginning on, in seconds: a day.
+pub(super) const MAX_AGE_S: i64 = 86_400;
+
+/// Bytes of a correlation value.
+pub(super) const VALUE: usize = 32;
+
+const WAITING: i64 = 0;
+const RUNNING: i64 = 1;
+const DONE: i64 = 2;
+const CANCELLED: i64 = 3;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Job {
+    /// Who asks.
+    pub(super) caller: String,
+    /// The version that is spoken: its place among all.
+    pub(super) version: i64,
+    /// The operation.
+    pub(super) operation: u32,
+    /// The object that it is about.
+    pub(super) object: Option<String>,
+    /// The request, encoded.
+    pub(super) request: Vec<u8>,
+}
+
+/// Why something is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// [`MAX_PER_CALLER`].
+    Caller,
+    /// [`MAX_EXCHANGES`].
+    Total,
+    /// [`MAX_REQUEST`].
+    Size,
+}
+
+impl Bound {
+    /// In a word, for metrics.
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Total => "total",
+            Self::Size => "size",
+        }
+    }
+}
+
+/// How an exchange is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It is not answered yet.
+    Pending,
+    /// It was answered, by this.
+    Done(Vec<u8>),
+    /// Its caller cancelled it in time.
+    Cancelled,
+    /// There is no such exchange of this caller, or not any more.
+    Nothing,
+}
+
+/// What became of the wish to cancel one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    /// It will not be done.
+    Now,
+    /// It is being done.
+    TooLate,
+    /// It was answered, by this.
+    Done(Vec<u8>),
+    /// There is no such exchange of this caller.
+    Nothing,
+}
+
+/// The exchanges of all callers.
+#[derive(Clone)]
+pub(super) struct Exchanges(Durable);
+
+impl Exchanges {
+    pub(super) fn new(durable: Durable) -> Self {
+        Self(durable)
+    }
+
+    /// Takes one; the value to poll with, once it is on disk.
+    pub(super) async fn submit(
+        &self,
+        now: i64,
+        job: Job,
+    ) -> Result<Result<[u8; VALUE], Bound>, DurableError> {
+        if job.request.len() > MAX_REQUEST {
+            return Ok(Err(Bound::Size));
+        }
+        let value: [u8; VALUE] = crypto::random();
+        let insert = move |transaction: &Transaction<'_>| {
+            let count = |sql: &str, by: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
+                transaction.query_row(sql, by, |row| row.get(0))
+            };
+            if count("SELECT count(*) FROM exchanges", &[])? >= MAX_EXCHANGES {
+                return Ok(Err(Bound::Total));
+            }
+            let own = "SELECT count(*) FROM exchanges WHERE caller = ?1";
+            if count(own, &[&job.caller])? >= MAX_PER_CALLER {
+                return Ok(Err(Bound::Caller));
+            }
+            transaction.execute(
+                "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                params![
+                    digest(&value),
+                    job.caller,
+                    now,
+                    WAITING,
+                    job.version,
+                    job.operation,
+                    job.object,
+                    job.request
+                ],
+            )?;
+            Ok(Ok(value))
+        };
+        self.0.run(insert).await
+    }
+
+    /// Whether any waits.
+    pub(super) async fn any_waits(&self) -> Result<bool, DurableError> {
+        let waits = |transaction: &Transaction<'_>| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM exchanges WHERE state = ?1)";
+            transaction.query_row(sql, [WAITING], |row| row.get(0))
+        };
+        self.0.run(waits).await
+    }
+
+    /// The next one that waits, with its number. That it runs is on disk then.
+    pub(super) async fn take(&self) -> Result<Option<(i64, Job)>, DurableError> {
+        let take = |transaction: &Transaction<'_>| {
+            let next = transaction
+                .query_row(
+                    "SELECT id, caller, version, operation, object, request FROM exchanges
+                     WHERE state = ?1 ORDER BY id LIMIT 1",
+                    [WAITING],
+                    job,
+                )
+                .optional()?;
+            if let Some((id, _)) = &next {
+                set_state(transaction, *id, RUNNING)?;
+            }
+            Ok(next)
+        };
+        self.0.run(take).await
+    }
+
+    /// Nothing was done of it: it waits again.
+    pub(super) async fn put_back(&self, id: i64) -> Result<(), DurableError> {
+        self.0
+            .run(move |transaction| set_state(transaction, id, WAITING))
+            .await
+    }
+
+    /// It was answered. The request is not needed any more.
+    pub(super) async fn finish(&self, id: i64, answer: Vec<u8>) -> Result<(), DurableError> {
+        let finish = move |transaction: &Transaction<'_>| finished(transaction, id, &answer);
+        self.0.run(finish).await
+    }
+
+    /// How one is.
+    pub(super) async fn look(&self, caller: &str, value: &[u8]) -> Result<Found, DurableError> {
+        let (caller, digest) = (caller.to_owned(), digest(value));
+        let look = move |transaction: &Transaction<'_>| {
+            Ok(match state(transaction, &caller, &digest)? {
+                None => Found::Nothing,
+                Some((_, DONE, answer)) => Found::Done(answer.unwrap_or_default()),
+                Some((_, CANCELLED, _)) => Found::Cancelled,
+                Some(_) => Found::Pending,
+            })
+        };
+        self.0.run(look).await
+    }
+
+    /// Cancels one, if it does not run yet.
+    pub(super) async fn cancel(
+        &self,
+        caller: &str,
+        value: &[u8],
+    ) -> Result<Cancelled, DurableError> {
+        let (caller, digest) = (caller.to_owned(), digest(value));
+        let cancel = move |transaction: &Transaction<'_>| {
+            Ok(match state(transaction, &caller, &digest)? {
+                None => Cancelled::Nothing,
+                Some((_, DONE, answer)) => Cancelled::Done(answer.unwrap_or_default()),
+                Some((_, RUNNING, _)) => Cancelled::TooLate,
+                Some((id, _, _)) => {
+                    set_state(transaction, id, CANCELLED)?;
+                    Cancelled::Now
+                }
+            })
+        };
+        self.0.run(cancel).await
+    }
+
+    /// Forgets what is too old; how many that were, and how many are left. What runs is left to its end.
+    pub(super) async fn expire(&self, now: i64) -> Result<(usize, i64), DurableError> {
+        let expire = move |transaction: &Transaction<'_>| {
+            let old = "DELETE FROM exchanges WHERE since < ?1 AND state <> ?2";
+            let gone = transaction.execute(old, params![now - MAX_AGE_S, RUNNING])?;
+            let left = "SELECT count(*) FROM exchanges";
+            Ok((gone, transaction.query_row(left, [], |row| row.get(0))?))
+        };
+        self.0.run(expire).await
+    }
+
+    /// After a restart: what ran is repeated if it may be, and is answered with `unknown` otherwise. How many of each.
+    pub(super) fn recover(
+        &self,
+        repeatable: impl Fn(u32) -> bool,
+        unknown: &[u8],
+    ) -> Result<(usize, usize), DurableError> {
+        self.0.run_here(|transaction| {
+            let mut running =
+                transaction.prepare("SELECT id, operation FROM exchanges WHERE state = ?1")?;
+            let found = running.query_map([RUNNING], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let found = found.collect::<rusqlite::Result<Vec<(i64, u32)>>>()?;
+            let mut counts = (0, 0);
+            for (id, operation) in found {
+                match repeatable(operation) {
+                    true => {
+                        set_state(transaction, id, WAITING)?;
+                        counts.0 += 1;
+                    }
+                    false => {
+                        finished(transaction, id, unknown)?;
+                        counts.1 += 1;
+                    }
+                }
+            }
+            Ok(counts)
+        })
+    }
+}
+
+/// Number, state, and answer.
+type Kept = (i64, i64, Option<Vec<u8>>);
+
+fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
+    let job = Job {
+        caller: row.get(1)?,
+        version: row.get(2)?,
+        operation: row.get(3)?,
+        object: row.get(4)?,
+        request: row.get(5)?,
+    };
+    Ok((row.get(0)?, job))
+}
+
+fn state(
+    transaction: &Transaction<'_>,
+    caller: &str,
+    digest: &[u8; 32],
+) -> rusqlite::Result<Option<Kept>> {
+    let sql = "SELECT id, state, answer FROM exchanges WHERE digest = ?1 AND caller = ?2";
+    let found = transaction.query_row(sql, params![digest, caller], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    });
+    found.optional()
+}
+
+fn set_state(transaction: &Transaction<'_>, id: i64, state: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE exchanges SET state = ?2 WHERE id = ?1";
+    transaction.execute(sql, params![id, state]).map(drop)
+}
+
+fn finished(transaction: &Transaction<'_>, id: i64, answer: &[u8]) -> rusqlite::Result<()> {
+    let sql = "UPDATE exchanges SET state = ?2, answer = ?3, request = x'' WHERE id = ?1";
+    transaction
+        .execute(sql, params![id, DONE, answer])
+        .map(drop)
+}
+
+fn digest(value: &[u8]) -> [u8; 32] {
+    Sha256::digest(value).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(caller: &str) -> Job {
+        Job {
+            caller: caller.to_owned(),
+            version: 0,
+            operation: 8,
+            object: None,
+            request: b"asked".to_vec(),
+        }
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Exchanges {
+        let path = folder.path().join("front.db");
+        Exchanges::new(Durable::open(&path).expect("a database"))
+    }
+
+    async fn submit(exchanges: &Exchanges, caller: &str) -> [u8; VALUE] {
+        let taken = exchanges.submit(100, job(caller)).await.expect("written");
+        taken.expect("there is room")
+    }
+
+    #[tokio::test]
+    async fn an_exchange_is_answered_to_its_own_caller() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchanges = open(&folder);
+        let value = submit(&exchanges, "cn:anna").await;
+        let look =
+            async |caller: &str, value: &[u8]| exchanges.look(caller, value).await.expect("read");
+        assert_eq!(look("cn:anna", &value).await, Found::Pending);
+        let (id, taken) = exchanges.take().await.expect("read").expect("one waits");
+        assert_eq!(
+            (taken.caller.as_str(), &taken.request[..]),
+            ("cn:anna", &b"asked"[..])
+        );
+        assert!(
+            exchanges.take().await.expect("read").is_none(),
+            "it is taken once"
+        );
+        exchanges
+            .finish(id, b"told".to_vec())
+            .await
+            .expect("written");
+        assert_eq!(look("cn:anna", &value).await, Found::Done(b"told".to_vec()));
+        assert_eq!(
+            look("cn:anna", &value).await,
+            Found::Done(b"told".to_vec()),
+            "again"
+        );
+        assert_eq!(look("cn:bert", &value).await, Found::Nothing);
+        assert_eq!(look("cn:anna", &[0; VALUE]).await, Found::Nothing);
+        let cancelled = exchanges.cancel("cn:bert", &value).await.expect("read");
+        assert_eq!(cancelled, Cancelled::Nothing);
+    }
+
+    #[tokio::test]
+    async fn what_waits_can_be_cancelled_and_what_runs_cannot() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchanges = open(&folder);
+        let (first, second) = (submit(&exchanges, "a").await, submit(&exchanges, "a").await);
+        let (id, _) = exchanges.take().await.expect("read").expect("one waits");
+        let cancel = async |value: &[u8]| exchanges.cancel("a", value).await.expect("written");
+        assert_eq!(cancel(&first).await, Cancelled::TooLate);
+        assert_eq!(cancel(&second).await, Cancelled::Now);
+        assert!(exchanges.take().await.expect("read").is_none());
+        assert_eq!(
+            exchanges.look("a", &second).await.expect("read"),
+            Found::Cancelled
+        );
+        exchanges.put_back(id).await.expect("written");
+        assert_eq!(
+            exchanges.take().await.expect("read").map(|(id, _)| id),
+            Some(id)
+        );
+        exchanges.finish(id, vec![1]).await.expect("written");
+        assert_eq!(cancel(&first).await, Cancelled::Done(vec![1]));
+    }
+
+    #[tokio::test]
+    async fn a_restart_repeats_what_it_may_and_owns_up_to_the_rest() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchanges = open(&folder);
+        let values = [
+            submit(&exchanges, "a").await,
+            submit(&exchanges, "a").await,
+            submit(&exchanges, "a").await,
+        ];
+        let (first, _) = exchanges.take().await.expect("read").expect("one waits");
+        exchanges
+            .take()
+            .await
+            .expect("read")
+            .expect("another waits");
+        drop(exchanges);
+        let exchanges = open(&folder);
+        let counts = exchanges.recover(|_| false, b"unknown").expect("written");
+        assert_eq!(counts, (0, 2));
+        let look = async |value: &[u8]| exchanges.look("a", value).await.expect("read");
+        assert_eq!(look(&values[0]).await, Found::Done(b"unknown".to_vec()));
+        assert_eq!(look(&values[2]).await, Found::Pending);
+        let (third, _) = exchanges.take().await.expect("read").expect("one waits");
+        assert_eq!(third, first + 2);
+        assert_eq!(exchanges.recover(|_| true, b"").expect("written"), (1, 0));
+        assert_eq!(
+            exchanges.take().await.expect("read").map(|(id, _)| id),
+            Some(third)
+        );
+    }
+
+    #[tokio::test]
+    async fn bounds_are_kept_and_age_frees_places() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchanges = open(&folder);
+        for _ in 0..MAX_PER_CALLER {
+            submit(&exchanges, "a").await;
+        }
+        let refused = exchanges.submit(100, job("a")).await.expect("read");
+        assert_eq!(refused, Err(Bound::Caller));
+        submit(&exchanges, "b").await;
+        let long = Job {
+            request: vec![0; MAX_REQUEST + 1],
+            ..job("b")
+        };
+        assert_eq!(
+            exchanges.submit(100, long).await.expect("read"),
+            Err(Bound::Size)
+        );
+        let (running, _) = exchanges.take().await.expect("read").expect("one waits");
+        let expired = exchanges.expire(101 + MAX_AGE_S).await.expect("written");
+        assert_eq!(
+            expired,
+            (MAX_PER_CALLER as usize, 1),
+            "but for the one that runs"
+        );
+        exchanges.put_back(running).await.expect("written");
+        submit(&exchanges, "a").await;
+    }
+
+    #[tokio::test]
+    async fn there_is_a_bound_for_all_callers_together() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let exchanges = open(&folder);
+        let fill = exchanges.0.run(|transaction| {
+            transaction.execute(
+                "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                 INSERT INTO exchanges (digest, caller, since, state, version, operation, request)
+                 SELECT CAST(i AS BLOB), 'c' || i, 100, 2, 0, 8, x'' FROM n",
+                [MAX_EXCHANGES],
+            )
+        });
+        fill.await.expect("written");
+        let refused = exchanges.submit(100, job("a")).await.expect("read");
+        assert_eq!(refused, Err(Bound::Total));
+    }
+
+    #[test]
+    fn another_database_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("other.db");
+        let other = rusqlite::Connection::open(&path).expect("a database");
+        other.execute_batch("CREATE TABLE t (x)").expect("a table");
+        drop(other);
+        assert!(matches!(
+            Durable::open(&path),
+            Err(DurableError::Foreign(_))
+        ));
+        let lost = folder.path().join("nowhere/front.db");
+        assert!(matches!(
+            Durable::open(&lost),
+            Err(DurableError::Unreachable { .. })
+        ));
+    }
+}

@@ -1,0 +1,105 @@
+//! To the key store and back: what was asked for in the caller's own version of KMIP, and what an outage looks like to the caller.
+//!
+//! Messages are not converted between versions: attributes of KMIP 1.x and 2.x have no one-to-one form (indices, custom attributes,
+//! template attributes), and what is lost silently is worse than an error. Callers learn by Discover Versions what the store speaks.
+
+use crate::kmip::client::{Answer, Batch, Client, ClientError, RawRequest, Request, Version};
+use crate::kmip::codec::values::ResultReason as reason;
+
+use super::message::{AskedItem, Reply};
+use crate::front::role::Rule;
+
+/// What the store made of some items.
+pub(super) enum Relayed {
+    /// An answer to each, up to the first after which the store stopped.
+    Answered(Vec<Reply>),
+    /// Nothing was done, for this reason; the second is whether it may be tried again.
+    Failed(Reply, bool),
+    /// Whether any was done is unknown.
+    Unknown(Reply),
+}
+
+/// Asks the store for items that follow one another; in the version that was agreed on with it, if none is named.
+pub(super) async fn relay(
+    store: &Client,
+    version: Option<Version>,
+    items: &[(&AskedItem, &'static Rule)],
+    go_on: bool,
+) -> Relayed {
+    let raw: Vec<RawRequest> = items
+        .iter()
+        .map(|(item, rule)| RawRequest {
+            operation: item.operation,
+            payload: item.payload.clone(),
+            repeatable: rule.repeatable,
+            beside: item.beside.clone(),
+        })
+        .collect();
+    let asked: Vec<&dyn Request> = raw.iter().map(|item| item as &dyn Request).collect();
+    let batch = Batch {
+        ordered: true,
+        go_on,
+        version,
+    };
+    let answers = match store.exchange(&asked, batch).await {
+        Ok(answers) => answers,
+        Err(error) => return failed(&error),
+    };
+    let mut replies = Vec::new();
+    for answer in &answers.items {
+        let item = match answer {
+            Answer::Done(item) | Answer::Failed(_, item) => item,
+            Answer::Skipped => break,
+        };
+        // The client has looked at it already.
+        match Reply::of(item) {
+            Ok(reply) => replies.push(reply),
+            Err(error) => {
+                let why = format!("the key store's answer is malformed: {error}");
+                return Relayed::Unknown(Reply::failed(reason::GeneralFailure, why));
+            }
+        }
+    }
+    Relayed::Answered(replies)
+}
+
+fn failed(error: &ClientError) -> Relayed {
+    // Addresses and what a system says about them are for logs.
+    tracing::warn!(%error, "front: the key store did not answer a relayed request");
+    let general = |why: String| Reply::failed(reason::GeneralFailure, why);
+    match error {
+        ClientError::Failed { error, .. } => {
+            let why = match &error.message {
+                Some(said) => format!("the key store does not take the message: {said}"),
+                None => "the key store does not take the message".to_owned(),
+            };
+            let given = error.reason.unwrap_or(reason::GeneralFailure);
+            Relayed::Failed(Reply::failed(given, why), false)
+        }
+        ClientError::Version { .. } => {
+            let why = "the key store speaks no version of KMIP that is spoken here";
+            Relayed::Failed(general(why.to_owned()), false)
+        }
+        ClientError::Request(error) => {
+            let why = format!("the request cannot be relayed: {error}");
+            Relayed::Failed(Reply::failed(reason::InvalidMessage, why), false)
+        }
+        error if error.is_unknown() => Relayed::Unknown(unknown()),
+        ClientError::Answer { .. } => Relayed::Unknown(unknown()),
+        ClientError::Resting { retry_after } => {
+            let after = retry_after.as_millis();
+            let why = format!("the key store upstream cannot be reached: try again in {after} ms");
+            Relayed::Failed(general(why), true)
+        }
+        _ => {
+            let why = "the key store upstream cannot be reached: try again later";
+            Relayed::Failed(general(why.to_owned()), true)
+        }
+    }
+}
+
+/// What is said where nobody knows.
+pub(super) fn unknown() -> Reply {
+    let why = "the answer of the key store was lost: whether it was done is unknown; look it up before you repeat it";
+    Reply::failed(reason::GeneralFailure, why)
+}

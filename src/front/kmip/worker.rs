@@ -1,0 +1,188 @@
+//! Does what is answered later, as long as the gateway runs, and waits out what keeps the store from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::gate;
+use super::message::{AskedItem, Reply};
+use super::relay::{self, Relayed};
+use crate::front::caller::Who;
+use crate::front::exchanges::{Job, MAX_ANSWER};
+use crate::front::observe::{self, Outcome};
+use crate::front::role::{Roles, rule};
+use crate::front::{Shared, now};
+use crate::kmip::client::{ClientError, DiscoverVersions, Version};
+use crate::kmip::codec::{ttlv, values::ResultReason as reason};
+
+/// What a job has for the version that is agreed on with the store.
+pub(super) const AGREED: i64 = -1;
+/// The pause after the store could not be reached: first, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// How often it is looked what is too old.
+const EXPIRY: Duration = Duration::from_secs(60);
+
+/// The place of a version among all.
+pub(super) fn numbered(version: Version) -> i64 {
+    let place = Version::ALL.iter().position(|known| *known == version);
+    place.map_or(AGREED, |place| place as i64)
+}
+
+/// What is answered where a restart came between. Called before anything else is done.
+pub(in crate::front) fn recover(
+    exchanges: &crate::front::exchanges::Exchanges,
+) -> Result<(), crate::front::DurableError> {
+    let unknown = ttlv::encode(&relay::unknown().item());
+    let unknown = unknown.expect("a short message");
+    let repeatable = |operation| rule(operation).is_some_and(|rule| rule.repeatable);
+    let (again, lost) = exchanges.recover(repeatable, &unknown)?;
+    if again + lost > 0 {
+        tracing::info!(
+            again,
+            lost,
+            "front: exchanges were interrupted: some are done again, of the others nobody knows"
+        );
+    }
+    Ok(())
+}
+
+/// Works until the gateway stops.
+pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
+    let mut pause = PAUSE.0;
+    let mut expires = Instant::now();
+    loop {
+        if stopped.has_changed().is_err() {
+            return;
+        }
+        if expires.elapsed() >= EXPIRY {
+            expires = Instant::now();
+            expire(&shared).await;
+        }
+        let done = match next(&shared).await {
+            Ok(Next::Job(id, job)) => run(&shared, id, job).await,
+            Ok(Next::Outage) => false,
+            Ok(Next::Nothing) => {
+                let idle = timeout(EXPIRY, shared.work.notified());
+                tokio::select! {
+                    _ = idle => {}
+                    _ = stopped.changed() => return,
+                }
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "front: the database fails");
+                false
+            }
+        };
+        pause = match done {
+            true => PAUSE.0,
+            false => {
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    _ = stopped.changed() => return,
+                }
+                (pause * 2).min(PAUSE.1)
+            }
+        };
+    }
+}
+
+enum Next {
+    Job(i64, Job),
+    /// The store does not answer.
+    Outage,
+    Nothing,
+}
+
+/// Takes one, if any waits and the store answers: what is taken and then interrupted may never be known.
+async fn next(shared: &Shared) -> Result<Next, crate::front::DurableError> {
+    if !shared.exchanges.any_waits().await? {
+        return Ok(Next::Nothing);
+    }
+    let answers = match &shared.upstream {
+        Some(store) => match store.call(&DiscoverVersions::default()).await {
+            Ok(_) | Err(ClientError::Failed { .. } | ClientError::Version { .. }) => true,
+            Err(_) => false,
+        },
+        None => false,
+    };
+    if !answers {
+        return Ok(Next::Outage);
+    }
+    Ok(match shared.exchanges.take().await? {
+        Some((id, job)) => Next::Job(id, job),
+        None => Next::Nothing,
+    })
+}
+
+async fn expire(shared: &Shared) {
+    match shared.exchanges.expire(now()).await {
+        Ok((gone, left)) => observe::expired(gone, left),
+        Err(error) => tracing::warn!(%error, "front: the database fails"),
+    }
+}
+
+/// Does one; false where it waits again, because nothing could be done.
+async fn run(shared: &Shared, id: i64, job: Job) -> bool {
+    let reply = match execute(shared, &job).await {
+        Some(reply) => reply,
+        None => {
+            if let Err(error) = shared.exchanges.put_back(id).await {
+                tracing::warn!(%error, "front: the database fails");
+            }
+            return false;
+        }
+    };
+    let fitting = |reply: &Reply| {
+        let encoded = ttlv::encode(&reply.item()).ok();
+        encoded.filter(|bytes| bytes.len() <= MAX_ANSWER)
+    };
+    let answer = fitting(&reply).unwrap_or_else(|| {
+        let why = format!("it was done, but its answer has more than {MAX_ANSWER} bytes");
+        let failed = Reply::failed(reason::ResponseTooLarge, why);
+        fitting(&failed).expect("it is short")
+    });
+    // On record before anybody can see it.
+    let outcome = Outcome::of(job.operation, false, reply.outcome());
+    let who = Who::remembered(&job.caller);
+    observe::put_on_record(shared, vec![outcome.record(&who, job.object.as_deref())]).await;
+    match shared.exchanges.finish(id, answer.to_vec()).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, "front: the database fails");
+            false
+        }
+    }
+}
+
+/// The answer of the store; none where nothing was done, and it is tried again.
+async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
+    let damaged = || {
+        Reply::failed(
+            reason::GeneralFailure,
+            "the request that was kept is damaged",
+        )
+    };
+    let item = ttlv::decode(&job.request).ok();
+    let item = item.and_then(|item| AskedItem::kept(&item).ok());
+    let (Some(item), Some(rule)) = (item, rule(job.operation)) else {
+        return Some(damaged());
+    };
+    let store = shared.upstream.as_ref()?;
+    if !shared.audit.admits() {
+        return None;
+    }
+    let place = usize::try_from(job.version).ok();
+    let version = place.and_then(|place| Version::ALL.get(place).copied());
+    match relay::relay(store, version, &[(&item, rule)], false).await {
+        Relayed::Answered(replies) => {
+            let reply = replies.into_iter().next().unwrap_or_else(damaged);
+            // What is kept holds no key, whoever asked.
+            Some(gate::withheld(Roles::default(), job.operation, &reply).unwrap_or(reply))
+        }
+        Relayed::Failed(_, true) => None,
+        Relayed::Failed(reply, false) | Relayed::Unknown(reply) => Some(reply),
+    }
+}
