@@ -16,6 +16,8 @@ pub(crate) struct Gateway {
     pub(crate) quic: SocketAddr,
     /// Where operators connect.
     pub(crate) admin: SocketAddr,
+    /// Where programs connect, if the configuration says so.
+    pub(crate) front: Option<SocketAddr>,
 }
 
 impl Gateway {
@@ -41,9 +43,11 @@ impl Gateway {
             panic!("it does not start: {line:?}\n{log}")
         });
         let address = |name: &str| said["listening"][name].as_str().expect("text").parse();
+        let front = said["listening"]["front"].as_str();
         Self {
             quic: address("quic").expect("an address"),
             admin: address("admin").expect("an address"),
+            front: front.map(|front| front.parse().expect("an address")),
             child,
         }
     }

@@ -1,4 +1,4 @@
-//! README's sections "Run a gateway" and "KMIP messages", command by command, in a folder of somebody's own.
+//! README's sections "Run a gateway", "KMIP messages" and "The front", command by command, in a folder of somebody's own.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -8,6 +8,7 @@ use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
 const README: &str = include_str!("../../README.md");
 const SECTION: &str = "## Run a gateway\n";
 const KMIP: &str = "## KMIP messages\n";
+const FRONT: &str = "## The front\n";
 /// The ports that README and the smallest configuration speak of.
 const PORTS: [&str; 2] = ["localhost:7443", "127.0.0.1:7444"];
 
@@ -120,4 +121,29 @@ fn kmip_messages_are_converted_as_it_says() {
     let (_, printed) = script.rsplit_once("# ").expect("what is printed");
     let ran = ended("convert", shell(&place, script)).exits(0);
     assert_eq!(ran.out, printed);
+}
+
+/// Ports are chosen by the system here too; all else is done as it is written.
+#[test]
+fn the_front_is_asked_as_it_says() {
+    let [prepare, ask] = &blocks(FRONT)[..] else {
+        panic!("prepare, ask: {:#?}", blocks(FRONT));
+    };
+    let place = Place::provisioned();
+    ended("prepare", shell(&place, prepare)).exits(0);
+    let any = ("WARDCAST_FRONT__ADDRESS", "127.0.0.1:0");
+    let gateway = crate::gateway::Gateway::start_with(&place, &[any]);
+    gateway.admin(&place, "group create room").exits(0);
+    let front = gateway.front.expect("a front").port();
+    assert!(prepare.contains(":7445"));
+    let ask = ask.replace(":7445", &format!(":{front}"));
+    let asked = ended("ask", shell(&place, &ask)).exits(0);
+    let shown = [
+        "\"operation\":\"grant\"",
+        "cn:operator in room",
+        "value=\"DiscoverVersions\"",
+    ];
+    for shown in shown {
+        assert!(asked.out.contains(shown), "{shown}: {asked:#?}");
+    }
 }

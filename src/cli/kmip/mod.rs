@@ -1,6 +1,7 @@
 //! `wardcast kmip`: looks at messages of the Key Management Interoperability Protocol, and at key stores.
 
 mod query;
+mod send;
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;
@@ -51,6 +52,13 @@ enum KmipCommand {
         after_help = "Exit codes:\n  0  it answered\n  1  it cannot be reached, or refused\n  2  wrong usage"
     )]
     Query(query::QueryArgs),
+    /// Sends a message from standard input to a server over HTTPS, such as a gateway's front, and prints the answer.
+    ///
+    /// The message is in XML, JSON or TTLV, which it is known by; the answer is in the same.
+    #[command(
+        after_help = "Exit codes:\n  0  all of it was done, or will be\n  1  the server cannot be reached, or does not take the message\n  2  wrong usage\n  3  some of it was not done"
+    )]
+    Send(send::SendArgs),
 }
 
 #[derive(Args, Debug)]
@@ -91,6 +99,7 @@ pub fn run(args: &KmipArgs) -> ExitCode {
     let args = match &args.command {
         KmipCommand::Convert(args) => args,
         KmipCommand::Query(args) => return super::on_runtime(query::run(args)),
+        KmipCommand::Send(args) => return super::on_runtime(send::run(args)),
     };
     match convert(args) {
         Ok(()) => ExitCode::SUCCESS,
