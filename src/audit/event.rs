@@ -225,6 +225,17 @@ pub enum Event {
         /// Records that do not follow: memory had no room for them.
         lost: u64,
     },
+    /// Somebody ended an object of a group in the key store upstream.
+    UpstreamEnded {
+        /// The object's name there.
+        object: String,
+        /// `revoked`, `compromised` or `destroyed`.
+        state: String,
+        /// What is done for it: `roll`, `freeze` or `destroy`.
+        action: String,
+        /// Why that.
+        why: String,
+    },
     /// No token is usable: nobody can be granted keys, and no epoch sealed.
     TokenLost {
         /// What the token says.

@@ -21,6 +21,7 @@ mod batch;
 mod cursor;
 mod feed;
 mod follower;
+pub mod lifecycle;
 mod progress;
 #[expect(clippy::module_inception, reason = "the module's main part")]
 mod relay;

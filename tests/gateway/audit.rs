@@ -43,6 +43,7 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Denied { identity, .. } => format!("denied {identity}"),
         Event::Administered { call, status } => format!("{call} {status}"),
         Event::Interrupted { lost, .. } => format!("interrupted {lost}"),
+        Event::UpstreamEnded { object, state, .. } => format!("{object} {state}"),
         Event::TokenLost { .. } => "token lost".to_owned(),
         Event::TokenBack => "token back".to_owned(),
         Event::Signed(signature) => format!("signed {}", signature.up_to),

@@ -6,6 +6,7 @@ mod pykmip;
 mod answers;
 mod command;
 mod failover;
+mod lifecycle;
 mod metrics;
 mod operations;
 mod queue;

@@ -1,0 +1,390 @@
+//! Does steps through the KMIP client, several objects in a message.
+//!
+//! All that begins is registered, then activated, before anything ends: so each group has its new object before the one before
+//! it goes, and each object goes through its states in order. Whatever is done twice counts as done once: an object is looked up by
+//! its name before it is registered where an earlier attempt may have registered it, and where a change is refused, the object's
+//! state says whether it had happened.
+
+use std::collections::{HashMap, HashSet};
+
+use metrics::counter;
+
+use super::groups::{EscrowError, Groups, RootKey};
+use super::ledger::{Ledger, on_disk};
+use super::names::Names;
+use super::plan::{Begin, End, Escrowed, Reason};
+use super::upstream::{self, ITEMS, State};
+use crate::group::ids::{GroupId, GroupNonce};
+use crate::kmip::client::{
+    Activate, Archive, Attribute, Client, ClientError, Destroy, Locate, Object, Operation, Query,
+    Register, Revoke, SecretData, WrappedKey,
+};
+use crate::kmip::codec::values;
+use crate::relay::SinkError;
+
+/// Look-ups by name in one message: stores may search all that they have for each.
+const LOOK_UPS: usize = 4;
+
+/// What is done of a batch already.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The number of the batch's first record.
+    pub(super) batch: u64,
+    /// Objects may have been registered whose identifiers are not known.
+    pub(super) uncertain: bool,
+    /// All that begins in it is registered and active, and that is on disk: some of it may have ended.
+    pub(super) begun: bool,
+    /// The identifiers of objects that begin in it, by name.
+    pub(super) ids: HashMap<String, String>,
+    pub(super) done: Done,
+    /// What is registered, by name: it is made once.
+    pub(super) objects: HashMap<String, Register>,
+}
+
+/// Changes that were made, with the names of the objects.
+#[derive(Debug, Default)]
+pub(super) struct Done(HashSet<(Verb, String)>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Verb {
+    Activate,
+    Revoke,
+    Leave,
+}
+
+/// Does the steps of one batch.
+pub(super) struct Applier<'a, G> {
+    pub(super) client: &'a Client,
+    pub(super) groups: &'a G,
+    pub(super) names: &'a Names,
+    pub(super) ledger: &'a Ledger,
+    pub(super) progress: &'a mut Progress,
+}
+
+impl<G: Groups> Applier<'_, G> {
+    /// What has to be registered: keys are wrapped for escrow, once, before anything is sent.
+    pub(super) async fn objects(&mut self, begins: &[Begin]) -> Result<Vec<Register>, SinkError> {
+        let mut registers = Vec::with_capacity(begins.len());
+        for begin in begins {
+            let made = self.progress.objects.get(&begin.name).cloned();
+            let register = match made {
+                Some(made) => made,
+                None => self.object(begin).await?,
+            };
+            let name = begin.name.clone();
+            self.progress.objects.insert(name, register.clone());
+            registers.push(register);
+        }
+        Ok(registers)
+    }
+
+    async fn object(&self, begin: &Begin) -> Result<Register, SinkError> {
+        let wrapped = match &begin.escrow {
+            Some(escrowed) => Some(self.wrap(escrowed).await),
+            None => None,
+        };
+        let (object, text, usage) = match wrapped {
+            Some(Ok(key)) => {
+                let text = begin.descriptor.clone().escrow("wrapped").text();
+                let usage = Attribute::usage(values::CryptographicUsageMask::DeriveKey);
+                (Object::WrappedKey(key), text, Some(usage))
+            }
+            Some(Err(EscrowError::Unavailable(why))) => {
+                let why = format!("{} is to be wrapped for escrow: {why}", begin.name);
+                return Err(SinkError::Unreachable(why));
+            }
+            Some(Err(EscrowError::Impossible(why))) => {
+                tracing::error!(object = begin.name, %why, "a key is not escrowed, though policy asks for it");
+                counter!("wardcast_lifecycle_escrow_failures_total").increment(1);
+                let text = begin
+                    .descriptor
+                    .clone()
+                    .escrow(format!("impossible: {why}"))
+                    .text();
+                (descriptor(&text), text, None)
+            }
+            None => {
+                let text = begin.descriptor.text();
+                (descriptor(&text), text, None)
+            }
+        };
+        let mut attributes = self.names.attributes(&begin.name, &text);
+        attributes.extend(usage);
+        Ok(Register { object, attributes })
+    }
+
+    async fn wrap(&self, escrowed: &Escrowed) -> Result<WrappedKey, EscrowError> {
+        let impossible = |why: &str| EscrowError::Impossible(why.to_owned());
+        let nonce = escrowed.seed.nonce.as_deref();
+        let nonce = nonce
+            .ok_or_else(|| impossible("the trail does not say what its seed is derived with"))?;
+        let root = RootKey {
+            group: GroupId(
+                bytes(&escrowed.group)
+                    .ok_or_else(|| impossible("the group's identifier is none"))?,
+            ),
+            suite: escrowed.seed.suite,
+            master: escrowed.seed.master,
+            nonce: GroupNonce(bytes(nonce).ok_or_else(|| impossible("the seed's nonce is none"))?),
+            root: escrowed.root,
+        };
+        self.groups.wrap(&root).await
+    }
+
+    /// Does all of it; what was done before is not done again.
+    pub(super) async fn run(
+        &mut self,
+        registers: &[(&str, Register)],
+        ends: &[End],
+    ) -> Result<(), SinkError> {
+        if !self.progress.begun {
+            self.register(registers).await?;
+            let begun = registers.iter().map(|(name, _)| (*name).to_owned());
+            let begun: Vec<String> = begun.collect();
+            self.activate(&begun).await?;
+        }
+        if ends.is_empty() {
+            return Ok(());
+        }
+        if !self.progress.begun && !registers.is_empty() {
+            // What is not found by its name after a crash was ended then, and is not registered again.
+            let ids = self.progress.ids.clone();
+            let kept = self.ledger.all_begun(self.progress.batch, ids).await;
+            kept.map_err(on_disk)?;
+            self.progress.begun = true;
+        }
+        let ids = self.find_ends(ends).await?;
+        self.revoke(ends, &ids).await?;
+        self.leave(ends, &ids).await
+    }
+
+    async fn register(&mut self, registers: &[(&str, Register)]) -> Result<(), SinkError> {
+        if self.progress.uncertain {
+            let names = registers.iter().map(|(name, _)| *name);
+            let unknown: Vec<&str> = names
+                .filter(|name| !self.progress.ids.contains_key(*name))
+                .collect();
+            let found = locate(self.client, &unknown).await?;
+            self.progress.ids.extend(found);
+            self.progress.uncertain = false;
+        }
+        let missing = |(name, _): &&(&str, Register)| !self.progress.ids.contains_key(*name);
+        let missing: Vec<&(&str, Register)> = registers.iter().filter(missing).collect();
+        for some in missing.chunks(ITEMS) {
+            let items: Vec<&Register> = some.iter().map(|(_, register)| register).collect();
+            let answers = match upstream::each(self.client, &items).await {
+                Ok(answers) => answers,
+                Err(error) => {
+                    self.progress.uncertain = true;
+                    return Err(error.into());
+                }
+            };
+            let mut refused = None;
+            for ((name, _), answer) in some.iter().zip(answers) {
+                match answer {
+                    Ok(id) => {
+                        counter!("wardcast_lifecycle_operations_total", "operation" => "register")
+                            .increment(1);
+                        self.progress.ids.insert((*name).to_owned(), id);
+                    }
+                    Err(error) => {
+                        // It may be there all the same.
+                        self.progress.uncertain = true;
+                        refused = Some(refusal(name, &error));
+                    }
+                }
+            }
+            if let Some(refused) = refused {
+                return Err(refused);
+            }
+        }
+        Ok(())
+    }
+
+    async fn activate(&mut self, names: &[String]) -> Result<(), SinkError> {
+        let ids = &self.progress.ids;
+        let known = names
+            .iter()
+            .filter_map(|name| Some((name.clone(), ids.get(name)?.clone())));
+        let all: Vec<(String, String)> = known.collect();
+        let activate = |id: String| Activate {
+            unique_identifier: id,
+        };
+        self.change(Verb::Activate, all, activate, |state| {
+            state != State::PreActive
+        })
+        .await
+    }
+
+    /// The identifiers of what ends; what has none is not there any more.
+    async fn find_ends(&mut self, ends: &[End]) -> Result<HashMap<String, String>, SinkError> {
+        let mut found = HashMap::with_capacity(ends.len());
+        let mut unknown = Vec::new();
+        for end in ends {
+            match end.id.as_ref().or_else(|| self.progress.ids.get(&end.name)) {
+                Some(id) => drop(found.insert(end.name.clone(), id.clone())),
+                None if self.is_done(Verb::Leave, &end.name) => {}
+                None => unknown.push(end.name.as_str()),
+            }
+        }
+        found.extend(locate(self.client, &unknown).await?);
+        Ok(found)
+    }
+
+    async fn revoke(
+        &mut self,
+        ends: &[End],
+        ids: &HashMap<String, String>,
+    ) -> Result<(), SinkError> {
+        for reason in [Reason::Superseded, Reason::Ceased] {
+            let ends = ends
+                .iter()
+                .filter(|end| end.reason == reason && !end.revoked);
+            let all = ends.filter_map(|end| Some((end.name.clone(), ids.get(&end.name)?.clone())));
+            let (code, message) = match reason {
+                Reason::Superseded => (
+                    values::RevocationReasonCode::Superseded,
+                    "another one has its place",
+                ),
+                Reason::Ceased => (
+                    values::RevocationReasonCode::CessationOfOperation,
+                    "the group is over",
+                ),
+            };
+            let revoke = |id: String| Revoke {
+                unique_identifier: id,
+                reason: code,
+                message: Some(message.to_owned()),
+                compromise_occurrence: None,
+            };
+            self.change(Verb::Revoke, all.collect(), revoke, |state| {
+                state != State::Active
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Archives or destroys what was revoked.
+    async fn leave(
+        &mut self,
+        ends: &[End],
+        ids: &HashMap<String, String>,
+    ) -> Result<(), SinkError> {
+        let named = |end: &End| Some((end.name.clone(), ids.get(&end.name)?.clone()));
+        let (archived, destroyed): (Vec<&End>, Vec<&End>) =
+            ends.iter().partition(|end| end.archive);
+        let destroyed = destroyed.into_iter().filter_map(named).collect();
+        let destroy = |id: String| Destroy {
+            unique_identifier: id,
+        };
+        self.change(Verb::Leave, destroyed, destroy, |state| {
+            state == State::Gone
+        })
+        .await?;
+        let archived: Vec<(String, String)> = archived.into_iter().filter_map(named).collect();
+        if archived.is_empty() {
+            return Ok(());
+        }
+        let facts = self.client.call(&Query).await?;
+        if !facts.operations.contains(&values::Operation::Archive) {
+            tracing::warn!(
+                objects = archived.len(),
+                first = archived[0].0,
+                "the key store upstream has no Archive: what policy wants archived is left there, revoked"
+            );
+            return Ok(());
+        }
+        let archive = |id: String| Archive {
+            unique_identifier: id,
+        };
+        let over = |state| matches!(state, State::Gone | State::Archived);
+        self.change(Verb::Leave, archived, archive, over).await
+    }
+
+    /// Changes objects, given by name and identifier; one that is in such a state counts as changed.
+    async fn change<O: Operation<Answer = String>>(
+        &mut self,
+        verb: Verb,
+        all: Vec<(String, String)>,
+        operation: impl Fn(String) -> O,
+        is_done: impl Fn(State) -> bool,
+    ) -> Result<(), SinkError> {
+        let open = |(name, _): &(String, String)| !self.is_done(verb, name);
+        let open: Vec<(String, String)> = all.into_iter().filter(open).collect();
+        for some in open.chunks(ITEMS) {
+            let items: Vec<O> = some.iter().map(|(_, id)| operation(id.clone())).collect();
+            let items: Vec<&O> = items.iter().collect();
+            let answers = upstream::each(self.client, &items).await?;
+            for ((name, id), answer) in some.iter().zip(answers) {
+                if let Err(error) = answer {
+                    let state = upstream::state(self.client, id).await?;
+                    if !state.is_some_and(&is_done) {
+                        return Err(refusal(name, &error));
+                    }
+                }
+                counter!("wardcast_lifecycle_operations_total", "operation" => verb.word())
+                    .increment(1);
+                self.progress.done.0.insert((verb, name.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self, verb: Verb, name: &str) -> bool {
+        self.progress.done.0.contains(&(verb, name.to_owned()))
+    }
+}
+
+impl Verb {
+    fn word(self) -> &'static str {
+        match self {
+            Verb::Activate => "activate",
+            Verb::Revoke => "revoke",
+            Verb::Leave => "destroy_or_archive",
+        }
+    }
+}
+
+/// A descriptor as an object: opaque objects have no state, and could neither be activated nor revoked.
+fn descriptor(text: &str) -> Object {
+    Object::SecretData(SecretData {
+        kind: values::SecretDataType::Seed,
+        value: text.as_bytes().into(),
+    })
+}
+
+/// The identifiers of objects by name, of those that are there.
+async fn locate(client: &Client, names: &[&str]) -> Result<HashMap<String, String>, SinkError> {
+    let mut found = HashMap::with_capacity(names.len());
+    for some in names.chunks(LOOK_UPS) {
+        let items: Vec<Locate> = some.iter().map(|name| by_name(name)).collect();
+        let items: Vec<&Locate> = items.iter().collect();
+        let answers = upstream::each(client, &items).await?;
+        for (name, answer) in some.iter().zip(answers) {
+            let located = answer.map_err(|error| refusal(name, &error))?;
+            if let Some(id) = located.unique_identifiers.into_iter().next() {
+                found.insert((*name).to_owned(), id);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn by_name(name: &str) -> Locate {
+    Locate {
+        attributes: vec![Attribute::name(name)],
+        maximum_items: None,
+    }
+}
+
+fn refusal(name: &str, error: &ClientError) -> SinkError {
+    SinkError::Refused(format!("object {name}: {error}"))
+}
+
+fn bytes<const N: usize>(hexadecimal: &str) -> Option<[u8; N]> {
+    let bytes = data_encoding::HEXLOWER
+        .decode(hexadecimal.as_bytes())
+        .ok()?;
+    bytes.try_into().ok()
+}

@@ -1,0 +1,141 @@
+//! The life cycle of groups and their keys, kept upstream as objects; and what is done to these there, kept here.
+//!
+//! # Up
+//! [`LifecycleSink`] follows the audit trail. [`plan()`] says what its records mean; that is done through the KMIP client, and the ledger
+//! on disk knows which objects there are. A group has two: its own, and that of the root's generation. Steps of the ratchet have
+//! none: whoever has a generation's key computes them.
+//!
+//! | object | name | begins | ends |
+//! | --- | --- | --- | --- |
+//! | a group | `NAME.group.ID` | as it is created | as it is destroyed |
+//! | a generation of its root | `NAME.key.ID.MASTER.LEVEL-GENERATION` | with its first epoch | with the next generation's, or the group's end |
+//!
+//! All are in the object group `NAME.keys`, and describe themselves ([`Descriptor`]) as application specific information in the namespace
+//! `wardcast`. A successor of an object that somebody ended upstream has its name with `.2`, `.3` and so on. What ends is revoked as
+//! superseded or for cessation of operation, then destroyed, or archived where the policy says `archive`. A store without
+//! Archive keeps it revoked, and that is logged.
+//!
+//! Opaque objects would be the natural ones for descriptors, but only cryptographic objects have a state. So they are Secret Data,
+//! whose value is the descriptor again and no secret at all. With `escrow` in the policy the object is a Symmetric Key: the root's,
+//! wrapped in the token under the escrow key, so that the gateway never holds it. While the token cannot do that, the sink waits, as order is
+//! kept; where it never can, the object is a descriptor that says so, and that is logged as an error.
+//!
+//! # After a crash
+//! The same records come to the same steps. An object that may have been registered is looked up by its name first; that all objects of
+//! a batch have begun is on disk before any ends, so that one that is gone is not taken for one that never was.
+//!
+//! # Back
+//! [`Lifecycle::watch`] looks at the state of every object that should be active; `watch.rs` says what is done for one that is not.
+
+mod apply;
+mod groups;
+mod known;
+mod ledger;
+mod names;
+mod plan;
+mod sink;
+#[cfg(test)]
+mod tests;
+mod upstream;
+mod watch;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+pub use groups::{EscrowError, Facts, Groups, RootKey};
+pub use known::{Ended, Key, Known, Object, Rules, Seed};
+pub use ledger::LedgerError;
+pub use names::{Descriptor, Names};
+pub use plan::{Begin, End, Escrowed, Reason, Step, plan};
+pub use sink::LifecycleSink;
+pub use watch::{AT_LEAST, Looked, ONE_IN};
+
+use crate::audit::Audit;
+use crate::kmip::client::{Client, ClientError};
+use ledger::Ledger;
+
+/// The ledger's file, in the folder of the trail.
+const LEDGER: &str = "relay-lifecycle.db";
+
+/// What the life cycle stands on.
+pub struct Parts<G> {
+    /// The key store.
+    pub client: Client,
+    /// The groups.
+    pub groups: G,
+    /// The trail, for what is found upstream.
+    pub audit: Audit,
+    /// What objects are called.
+    pub names: Names,
+}
+
+/// The life cycle of groups upstream: the way up, and the way back.
+pub struct Lifecycle<G>(Arc<Shared<G>>);
+
+struct Shared<G> {
+    client: Client,
+    groups: G,
+    audit: Audit,
+    names: Names,
+    ledger: Ledger,
+    /// Held by whoever changes objects upstream, or looks at them: so that neither takes the other's doing for somebody else's.
+    turn: Mutex<()>,
+}
+
+/// Why a look at the objects upstream came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// The key store.
+    #[error(transparent)]
+    Store(#[from] ClientError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A group.
+    #[error("group {0:?}: {1}")]
+    Group(String, String),
+}
+
+impl<G: Groups> Lifecycle<G> {
+    /// Opens the ledger in the folder of the trail. It blocks.
+    ///
+    /// # Errors
+    /// When the ledger cannot be opened.
+    pub fn open(folder: &Path, parts: Parts<G>) -> Result<Self, LedgerError> {
+        let Parts {
+            client,
+            groups,
+            audit,
+            names,
+        } = parts;
+        Ok(Lifecycle(Arc::new(Shared {
+            client,
+            groups,
+            audit,
+            names,
+            ledger: Ledger::open(&folder.join(LEDGER))?,
+            turn: Mutex::default(),
+        })))
+    }
+
+    /// The way up: there must be one at a time.
+    pub fn sink(&self) -> LifecycleSink<G> {
+        LifecycleSink::new(self.0.clone())
+    }
+
+    /// The way back, for ever: each object is looked at once in each interval.
+    pub async fn watch(&self, every: Duration) {
+        watch::watch(self.0.clone(), every).await;
+    }
+
+    /// Looks at all objects once.
+    ///
+    /// # Errors
+    /// When it came to nothing; the next look makes up for it.
+    pub async fn look(&self) -> Result<Looked, LookError> {
+        watch::look(&self.0).await
+    }
+}

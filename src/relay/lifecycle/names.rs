@@ -1,0 +1,132 @@
+//! What objects are called upstream, and what their descriptors say.
+
+use serde::Serialize;
+
+use super::known::{Known, Seed};
+use crate::audit::Root;
+use crate::group::ids::Epoch;
+use crate::kmip::client::Attribute;
+
+/// The namespace of `ApplicationSpecificInformation`.
+const NAMESPACE: &str = "wardcast";
+
+/// The names of one gateway's objects. What they begin with is configured: `upstream.name`.
+#[derive(Clone, Debug)]
+pub struct Names(String);
+
+impl Names {
+    /// Names that begin so.
+    pub fn new(prefix: &str) -> Self {
+        Names(prefix.to_owned())
+    }
+
+    /// The `ObjectGroup` of all of them.
+    pub fn object_group(&self) -> String {
+        format!("{}.keys", self.0)
+    }
+
+    /// That of a group's own object.
+    pub fn group(&self, id: &str, copy: u32) -> String {
+        format!("{}.group.{id}{}", self.0, suffix(copy))
+    }
+
+    /// That of a generation of the root. A tree that grows has its root on another level, where generations are counted anew: so
+    /// the level is a part of it.
+    pub fn key(&self, id: &str, seed: &Seed, root: Root, copy: u32) -> String {
+        let (master, level, generation) = (seed.master.0, root.level, root.generation);
+        let suffix = suffix(copy);
+        format!("{}.key.{id}.{master}.{level}-{generation}{suffix}", self.0)
+    }
+
+    /// The attributes of an object.
+    pub(super) fn attributes(&self, name: &str, descriptor: &str) -> Vec<Attribute> {
+        vec![
+            Attribute::name(name),
+            Attribute::object_group(&self.object_group()),
+            Attribute::application(NAMESPACE, descriptor),
+        ]
+    }
+}
+
+/// A successor is told from what it succeeds.
+fn suffix(copy: u32) -> String {
+    match copy {
+        1 => String::new(),
+        copy => format!(".{copy}"),
+    }
+}
+
+/// What an object says of itself, as JSON: as its `ApplicationSpecificInformation`, and as its value where it has no other. None
+/// of it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Descriptor {
+    /// `group` or `key`.
+    what: &'static str,
+    /// The group's identifier.
+    group: String,
+    /// Its name.
+    name: String,
+    /// The suite of its keys.
+    suite: u32,
+    /// The master key that they are derived from.
+    master: u32,
+    /// When that was put on record.
+    time: String,
+    /// Of a generation of the root.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    key: Option<KeyDescriptor>,
+}
+
+/// What the object of a generation says besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct KeyDescriptor {
+    /// The root's level.
+    level: u8,
+    /// Its generation there.
+    generation: u32,
+    /// The first epoch of the generation; each further one is a step of the ratchet from there.
+    epoch: Epoch,
+    /// `none`; `wrapped` where the object is the key; or why it is not, though policy asks for it.
+    escrow: String,
+}
+
+impl Descriptor {
+    /// Of a group.
+    pub(super) fn group(known: &Known, time: &str) -> Self {
+        Descriptor {
+            what: "group",
+            group: known.id.clone(),
+            name: known.name.clone(),
+            suite: known.seed.suite.number(),
+            master: known.seed.master.0,
+            time: time.to_owned(),
+            key: None,
+        }
+    }
+
+    /// Of a generation of its root.
+    pub(super) fn key(known: &Known, (root, epoch): (Root, Epoch), time: &str) -> Self {
+        Descriptor {
+            what: "key",
+            key: Some(KeyDescriptor {
+                level: root.level,
+                generation: root.generation,
+                epoch,
+                escrow: "none".to_owned(),
+            }),
+            ..Self::group(known, time)
+        }
+    }
+
+    /// Says what came of escrow.
+    pub(super) fn escrow(mut self, what: impl Into<String>) -> Self {
+        if let Some(key) = &mut self.key {
+            key.escrow = what.into();
+        }
+        self
+    }
+
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(self).expect("a descriptor is a map with text for keys")
+    }
+}

@@ -1,0 +1,194 @@
+//! The way up: records of the trail become steps, and the steps are done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Shared;
+use super::apply::{Applier, Progress};
+use super::groups::Groups;
+use super::known::{Known, Rules, Seed};
+use super::ledger::on_disk;
+use super::plan::{Begin, End, Step, plan};
+use crate::audit::{Event, Record};
+use crate::group::ids::Revision;
+use crate::kmip::client::Register;
+use crate::relay::{Batch, Bounds, Line, Sink, SinkError};
+
+/// Records of one batch: each comes to four operations at most.
+const RECORDS: usize = 256;
+/// Bytes of one batch's lines.
+const BYTES: usize = 1 << 20;
+/// How long records are collected.
+const PATIENCE: Duration = Duration::from_millis(200);
+
+/// Follows the trail, and keeps the objects upstream as it says.
+pub struct LifecycleSink<G> {
+    shared: Arc<Shared<G>>,
+    progress: Progress,
+}
+
+/// What a batch comes to.
+#[derive(Default)]
+struct Planned {
+    /// The groups that it is about, by identifier.
+    groups: BTreeMap<String, Option<Known>>,
+    /// Of some of them nothing was known, though they are there: so may be their objects.
+    adopted: bool,
+    begins: Vec<Begin>,
+    ends: Vec<End>,
+}
+
+impl<G: Groups> LifecycleSink<G> {
+    pub(super) fn new(shared: Arc<Shared<G>>) -> Self {
+        LifecycleSink {
+            shared,
+            progress: Progress::default(),
+        }
+    }
+
+    /// What is done of a batch that is given for the first time in this life.
+    async fn begin(&self, batch: &Batch) -> Result<Progress, SinkError> {
+        let begun = match batch.again {
+            true => self.shared.ledger.begun(batch.first()).await,
+            false => Ok(None),
+        };
+        let begun = begun.map_err(on_disk)?;
+        Ok(Progress {
+            batch: batch.first(),
+            uncertain: batch.again,
+            begun: begun.is_some(),
+            ids: begun.unwrap_or_default(),
+            ..Progress::default()
+        })
+    }
+
+    async fn plan(&self, batch: &Batch) -> Result<Planned, SinkError> {
+        let mut planned = Planned::default();
+        for line in &batch.lines {
+            let record = &line.record;
+            let Some(group) = record.entry.group.as_ref().filter(|_| matters(record)) else {
+                continue;
+            };
+            if !planned.groups.contains_key(&group.id) {
+                let mut known = self.known(&group.id).await?;
+                if known.is_none() && !matches!(record.entry.event, Event::GroupCreated { .. }) {
+                    known = self.adopt(&group.id, &group.name).await?;
+                    planned.adopted |= known.is_some();
+                }
+                planned.groups.insert(group.id.clone(), known);
+            }
+            let Some(known) = planned.groups.get_mut(&group.id) else {
+                continue;
+            };
+            for step in plan(&self.shared.names, known, record) {
+                match step {
+                    Step::Begin(begin) => planned.begins.push(begin),
+                    Step::End(end) => planned.ends.push(end),
+                }
+            }
+        }
+        Ok(planned)
+    }
+
+    async fn known(&self, id: &str) -> Result<Option<Known>, SinkError> {
+        self.shared.ledger.get(id, false).await.map_err(on_disk)
+    }
+
+    /// A group whose creation the trail does not have (any more), but which is there, is taken up as it is now. A generation that
+    /// began before is left upstream as it is.
+    async fn adopt(&self, id: &str, name: &str) -> Result<Option<Known>, SinkError> {
+        let facts = self.shared.groups.group(name).await;
+        let facts = facts.map_err(SinkError::Unreachable)?;
+        Ok(facts.filter(|facts| facts.id == id).map(|facts| Known {
+            id: facts.id,
+            name: name.to_owned(),
+            revision: Revision(0),
+            seed: Seed {
+                suite: facts.suite,
+                master: facts.master,
+                nonce: None,
+            },
+            rules: Rules::from(&facts.policy),
+            group: None,
+            key: None,
+            due: None,
+            over: false,
+        }))
+    }
+
+    async fn apply(&mut self, planned: &Planned) -> Result<(), SinkError> {
+        if planned.begins.is_empty() && planned.ends.is_empty() {
+            return Ok(());
+        }
+        let shared = self.shared.clone();
+        let mut applier = Applier {
+            client: &shared.client,
+            groups: &shared.groups,
+            names: &shared.names,
+            ledger: &shared.ledger,
+            progress: &mut self.progress,
+        };
+        let objects = applier.objects(&planned.begins).await?;
+        let names = planned.begins.iter().map(|begin| begin.name.as_str());
+        let registers: Vec<(&str, Register)> = names.zip(objects).collect();
+        let ids = planned.groups.keys().cloned().collect();
+        shared.ledger.begin(ids).await.map_err(on_disk)?;
+        applier.run(&registers, &planned.ends).await
+    }
+}
+
+impl<G: Groups> Sink for LifecycleSink<G> {
+    fn name(&self) -> &'static str {
+        "lifecycle"
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            records: RECORDS,
+            bytes: BYTES,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn closes(&self, _line: &Line) -> bool {
+        false
+    }
+
+    async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let shared = self.shared.clone();
+        let _turn = shared.turn.lock().await;
+        if self.progress.batch != batch.first() {
+            self.progress = self.begin(batch).await?;
+        }
+        let planned = self.plan(batch).await?;
+        self.progress.uncertain |= planned.adopted;
+        self.apply(&planned).await?;
+        let mut groups: Vec<Known> = planned.groups.into_values().flatten().collect();
+        for object in groups.iter_mut().flat_map(Known::objects_mut) {
+            if object.id.is_none() {
+                object.id = self.progress.ids.get(&object.name).cloned();
+            }
+        }
+        if !groups.is_empty() {
+            let done = shared.ledger.commit(groups, batch.last()).await;
+            done.map_err(on_disk)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a record can mean anything for objects upstream.
+fn matters(record: &Record) -> bool {
+    matches!(
+        record.entry.event,
+        Event::GroupCreated { .. }
+            | Event::PolicyChanged { .. }
+            | Event::Rekeyed { .. }
+            | Event::Thawed
+            | Event::GroupDestroyed
+    )
+}

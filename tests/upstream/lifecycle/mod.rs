@@ -1,0 +1,296 @@
+//! The life cycle of groups upstream: records go in, objects come out; and what is done to these comes back.
+
+mod back;
+mod up;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use wardcast::audit::{Audit, Digest, Entry, Event, Group, Options, Record, Root};
+use wardcast::group::ids::{Epoch, GroupId, MasterId, Revision, Suite};
+use wardcast::group::policy::{GroupPolicy, OnRevoked};
+use wardcast::kmip::client::{
+    Attribute, AttributeName, Client, GetAttributes, Locate, Revoke, WrappedKey,
+};
+use wardcast::kmip::codec::{tag, values};
+use wardcast::relay::lifecycle::{
+    EscrowError, Facts, Groups, Lifecycle, LifecycleSink, Names, Parts, RootKey,
+};
+use wardcast::relay::{Batch, Line, Sink, SinkError};
+
+/// The gateway's part, as a script: groups as they are, and what was done to them.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Scripted>>);
+
+#[derive(Default)]
+struct Scripted {
+    groups: BTreeMap<String, Facts>,
+    acts: Vec<(String, OnRevoked)>,
+    whys: Vec<String>,
+    /// Why nothing can be done now.
+    stuck: Option<String>,
+    escrow: Option<Result<WrappedKey, EscrowError>>,
+}
+
+impl Groups for Script {
+    async fn group(&self, name: &str) -> Result<Option<Facts>, String> {
+        Ok(self.with(|script| script.groups.get(name).cloned()))
+    }
+
+    async fn act(&self, name: &str, action: OnRevoked, why: &str) -> Result<(), String> {
+        self.with(|script| {
+            if let Some(stuck) = &script.stuck {
+                return Err(stuck.clone());
+            }
+            script.acts.push((name.to_owned(), action));
+            script.whys.push(why.to_owned());
+            Ok(())
+        })
+    }
+
+    async fn wrap(&self, _root: &RootKey) -> Result<WrappedKey, EscrowError> {
+        let none = || Err(EscrowError::Impossible("there is no escrow key".to_owned()));
+        self.with(|script| script.escrow.clone().unwrap_or_else(none))
+    }
+}
+
+impl Script {
+    fn with<T>(&self, look: impl FnOnce(&mut Scripted) -> T) -> T {
+        look(&mut self.0.lock().expect("no panic"))
+    }
+
+    fn acts(&self) -> Vec<(String, OnRevoked)> {
+        self.with(|script| std::mem::take(&mut script.acts))
+    }
+}
+
+/// A trail's records, and the life cycle that follows it.
+struct Bench {
+    folder: tempfile::TempDir,
+    client: Client,
+    script: Script,
+    audit: Audit,
+    lifecycle: Option<(Lifecycle<Script>, LifecycleSink<Script>)>,
+    sequence: u64,
+    revisions: BTreeMap<u8, u64>,
+}
+
+impl Bench {
+    fn new(client: Client) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = Audit::open(&Options::new(folder.path(), 1 << 20)).expect("a trail");
+        let mut bench = Bench {
+            folder,
+            client,
+            script: Script::default(),
+            audit,
+            lifecycle: None,
+            sequence: 0,
+            revisions: BTreeMap::new(),
+        };
+        bench.restart();
+        bench
+    }
+
+    /// Another life of the gateway.
+    fn restart(&mut self) {
+        self.lifecycle = None;
+        let parts = Parts {
+            client: self.client.clone(),
+            groups: self.script.clone(),
+            audit: self.audit.clone(),
+            names: Names::new("test"),
+        };
+        let lifecycle = Lifecycle::open(self.folder.path(), parts).expect("opens");
+        let sink = lifecycle.sink();
+        self.lifecycle = Some((lifecycle, sink));
+    }
+
+    fn line(&mut self, group: u8, event: Event) -> Line {
+        self.sequence += 1;
+        let revision = self.revisions.entry(group).or_default();
+        *revision += 1;
+        let record = Record {
+            sequence: self.sequence,
+            time: "2026-11-27T00:00:00.000000Z".to_owned(),
+            entry: Entry {
+                group: Some(Arc::new(Group::new(id(group), &name(group)))),
+                revision: Some(Revision(*revision)),
+                ..Entry::of_gateway(event)
+            },
+            previous: Digest::default(),
+        };
+        Line {
+            record,
+            digest: Digest::default(),
+            bytes: Vec::new(),
+        }
+    }
+
+    fn batch(&mut self, events: impl IntoIterator<Item = (u8, Event)>) -> Batch {
+        let lines = events.into_iter();
+        let lines = lines
+            .map(|(group, event)| self.line(group, event))
+            .collect();
+        Batch {
+            lines,
+            again: false,
+        }
+    }
+
+    async fn try_take(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let (_, sink) = self.lifecycle.as_mut().expect("it runs");
+        sink.take(batch).await
+    }
+
+    async fn take(&mut self, events: impl IntoIterator<Item = (u8, Event)>) {
+        let batch = self.batch(events);
+        self.try_take(&batch).await.expect("is taken");
+    }
+
+    /// Groups of this policy, each with its first generation.
+    async fn groups(&mut self, groups: impl IntoIterator<Item = u8>, policy: &GroupPolicy) {
+        let mut events = Vec::new();
+        for group in groups {
+            let facts = Facts {
+                id: id(group).to_string(),
+                suite: Suite::One,
+                master: MasterId(1),
+                policy: policy.clone(),
+                rollovers: 0,
+            };
+            self.script
+                .with(|script| script.groups.insert(name(group), facts));
+            events.push((group, created(policy)));
+            events.push((group, rekeyed(1)));
+        }
+        self.take(events).await;
+    }
+
+    /// How many objects somebody was found to have ended.
+    async fn look(&self) -> usize {
+        let (lifecycle, _) = self.lifecycle.as_ref().expect("it runs");
+        lifecycle.look().await.expect("the store answers").ended
+    }
+
+    /// All objects upstream with their states, by name without what all begin with.
+    async fn objects(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for object in self.locate(Attribute::object_group("test.keys")).await {
+            let ask = GetAttributes {
+                unique_identifier: object,
+                names: [tag::Name, tag::State].map(AttributeName::Standard).into(),
+            };
+            let Ok(found) = self.client.call(&ask).await else {
+                all.push(("?".to_owned(), "archived".to_owned()));
+                continue;
+            };
+            let get = |tag| {
+                found
+                    .iter()
+                    .find(|found| found.name == AttributeName::Standard(tag))
+            };
+            let name = get(tag::Name).and_then(Attribute::text).expect("a name");
+            let state = match get(tag::State).and_then(Attribute::enumeration) {
+                Some(values::State::PreActive) => "pre-active",
+                Some(values::State::Active) => "active",
+                Some(values::State::Deactivated) => "deactivated",
+                Some(values::State::Compromised) => "compromised",
+                Some(values::State::Destroyed) => "destroyed",
+                other => panic!("{other:?}"),
+            };
+            let name = name.strip_prefix("test.").expect("the prefix");
+            all.push((name.to_owned(), state.to_owned()));
+        }
+        all.sort();
+        all
+    }
+
+    async fn locate(&self, attribute: Attribute) -> Vec<String> {
+        let locate = Locate {
+            attributes: vec![attribute],
+            maximum_items: None,
+        };
+        let located = self.client.call(&locate).await.expect("located");
+        located.unique_identifiers
+    }
+
+    /// The identifier of the one object of this name.
+    async fn object(&self, name: &str) -> String {
+        let found = self.locate(Attribute::name(&format!("test.{name}"))).await;
+        let [one] = &found[..] else {
+            panic!("{name}: {found:?}");
+        };
+        one.clone()
+    }
+
+    /// Somebody revokes an object.
+    async fn revoke(&self, name: &str, reason: u32) {
+        let revoke = Revoke {
+            unique_identifier: self.object(name).await,
+            reason,
+            message: None,
+            compromise_occurrence: None,
+        };
+        self.client.call(&revoke).await.expect("revoked");
+    }
+}
+
+fn id(group: u8) -> GroupId {
+    GroupId([group; 16])
+}
+
+fn name(group: u8) -> String {
+    format!("room {group}")
+}
+
+/// The name of a group's object.
+fn group_object(group: u8) -> String {
+    format!("group.{}", id(group))
+}
+
+/// The name of the object of a generation on level 1.
+fn key_object(group: u8, generation: u32) -> String {
+    format!("key.{}.1.1-{generation}", id(group))
+}
+
+fn created(policy: &GroupPolicy) -> Event {
+    Event::GroupCreated {
+        suite: Suite::One,
+        master: MasterId(1),
+        nonce: Some("22".repeat(32)),
+        policy: Box::new(policy.clone()),
+    }
+}
+
+fn rekeyed(generation: u32) -> Event {
+    changed(generation, 0, false)
+}
+
+/// A new epoch, by a rollover or not.
+fn changed(generation: u32, step: u16, rollover: bool) -> Event {
+    Event::Rekeyed {
+        epoch: Epoch(generation.into()),
+        joined: 0,
+        departed: 0,
+        keys: 1,
+        rolled_to: rollover.then_some(MasterId(1)),
+        root: Some(Root {
+            level: 1,
+            generation,
+            step,
+        }),
+        suite: rollover.then_some(Suite::One),
+        nonce: rollover.then(|| "33".repeat(32)),
+    }
+}
+
+/// Names and states, to be compared.
+fn are<const N: usize>(all: [(String, &str); N]) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = all
+        .into_iter()
+        .map(|(name, state)| (name, state.to_owned()))
+        .collect();
+    all.sort();
+    all
+}
