@@ -274,14 +274,18 @@ impl Roster {
 
     /// Notes that a member has a connection.
     pub(super) fn arrive(&mut self, id: MemberId, now: Time) -> bool {
-        self.change(
+        let changed = self.change(
             id,
             |m| !m.is_present(),
             |member| {
                 member.presence = Presence::Present;
                 member.since = now;
             },
-        )
+        );
+        if changed && self.acknowledged_present(self.silences.newest()) < self.present {
+            self.silences.resume(now);
+        }
+        changed
     }
 
     /// Notes that a member has no connection.

@@ -61,6 +61,13 @@ impl Silences {
         }
     }
 
+    /// Somebody comes who lacks the newest epoch: without a mark nobody would look whether he ever acknowledges it.
+    pub(super) fn resume(&mut self, now: Time) {
+        if self.marks.is_empty() {
+            self.marks.push_back((self.newest, now));
+        }
+    }
+
     pub(super) fn newest(&self) -> Epoch {
         self.newest
     }

@@ -147,6 +147,16 @@ fn only_those_with_a_connection_that_had_time_to_answer_are_silent() {
 }
 
 #[test]
+fn whoever_comes_late_is_found_silent_though_no_epoch_follows() {
+    let mut roster = roster(1);
+    roster.delivered(Epoch(5), Time(100), 1_000);
+    assert!(roster.silent_since(Time(1_100), 1_000).is_empty());
+    roster.arrive(MemberId(0), Time(2_000));
+    assert_eq!(roster.next_timeout(u64::MAX, 1_000), Some(Time(3_000)));
+    assert_eq!(roster.silent_since(Time(3_000), 1_000), [MemberId(0)]);
+}
+
+#[test]
 fn epochs_that_follow_fast_leave_a_few_marks_only() {
     let mut roster = roster(1);
     for at in 0..10_000 {
