@@ -68,6 +68,10 @@ impl World {
         self.log(|| format!("the gateway is back at epoch {}", machine.state().epoch()));
         self.life.gateway = Some(Gateway::new(machine));
         self.gateway_gets(Input::Tick);
+        if !self.stormy() {
+            // Whoever asked has no answer, and asks again.
+            self.ask_for_calm();
+        }
         self.find_the_token();
     }
 
@@ -138,7 +142,7 @@ impl World {
     }
 
     fn freeze_or_thaw(&mut self) {
-        let input = match self.random.permille(400) {
+        let input = match self.random.permille(150) {
             true => Input::Freeze {
                 why: "a whim".into(),
                 by: None,
@@ -173,6 +177,14 @@ impl World {
         }
     }
 
+    fn ask_for_calm(&mut self) {
+        // Rotations would never end.
+        let mut policy = policy(&mut self.random);
+        policy.rekey_period_s = 0;
+        self.gateway_gets(Input::SetPolicy(policy));
+        self.gateway_gets(Input::Thaw { by: None });
+    }
+
     pub(super) fn calm_down(&mut self) {
         self.log(|| "it is calm from now on".into());
         for client in &mut self.clients {
@@ -182,11 +194,7 @@ impl World {
         if self.life.gateway.is_none() {
             self.restart();
         }
-        // Rotations would never end.
-        let mut policy = policy(&mut self.random);
-        policy.rekey_period_s = 0;
-        self.gateway_gets(Input::SetPolicy(policy));
-        self.gateway_gets(Input::Thaw { by: None });
+        self.ask_for_calm();
         for client in 0..self.clients.len() {
             self.later(5_000, Event::Connect(client));
         }
