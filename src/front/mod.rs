@@ -45,6 +45,12 @@
 //! answered at once, or refused where it must be later. What a crash interrupted is done again if that changes nothing, else its answer is
 //! that nobody knows.
 //!
+//! # Bounds
+//! Connections and bodies: the constants below. Exchanges that are answered later: 64 of a caller, 4,096 in all, requests of 64 KiB, answers of
+//! 256 KiB, a day each. Requests for access: 16 of a caller, 4,096 in all, a week each. What is beyond is refused, and counted by
+//! bound in `wardcast_front_refused_total`; `wardcast_front_calls_total` counts calls by operation and outcome,
+//! `wardcast_front_exchanges_expired_total` exchanges that became too old, and `wardcast_front_exchanges` is how many are kept.
+//!
 //! Browsers are no clients: a request that names an `Origin` is refused.
 
 mod caller;

@@ -1,6 +1,7 @@
 //! `wardcast kmip`.
 
-use crate::place::{Place, Ran, ended};
+use crate::gateway::Gateway;
+use crate::place::{Place, Ran, SMALLEST, ended};
 use crate::readme::shell;
 
 /// Runs a command line in a shell, with `wardcast` on its path.
@@ -83,4 +84,42 @@ fn bytes_are_not_written_to_a_terminal() {
     let line = r#"echo '<Data/>' | script -qec 'wardcast kmip convert --from xml --to ttlv < /dev/null' /dev/null"#;
     let ran = run(&place, line);
     assert!(ran.out.contains("no terminal shows"), "{ran:#?}");
+}
+
+#[test]
+fn a_message_is_sent_and_its_answer_decides_the_exit_code() {
+    let place = Place::provisioned();
+    let front = "\n[front]\naddress = \"127.0.0.1:0\"\n[front.roles]\nviewer = [\"cn:operator\"]\n";
+    place.write("wardcast.toml", &format!("{SMALLEST}{front}"));
+    let gateway = Gateway::start(&place);
+    let port = gateway.front.expect("a front").port();
+    let message = |operation: &str| {
+        format!(
+            r#"{{"tag":"RequestMessage","value":[{{"tag":"RequestHeader","value":[{{"tag":"ProtocolVersion","value":[
+            {{"tag":"ProtocolVersionMajor","type":"Integer","value":2}},{{"tag":"ProtocolVersionMinor","type":"Integer","value":1}}]}},
+            {{"tag":"BatchCount","type":"Integer","value":1}}]}},{{"tag":"BatchItem","value":[
+            {{"tag":"Operation","type":"Enumeration","value":"{operation}"}},{{"tag":"RequestPayload","value":[]}}]}}]}}"#
+        )
+    };
+    let send = |input: &str, more: &str| {
+        place.write("message", input);
+        let server = format!("--server https://localhost:{port}/kmip --ca pki/ca.pem");
+        run(
+            &place,
+            &format!("wardcast kmip send {server} {more} < message"),
+        )
+    };
+    let certificate = "--cert operator.pem --key operator.key";
+    let done = send(&message("DiscoverVersions"), certificate).exits(0);
+    assert!(done.out.contains("ProtocolVersionMinor"), "{done:#?}");
+    let refused = send(&message("Revoke"), certificate).exits(3);
+    assert!(refused.out.contains("PermissionDenied"), "{refused:#?}");
+    let nobody = send(&message("Query"), "--cert alice.pem --key alice.key").exits(3);
+    assert!(nobody.out.contains("PermissionDenied"), "{nobody:#?}");
+    send("nonsense", certificate).exits(1);
+    send(&message("Revoke"), "").exits(2);
+    place.write("token", "x.y.z");
+    let refused = send(&message("Revoke"), "--token-file token").exits(1);
+    assert!(refused.err.contains("401"), "{refused:#?}");
+    assert!(!refused.err.contains("x.y.z"), "{refused:#?}");
 }

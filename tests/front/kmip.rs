@@ -241,6 +241,11 @@ impl Message {
         self
     }
 
+    /// An item whose payload is there already.
+    pub(crate) fn raw(self, operation: u32, payload: Item) -> Self {
+        self.item(operation, structure(payload))
+    }
+
     pub(crate) fn header(mut self, item: Item) -> Self {
         self.header = self.header.items([item]);
         self
@@ -333,6 +338,12 @@ pub(crate) fn plain_key(name: &str, key: &[u8]) -> Structure {
     };
     let without = |item: Item| without(item, tag::KeyWrappingData);
     structure(without(register.payload(Version::V1_4)))
+}
+
+/// Lets the store make a key of this name.
+pub(crate) fn create(name: &str) -> Structure {
+    let register = plain_key(name, &[0; 16]);
+    structure(without(register.into(), tag::SymmetricKey))
 }
 
 fn without(item: Item, unwanted: wardcast::kmip::codec::Tag) -> Item {

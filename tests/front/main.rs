@@ -14,6 +14,7 @@ mod stub;
 mod support;
 
 mod hostile;
+mod kills;
 mod kmip;
 mod later;
 mod relay;

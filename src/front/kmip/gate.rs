@@ -51,7 +51,8 @@ fn denied(what: &str, roles: &[Role]) -> Decision {
     Decision::Denied(refusal(what, roles))
 }
 
-fn refusal(what: &str, roles: &[Role]) -> Reply {
+/// What somebody is told who lacks a role.
+pub(super) fn refusal(what: &str, roles: &[Role]) -> Reply {
     let why = format!("{what}: needs the role {}", named(roles));
     Reply::failed(reason::PermissionDenied, why)
 }

@@ -12,7 +12,7 @@ use super::relay::{self, Relayed};
 use crate::front::caller::Who;
 use crate::front::exchanges::{Job, MAX_ANSWER};
 use crate::front::observe::{self, Outcome};
-use crate::front::role::{Roles, rule};
+use crate::front::role::{Roles, Rule, rule};
 use crate::front::{Shared, now};
 use crate::kmip::client::{ClientError, DiscoverVersions, Version};
 use crate::kmip::codec::{ttlv, values::ResultReason as reason};
@@ -157,6 +157,14 @@ async fn run(shared: &Shared, id: i64, job: Job) -> bool {
     }
 }
 
+/// Roles may be others since it was asked for. Those of a token are known as it is shown alone.
+fn not_any_more(shared: &Shared, job: &Job, rule: &Rule) -> Option<Reply> {
+    let who = Who::remembered(&job.caller);
+    let roles = shared.appointments.of_identity(&who.name);
+    let may = !who.has_certificate() || roles.has_one_of(rule.roles);
+    (!may).then(|| gate::refusal(&super::message::name(job.operation), rule.roles))
+}
+
 /// The answer of the store; none where nothing was done, and it is tried again.
 async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
     let damaged = || {
@@ -170,6 +178,9 @@ async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
     let (Some(item), Some(rule)) = (item, rule(job.operation)) else {
         return Some(damaged());
     };
+    if let Some(refused) = not_any_more(shared, job, rule) {
+        return Some(refused);
+    }
     let store = shared.upstream.as_ref()?;
     if !shared.audit.admits() {
         return None;
