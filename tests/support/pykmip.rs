@@ -1,5 +1,8 @@
 //! A real PyKMIP server in a process of its own, with a fresh database, a certificate of the test's authority and a port.
 
+// Each test program is one of its own and uses a part of this.
+#![allow(dead_code, reason = "every test program uses another part")]
+
 #[path = "venv.rs"]
 mod venv;
 
@@ -85,11 +88,21 @@ impl PyKmip {
 
     /// `kill -9`, with all of its processes.
     pub(crate) fn kill(&mut self) {
+        self.signal("-KILL");
         let mut child = self.child.take().expect("it runs");
-        let group = format!("-{}", child.id());
-        let killed = Command::new("kill").args(["-9", "--", &group]).status();
-        assert!(killed.expect("kill runs").success(), "it is killed");
         child.wait().expect("it is over");
+    }
+
+    /// Lets it stand still, with all that it was doing; or go on.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        self.signal(if frozen { "-STOP" } else { "-CONT" });
+    }
+
+    fn signal(&self, signal: &str) {
+        let child = self.child.as_ref().expect("it runs");
+        let group = format!("-{}", child.id());
+        let told = Command::new("kill").args([signal, "--", &group]).status();
+        assert!(told.expect("kill runs").success(), "it is told");
     }
 
     /// Where it listens.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use wardcast::kmip::client::{
-    Batch, Client, ClientError, Get, Locate, Options, Query, TransportError, Version,
+    Batch, Client, ClientError, Get, Heard, Locate, Options, Query, TransportError, Version,
 };
 use wardcast::kmip::codec::{Item, values};
 
@@ -39,9 +39,14 @@ async fn until(client: &Client, wanted: impl Fn(&Result<String, ClientError>) ->
 async fn the_second_server_takes_over_until_the_first_is_back() {
     let site = Site::new();
     let mut first = PyKmip::start(&site.authority);
-    let second = PyKmip::start(&site.authority);
+    let mut second = PyKmip::start(&site.authority);
     let client = site.client(&[&first.url(), &second.url()], calm());
+    assert_eq!(client.addresses(), [first.url(), second.url()]);
+    assert_eq!(client.heard(), Heard::default());
     assert_eq!(answered_by(&client).await, Ok(first.url()));
+    let heard = client.heard();
+    assert_eq!(heard.by, Some((first.url(), Version::V2_0)));
+    assert!(heard.answered.is_some() && heard.trouble.is_none());
     first.kill();
     for _ in 0..10 {
         assert_eq!(
@@ -56,6 +61,12 @@ async fn the_second_server_takes_over_until_the_first_is_back() {
         .expect("registered at the second");
     first.restart();
     until(&client, |answer| *answer == Ok(first.url())).await;
+    first.kill();
+    second.kill();
+    until(&client, Result::is_err).await;
+    let heard = client.heard();
+    assert!(heard.trouble.is_some(), "{heard:?}");
+    assert_eq!(heard.by, Some((first.url(), Version::V2_0)));
 }
 
 #[tokio::test]

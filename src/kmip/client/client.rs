@@ -10,6 +10,7 @@ use super::breaker::Breaker;
 use super::endpoint::Endpoint;
 use super::error::{ClientError, SetupError};
 use super::exchange::{Answers, Batch, Request};
+use super::heard::{Heard, Hearing};
 use super::idle::Idle;
 use super::observe::Observer;
 use super::operations::Operation;
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     sweeper: Once,
     pub(super) batch_item_ids: AtomicU32,
     pub(super) observer: Observer,
+    hearing: Hearing,
 }
 
 pub(super) struct Address {
@@ -94,6 +96,7 @@ impl Client {
             sweeper: Once::new(),
             batch_item_ids: AtomicU32::new(1),
             observer,
+            hearing: Hearing::default(),
             options,
         })))
     }
@@ -129,8 +132,22 @@ impl Client {
         };
         let result = self.0.exchange(job).await;
         self.0.observer.ended(began.elapsed(), &result);
+        self.0.hearing.ended(&result);
         self.0.show_connections();
         result
+    }
+
+    /// When the store was heard of last, and why not since.
+    #[must_use]
+    pub fn heard(&self) -> Heard {
+        self.0.hearing.heard()
+    }
+
+    /// Its addresses, in the order in which they are asked.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<String> {
+        let addresses = self.0.addresses.iter();
+        addresses.map(|address| address.name.clone()).collect()
     }
 }
 

@@ -16,6 +16,15 @@ pub struct Locate {
     pub maximum_items: Option<u32>,
 }
 
+/// Finds the same, but for the first so many in the server's order: the objects that no single answer has room for.
+#[derive(Clone, Debug, Default)]
+pub struct LocatePage {
+    /// What is looked for.
+    pub locate: Locate,
+    /// How many are left out.
+    pub offset: u32,
+}
+
 /// What was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
@@ -31,18 +40,49 @@ impl Request for Locate {
     }
 
     fn payload(&self, version: Version) -> Item {
-        let maximum = self.maximum_items.map(|maximum| {
-            let maximum = i32::try_from(maximum).unwrap_or(i32::MAX);
-            Item::new(tag::MaximumItems, Value::Integer(maximum))
-        });
-        Structure::new(tag::RequestPayload)
-            .items(maximum)
-            .items(attributes::to_locate(version, &self.attributes))
-            .into()
+        self.after(version, 0)
     }
 
     fn is_repeatable(&self) -> bool {
         true
+    }
+}
+
+impl Locate {
+    fn after(&self, version: Version, offset: u32) -> Item {
+        let number = |tag, number: u32| {
+            let number = i32::try_from(number).unwrap_or(i32::MAX);
+            Item::new(tag, Value::Integer(number))
+        };
+        let maximum = self.maximum_items;
+        let offset = (offset > 0).then_some(offset);
+        Structure::new(tag::RequestPayload)
+            .items(maximum.map(|most| number(tag::MaximumItems, most)))
+            .items(offset.map(|first| number(tag::OffsetItems, first)))
+            .items(attributes::to_locate(version, &self.attributes))
+            .into()
+    }
+}
+
+impl Request for LocatePage {
+    fn operation(&self) -> u32 {
+        values::Operation::Locate
+    }
+
+    fn payload(&self, version: Version) -> Item {
+        self.locate.after(version, self.offset)
+    }
+
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+}
+
+impl Operation for LocatePage {
+    type Answer = Located;
+
+    fn answer(&self, version: Version, payload: &Field<'_>) -> Result<Located, MessageError> {
+        self.locate.answer(version, payload)
     }
 }
 

@@ -13,7 +13,7 @@ pub use attributes::{AddAttribute, GetAttributeList, GetAttributes};
 pub use discover_versions::DiscoverVersions;
 pub use get::{Get, Got};
 pub use lifecycle::{Activate, Archive, Destroy, Recover, Revoke};
-pub use locate::{Locate, Located};
+pub use locate::{Locate, LocatePage, Located};
 pub use object::{KeyWrapping, OpaqueObject, SecretData, WrappedKey};
 pub use query::{Query, ServerFacts};
 pub use register::{Object, Register};
