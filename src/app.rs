@@ -138,6 +138,7 @@ impl Gateway {
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
+            gate: engine::Gate::open(),
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
             lanes: lanes(&config.listen),

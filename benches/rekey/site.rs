@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use wardcast::crypto::{EphemeralKey, Key};
-use wardcast::engine::{self, Channel, Eviction, Handle, Opening, Outbox, Parts, Whereabouts};
+use wardcast::engine::{
+    self, Channel, Eviction, Gate, Handle, Opening, Outbox, Parts, Whereabouts,
+};
 use wardcast::group::ids::{Epoch, Identity, MasterId, MemberId, Role, Suite};
 use wardcast::group::policy::{AdmissionRule, GroupPolicy};
 use wardcast::group::wire::datagram::{ChannelId, Datagram, acknowledge};
@@ -251,6 +253,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         token: Arc::new(pool(folder)),
         shards: 1,
         lanes: 1,
+        gate: Gate::open(),
         multicast: None,
     };
     let engine = engine::start(parts).await.expect("an engine");

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::api::{Failure, FailureCode, GroupView, MemberView};
 use super::*;
 use crate::crypto::EphemeralKey;
-use crate::engine::{self, Handle, Outbox, Parts};
+use crate::engine::{self, Gate, Handle, Outbox, Parts};
 use crate::group::ids::{MasterId, Role, Suite};
 use crate::group::wire::{Grant, Join, Offer, RefusalCode};
 use crate::hsm::{Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
@@ -135,6 +135,7 @@ async fn engine(folder: &std::path::Path) -> Handle {
         token: Arc::new(Pool::start(vec![lane], options).expect("a pool")),
         shards: 1,
         lanes: 1,
+        gate: Gate::open(),
         multicast: None,
     };
     engine::start(parts).await.expect("an engine")

@@ -17,6 +17,7 @@ mod channels;
 mod count;
 mod directory;
 mod event;
+mod gate;
 mod group;
 mod handle;
 mod outbox;
@@ -47,6 +48,7 @@ pub use channels::{Channels, MAX_CHANNELS, Table};
 use directory::Directory;
 use event::Event;
 pub use event::{Eviction, GroupView, MemberView};
+pub use gate::Gate;
 use group::Served;
 pub use handle::{Handle, MAX_PAGE};
 pub use outbox::{Delivery, DuePush, Outbox, Outcome, Registration};
@@ -69,6 +71,8 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Where what happens is put on record, if anywhere.
     pub audit: Option<Audit>,
+    /// Whether the key store upstream is out of reach.
+    pub gate: Gate,
     /// What executes their token operations.
     pub token: Arc<Pool>,
     /// Single-writer loops; groups are shared out among them.
@@ -106,7 +110,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let channels = Arc::new(Channels::new(parts.lanes, parts.multicast));
     let mut served: Vec<Vec<Served>> = Vec::new();
     served.resize_with(directory.shards(), Vec::new);
-    let trail = Trail::new(parts.audit.clone());
+    let trail = Trail::new(parts.audit.clone(), parts.gate.clone());
     let mut read = 0_usize;
     let mut groups = store::load(&*parts.store);
     while let Some(stored) = groups.next().await? {

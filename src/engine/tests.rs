@@ -52,6 +52,7 @@ impl Site {
             token: self.token.clone(),
             shards: 2,
             lanes: 1,
+            gate: Gate::open(),
             multicast: None,
         };
         start(parts).await.expect("an engine")

@@ -1,10 +1,11 @@
-//! What the engine puts on the audit trail, if the gateway keeps one.
+//! What the engine puts on the audit trail, if the gateway keeps one; and what keeps anybody from being admitted besides the policy.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc::WeakSender;
 
 use super::event::{Event, Reply, What};
+use super::gate::Gate;
 use super::outbox::Outbox;
 use crate::audit::{self, Actor, Audit, Entry, Group, Unwritable};
 use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision};
@@ -15,9 +16,12 @@ use crate::store::StoredGroup;
 /// When whoever was not admitted because of the trail may ask again.
 const RETRY_MS: u64 = 5_000;
 
-/// The trail, or none.
+/// The trail, or none; and how the key store is that it goes to.
 #[derive(Clone, Debug)]
-pub(super) struct Trail(Option<Audit>);
+pub(super) struct Trail {
+    audit: Option<Audit>,
+    gate: Gate,
+}
 
 /// The trail, and the group that it is told of.
 #[derive(Clone, Debug)]
@@ -46,8 +50,8 @@ pub(super) enum Grantee {
 }
 
 impl Trail {
-    pub(super) fn new(audit: Option<Audit>) -> Self {
-        Trail(audit)
+    pub(super) fn new(audit: Option<Audit>, gate: Gate) -> Self {
+        Trail { audit, gate }
     }
 
     /// For what happens to a group.
@@ -61,7 +65,7 @@ impl Trail {
 
     /// Whether it has all that there is in the store: only then may the store forget anything.
     pub(super) fn is_current(&self) -> bool {
-        let audit = self.0.as_ref();
+        let audit = self.audit.as_ref();
         audit.is_none_or(|audit| !audit.status().is_failing())
     }
 
@@ -72,7 +76,7 @@ impl Trail {
 
     /// Puts these on record; done when they are, or wait in memory because the disk takes nothing.
     pub(super) async fn note(&self, entries: Vec<Entry>) {
-        if let Some(audit) = &self.0 {
+        if let Some(audit) = &self.audit {
             audit.note(entries).await;
         }
     }
@@ -85,15 +89,26 @@ impl GroupTrail {
 
     /// Refuses to admit anybody while it cannot be put on record.
     pub(super) fn admits(&self) -> Result<(), Refusal> {
-        match &self.trail.0 {
+        match &self.trail.audit {
             Some(audit) if !audit.admits() => Err(refusal()),
             _ => Ok(()),
         }
     }
 
+    /// Why nobody is admitted to a group that goes on admitting for so many seconds after the key store upstream was lost.
+    pub(super) fn outage(&self, outage_s: u32) -> Option<String> {
+        let refuses = self.trail.gate.refuses(outage_s);
+        // The same words for each refusal: those that say the same are counted.
+        refuses.then(|| {
+            format!(
+                "the key store upstream has been out of reach for longer than outage_s = {outage_s}"
+            )
+        })
+    }
+
     /// What a record of the group's log comes to; nothing where no trail is kept.
     pub(super) fn changes(&self, revision: Revision, record: &[u8]) -> Vec<Entry> {
-        if self.trail.0.is_none() {
+        if self.trail.audit.is_none() {
             return Vec::new();
         }
         match Record::from_bytes(record) {
@@ -108,7 +123,7 @@ impl GroupTrail {
 
     /// Puts on record what a crash kept from it; [`Trail::settled`] waits for that.
     pub(super) fn catch_up(&self, stored: &StoredGroup) {
-        let Some(audit) = &self.trail.0 else {
+        let Some(audit) = &self.trail.audit else {
             return;
         };
         let known = audit.revision(self.id);
@@ -127,7 +142,7 @@ impl GroupTrail {
         event: audit::Event,
         then: impl FnOnce() + Send + 'static,
     ) {
-        match &self.trail.0 {
+        match &self.trail.audit {
             Some(audit) => audit.keep(vec![self.entry(identity, event)], then),
             None => then(),
         }
@@ -142,7 +157,7 @@ impl GroupTrail {
             grant,
             to,
         } = granting;
-        let Some(audit) = &self.trail.0 else {
+        let Some(audit) = &self.trail.audit else {
             return hand(grant, to);
         };
         let granted = audit::Event::Granted {

@@ -12,7 +12,7 @@ use crate::engine::count;
 use crate::engine::event::{Ask, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
-use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS};
+use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS};
 use crate::group::machine::{Claim, Input};
 use crate::group::wire::{
     ChannelOpened, Grant, Join, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
@@ -180,15 +180,14 @@ impl Served {
             });
             return;
         }
-        if let Some(why) = self.machine.frozen() {
+        if let Some((why, refusal)) = self.shut() {
             let event = Event::Refused {
                 identity: identity.clone(),
                 role: join.role,
-                why: format!("the group is frozen: {why}"),
+                why,
                 times: 1,
             };
             self.trail.refused(identity, event, || {
-                let refusal = Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS);
                 let _ = reply.send(Err(refusal));
             });
             return;
@@ -205,6 +204,16 @@ impl Served {
             offer: join.offer.clone(),
         };
         self.handle(now, input);
+    }
+
+    /// Why nobody is admitted now, whoever it is, if that is so.
+    fn shut(&self) -> Option<(String, Refusal)> {
+        if let Some(why) = self.machine.frozen() {
+            let refusal = Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS);
+            return Some((format!("the group is frozen: {why}"), refusal));
+        }
+        let why = self.trail.outage(self.machine.state().policy().outage_s)?;
+        Some((why, Refusal::retry(RefusalCode::Outage, OUTAGE_RETRY_MS)))
     }
 
     fn resume(

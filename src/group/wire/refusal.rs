@@ -107,6 +107,8 @@ numbered! {
         StoreTrouble = 131 "the store is not usable now",
         /// The group admits nobody until an operator thaws it; members keep the keys they hold.
         Frozen = 132 "the group is frozen and admits nobody now",
+        /// The key store upstream is out of reach, and the policy admits nobody any more.
+        Outage = 133 "the gateway admits nobody without its key store, which is out of reach",
     }
 }
 

@@ -216,6 +216,7 @@
 //! | 130 | the token is not usable now | ask again after the time given; keep the keys it holds |
 //! | 131 | the store is not usable now | ask again after the time given; keep the keys it holds |
 //! | 132 | the group is frozen and admits nobody now | ask again after the time given, or ask its operator |
+//! | 133 | the gateway admits nobody without its key store, which is out of reach | ask again after the time given; keep the keys it holds |
 //!
 //! Up to 127 asking again changes nothing by itself; from 128 on the cause passes. The same holds for numbers that are
 //! not listed.
