@@ -2,6 +2,7 @@
 
 mod front;
 mod metrics;
+mod relay;
 mod signer;
 mod token;
 mod trail;
@@ -26,14 +27,16 @@ use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
 use crate::quic::{self, Listener};
+use crate::relay::RelayError;
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use front::FrontError;
+use relay::Relayed;
 use signer::Signer;
 use token::Tokens;
 pub use token::{provision, provision_all, token_configs};
-pub use upstream::UpstreamError;
+pub use upstream::{UpstreamError, client as upstream_client};
 
 /// When members of a stopping gateway are told to come back, the first of them.
 const COME_BACK: Duration = Duration::from_secs(1);
@@ -59,6 +62,9 @@ pub enum AppError {
     /// The key store upstream.
     #[error("[upstream] {0}")]
     Upstream(#[from] UpstreamError),
+    /// What goes to it.
+    #[error("[upstream] {0}")]
+    Relay(#[from] RelayError),
     /// Stored groups.
     #[error("[store] {0}")]
     Engine(#[from] engine::StartError),
@@ -99,6 +105,7 @@ pub struct Gateway {
     tokens: Tokens,
     audit: Audit,
     signer: Signer,
+    relay: Option<Relayed>,
     listener: Listener,
     admin: Option<AdminServer>,
     front: Option<Front>,
@@ -108,6 +115,9 @@ pub struct Gateway {
 
 /// The interfaces that are asked by HTTPS, as far as they are configured.
 type Interfaces = (Option<AdminServer>, Option<Front>);
+
+/// What the admin interface stands on besides the engine.
+type AdminNeeds = (Credentials, Trust, Audit, Metrics, Option<admin::Upstream>);
 
 /// Sockets that there are unless more are asked for: eight send to more members than one gateway has.
 const MOST_SOCKETS: usize = 8;
@@ -123,34 +133,34 @@ impl Gateway {
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
         let key_store = upstream::client(&config)?;
-        if key_store.is_some() {
-            tracing::info!(addresses = ?config.upstream.addresses, "a key store is upstream");
-        }
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
         let front_trust = (credentials.clone(), trust.clone());
-        let front_needs = front::needs(&config, front_trust, audit.clone(), key_store)?;
+        let front_needs = front::needs(&config, front_trust, audit.clone(), key_store.clone())?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
         let signer = Signer::start(tokens.pool.clone(), audit.clone());
+        let relay = relay::start(&config.upstream, key_store, &audit)?;
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
-            gate: engine::Gate::open(),
+            gate: relay.as_ref().map(Relayed::gate).unwrap_or_default(),
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
             lanes: lanes(&config.listen),
             multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
-        let admin_needs = (credentials, trust, audit.clone(), metrics);
+        let upstream = relay.as_ref().map(Relayed::shown);
+        let admin_needs = (credentials, trust, audit.clone(), metrics, upstream);
         match Self::listen(config, parts, server, admin_needs, front_needs).await {
             Ok((listener, (admin, front), listening)) => Ok(Self {
                 tokens,
                 audit,
                 signer,
+                relay,
                 listener,
                 admin,
                 front,
@@ -169,7 +179,7 @@ impl Gateway {
         config: Config,
         parts: engine::Parts,
         server: rustls::ServerConfig,
-        (credentials, trust, audit, metrics): (Credentials, Trust, Audit, Metrics),
+        (credentials, trust, audit, metrics, upstream): AdminNeeds,
         front_needs: Option<front::Needs>,
     ) -> Result<(Listener, Interfaces, Listening), AppError> {
         let engine = engine::start(parts).await?;
@@ -186,7 +196,7 @@ impl Gateway {
             config.policy,
             credentials,
             trust,
-            (audit, metrics),
+            (audit, metrics, upstream),
             engine.clone(),
         )
         .await?;
@@ -244,6 +254,9 @@ impl Gateway {
         // The trail of a gateway that stopped ends in a signature, for which a token is needed.
         self.signer.finish().await;
         self.tokens.stop().await;
+        if let Some(relay) = self.relay {
+            relay.stop(self.drain).await;
+        }
     }
 }
 
@@ -252,7 +265,7 @@ async fn admin(
     policy: config::Policy,
     credentials: Credentials,
     trust: Trust,
-    (audit, metrics): (Audit, Metrics),
+    (audit, metrics, upstream): (Audit, Metrics, Option<admin::Upstream>),
     engine: Handle,
 ) -> Result<Option<AdminServer>, AppError> {
     let Some(address) = config.address else {
@@ -265,6 +278,7 @@ async fn admin(
         default_policy: policy.default,
         audit: Some(audit),
         metrics,
+        upstream,
     };
     Ok(Some(AdminServer::bind(address, options, engine).await?))
 }

@@ -53,7 +53,9 @@
 //! 4. Who was not in an epoch cannot compute its secret, alone or with others who were not.
 //! 5. Every current member that received its newest delivery computes the same secret.
 //! 6. Every queue, map and loop that a peer can grow has a named bound, and what happens there is decided and counted.
-//! 7. Trouble of token, store or audit trail never takes away keys that members hold; what fails closed is admitting someone.
+//! 7. Trouble of token, store, audit trail or key store upstream never takes away keys that members hold; what fails closed is
+//!    admitting someone.
+//! 8. What is on record goes to the key store upstream in order and once, however often either side is killed.
 
 pub mod admin;
 pub mod app;

@@ -135,6 +135,66 @@ pub struct Ready {
     /// What it lacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// What is wrong with the key store upstream, which need not keep anybody from being admitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+}
+
+/// The key store upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// Its addresses, in the order in which they are asked.
+    pub addresses: Vec<String>,
+    /// Whether it answers.
+    pub state: UpstreamState,
+    /// The address that answered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The version of KMIP that is spoken with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// For how long it has not answered, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_s: Option<u64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What is relayed to it, each with how far it is behind the audit trail.
+    pub sinks: Vec<SinkView>,
+}
+
+/// Whether the key store upstream answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamState {
+    /// It was not asked yet.
+    Unasked,
+    /// It does.
+    Up,
+    /// It does not.
+    Down,
+}
+
+/// How far what is relayed is behind the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkView {
+    /// What it is.
+    pub name: String,
+    /// The number of the last record that was taken upstream.
+    pub sequence: u64,
+    /// Records that were not.
+    pub lag_records: u64,
+    /// How old the oldest of them is.
+    pub lag_seconds: u64,
+    /// Batches that were taken since the gateway started.
+    pub batches: u64,
+    /// How often one was not.
+    pub failures: u64,
+    /// How often the audit trail on disk did not go on where it was relayed to.
+    pub gaps: u64,
+    /// Why the next is not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// How a token is, or all of them together: one that is usable is enough.

@@ -15,6 +15,7 @@
 //! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
 //! | `GET /v1/token` | shows the tokens and the last rotation | [`api::TokenView`] |
 //! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
+//! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
 //! | `GET /readyz` | says whether members can be admitted | 200 or 503, [`api::Ready`] |
 //! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
 //!
@@ -33,6 +34,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 mod token;
+mod upstream;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -59,7 +61,12 @@ pub struct Options {
     pub audit: Option<Audit>,
     /// Writes down all metrics in Prometheus' text format.
     pub metrics: Metrics,
+    /// How the key store upstream is, if there is one.
+    pub upstream: Option<Upstream>,
 }
 
 /// What a scrape is answered with.
 pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// How the key store upstream is.
+pub type Upstream = Arc<dyn Fn() -> api::UpstreamView + Send + Sync>;

@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
 };
-use super::{Metrics, policy, token};
+use super::{Metrics, Upstream, policy, token, upstream};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     pub(super) default_policy: GroupPolicy,
     pub(super) audit: Option<Audit>,
     pub(super) metrics: Metrics,
+    pub(super) upstream: Option<Upstream>,
 }
 
 type Site = State<Arc<Shared>>;
@@ -53,6 +54,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/readyz", get(token::ready))
+        .route("/v1/upstream", get(upstream::show))
         .route("/v1/token", get(token::show))
         .route("/v1/token/rotate-master", post(token::rotate_master))
         .route("/v1/groups", get(list).post(create))

@@ -38,6 +38,7 @@ impl AdminServer {
             default_policy: options.default_policy,
             audit: options.audit,
             metrics: options.metrics,
+            upstream: options.upstream,
         };
         Ok(Self {
             listener,

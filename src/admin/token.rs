@@ -9,6 +9,7 @@ use axum::response::IntoResponse;
 
 use super::api::{Failure, LaneView, Ready, RotateMaster, RotationView, TokenState, TokenView};
 use super::routes::{Body, Shared, parse};
+use super::upstream;
 use crate::audit;
 use crate::engine::{RotationPhase, RotationStatus};
 use crate::hsm::{LaneStatus, PoolState, PoolStatus};
@@ -40,8 +41,10 @@ pub(super) async fn rotate_master(
 pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
     let token = view(&shared);
     let audit = shared.audit.as_ref().map(|audit| audit.status());
+    let (upstream, shut) = upstream::trouble(&shared).unzip();
+    let outage = upstream.clone().filter(|_| shut == Some(true));
     let why = match (&token.state, token.error) {
-        (TokenState::Usable, _) => audit.and_then(untold),
+        (TokenState::Usable, _) => audit.and_then(untold).or(outage),
         (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
         (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
     };
@@ -50,7 +53,12 @@ pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    (status, Json(Ready { ready, why }))
+    let ready = Ready {
+        ready,
+        why,
+        upstream,
+    };
+    (status, Json(ready))
 }
 
 /// Why nothing can be put on record.

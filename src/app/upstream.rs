@@ -8,6 +8,10 @@ use crate::kmip::client::{Client, Endpoint, EndpointError, Options, SetupError};
 use crate::kmip::codec::View;
 use crate::tls::{Credentials, TlsError, Trust};
 
+/// How long an address is left alone after failures: at first, and at most. What waits for it goes on so soon after it is back.
+const REST: Duration = Duration::from_millis(500);
+const LONGEST_REST: Duration = Duration::from_secs(10);
+
 /// Why the key store upstream cannot be used, whether or not it is there.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -22,8 +26,11 @@ pub enum UpstreamError {
     Setup(#[from] SetupError),
 }
 
-/// A client of the key store; none if there is none.
-pub(super) fn client(config: &Config) -> Result<Option<Client>, AppError> {
+/// A client of the key store upstream; none if there is none.
+///
+/// # Errors
+/// When its addresses or certificates are bad.
+pub fn client(config: &Config) -> Result<Option<Client>, AppError> {
     let upstream = &config.upstream;
     if upstream.addresses.is_empty() {
         return Ok(None);
@@ -57,6 +64,7 @@ fn connectable(config: &Config, upstream: &Upstream) -> Result<Client, UpstreamE
         connections: upstream.connections as usize,
         deadline,
         attempt: deadline * 2 / 5,
+        rest: (REST, LONGEST_REST),
         ..Options::default()
     };
     Ok(Client::new(&endpoints, credentials, &trust, options)?)

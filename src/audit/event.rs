@@ -245,4 +245,14 @@ pub enum Event {
     TokenBack,
     /// The token has signed the trail, up to a record before this one.
     Signed(Signature),
+    /// The key store upstream is out of reach.
+    UpstreamLost {
+        /// Why.
+        why: String,
+    },
+    /// The key store upstream answers again.
+    UpstreamBack {
+        /// For how long it did not, in seconds.
+        down_s: u64,
+    },
 }

@@ -17,6 +17,7 @@
 //!   counted, and it goes on with what is there.
 //! - Sinks do not wait for one another, nor anything else for them.
 
+pub mod audit;
 mod batch;
 mod cursor;
 mod feed;
@@ -25,6 +26,7 @@ pub mod lifecycle;
 mod progress;
 #[expect(clippy::module_inception, reason = "the module's main part")]
 mod relay;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ pub use batch::{Batch, Line};
 pub use feed::Pauses;
 pub use progress::SinkView;
 pub use relay::{Relay, RelayError, Status};
+pub use standing::{Standing, StandingView};
 
 /// How much one batch may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What is relayed: the feeds of all sinks, how they are, and their end.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, watch};
@@ -11,7 +11,9 @@ use tokio::time::{interval, timeout};
 use super::Sink;
 use super::feed::{Feed, Pauses, Signals};
 use super::progress::{Progress, SinkView};
+use super::standing::{Standing, Watch};
 use crate::audit::Audit;
+use crate::kmip::client::Client;
 
 /// How often it is shown how far sinks are behind.
 const SHOW: Duration = Duration::from_secs(1);
@@ -45,7 +47,7 @@ pub struct Relay {
 #[derive(Clone)]
 pub struct Status {
     synced: watch::Receiver<u64>,
-    feeds: Vec<Arc<Progress>>,
+    feeds: Arc<Mutex<Vec<Arc<Progress>>>>,
 }
 
 impl Relay {
@@ -58,7 +60,7 @@ impl Relay {
         };
         let status = Status {
             synced: audit.synced(),
-            feeds: Vec::new(),
+            feeds: Arc::default(),
         };
         Relay {
             audit,
@@ -81,19 +83,24 @@ impl Relay {
             path: file.path().to_owned(),
             source,
         })?;
-        self.status.feeds.push(feed.progress().clone());
+        self.status.add(feed.progress().clone());
         self.feeds.spawn(feed.run());
         Ok(())
     }
 
-    /// How the feeds are that were begun.
+    /// How the feeds are, those too that are yet to be begun.
     pub fn status(&self) -> Status {
         self.status.clone()
     }
 
-    /// Whom to tell when the store is back: what waits for it goes on at once then.
-    pub fn back(&self) -> Arc<Notify> {
-        self.signals.back.clone()
+    /// Watches how the store is from now on, and asks it itself once in so long when nobody else does. What waits for it goes on
+    /// as soon as it is back.
+    pub fn watch(&mut self, client: Client, every: Duration) -> Standing {
+        let back = self.signals.back.clone();
+        let watch = Watch::new(client, self.audit.clone(), every, back);
+        let standing = watch.standing().clone();
+        self.feeds.spawn(watch.run(self.signals.stop.clone()));
+        standing
     }
 
     /// Sends what is on the trail now, within this time; the rest goes at the next start.
@@ -120,11 +127,20 @@ impl Relay {
 }
 
 impl Status {
+    fn add(&self, feed: Arc<Progress>) {
+        self.feeds().push(feed);
+    }
+
+    fn feeds(&self) -> MutexGuard<'_, Vec<Arc<Progress>>> {
+        // Nothing is left half done by a panic.
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How each feed is now.
     pub fn views(&self) -> Vec<SinkView> {
         let (synced, now) = (*self.synced.borrow(), SystemTime::now());
-        let feeds = self.feeds.iter();
-        feeds.map(|feed| feed.view(synced, now)).collect()
+        let feeds = self.feeds();
+        feeds.iter().map(|feed| feed.view(synced, now)).collect()
     }
 
     /// Shows on and on how far they are behind, until the trail ends.
@@ -133,7 +149,7 @@ impl Status {
         while self.synced.has_changed().is_ok() {
             often.tick().await;
             let synced = *self.synced.borrow();
-            for feed in &self.feeds {
+            for feed in &*self.feeds() {
                 feed.show(synced);
             }
         }

@@ -47,6 +47,8 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::TokenLost { .. } => "token lost".to_owned(),
         Event::TokenBack => "token back".to_owned(),
         Event::Signed(signature) => format!("signed {}", signature.up_to),
+        Event::UpstreamLost { .. } => "upstream lost".to_owned(),
+        Event::UpstreamBack { .. } => "upstream back".to_owned(),
     };
     records.iter().map(name).collect()
 }

@@ -12,6 +12,7 @@ use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
     CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, RollOver, RotateMaster, TokenView,
+    UpstreamView,
 };
 
 /// No answer of the admin interface takes longer, whatever the group's size.
@@ -149,6 +150,11 @@ impl Client {
     pub(crate) async fn thaw(&self, name: &str) -> Result<GroupView, ClientError> {
         self.ask(Method::POST, &["groups", name, "thaw"], None)
             .await
+    }
+
+    /// The key store upstream.
+    pub(crate) async fn upstream(&self) -> Result<UpstreamView, ClientError> {
+        self.ask(Method::GET, &["upstream"], None).await
     }
 
     /// The tokens.

@@ -3,6 +3,7 @@
 mod client;
 mod table;
 mod token;
+mod upstream;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -84,6 +85,9 @@ enum Subject {
     /// The tokens that hold the master key.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The key store upstream.
+    #[command(subcommand)]
+    Upstream(upstream::UpstreamCommand),
 }
 
 #[derive(Subcommand, Debug)]
@@ -212,6 +216,7 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
             Answer::Group(client.thaw(name).await?.into())
         }
         Subject::Token(command) => token::answer(&client, command, args.json).await?,
+        Subject::Upstream(command) => upstream::answer(&client, command).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {
             client.destroy(name).await?;
             Answer::Done("the group is no more")

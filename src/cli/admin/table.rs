@@ -6,7 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 
-use crate::admin::api::{GroupView, MemberView, TokenView};
+use crate::admin::api::{GroupView, MemberView, TokenView, UpstreamView};
 
 /// What a command has to say.
 pub(super) enum Answer {
@@ -18,6 +18,8 @@ pub(super) enum Answer {
     Members(Vec<MemberView>),
     /// The tokens in full.
     Token(Box<TokenView>),
+    /// The key store upstream in full.
+    Upstream(Box<UpstreamView>),
     /// That it is done.
     Done(&'static str),
 }
@@ -30,6 +32,7 @@ impl Answer {
             Self::Groups(groups) => json!(groups),
             Self::Members(members) => json!(members),
             Self::Token(token) => json!(token),
+            Self::Upstream(upstream) => json!(upstream),
             Self::Done(_) => json!({ "ok": true }),
         };
         value.to_string()
@@ -40,16 +43,9 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done(what) => f.write_str(what),
-            Self::Group(group) => {
-                let mut table = empty(&["", ""]);
-                fill(&mut table, "", &json!(group));
-                table.fmt(f)
-            }
-            Self::Token(token) => {
-                let mut table = empty(&["", ""]);
-                fill(&mut table, "", &json!(token));
-                table.fmt(f)
-            }
+            Self::Group(group) => whole(&json!(group)).fmt(f),
+            Self::Token(token) => whole(&json!(token)).fmt(f),
+            Self::Upstream(upstream) => whole(&json!(upstream)).fmt(f),
             Self::Groups(groups) => {
                 let mut table = empty(&[
                     "group",
@@ -106,6 +102,13 @@ impl fmt::Display for Answer {
             }
         }
     }
+}
+
+/// One thing in full.
+fn whole(value: &Value) -> Table {
+    let mut table = empty(&["", ""]);
+    fill(&mut table, "", value);
+    table
 }
 
 fn empty(header: &[&str]) -> Table {

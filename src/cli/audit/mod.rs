@@ -1,5 +1,6 @@
-//! `wardcast audit`: reads an audit trail: whether it is whole, what came last, all of it.
+//! `wardcast audit`: reads an audit trail: whether it is whole, what came last, all of it; here and in the key store upstream.
 
+mod fetch;
 mod line;
 mod pins;
 mod tail;
@@ -58,6 +59,9 @@ enum AuditCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Reads the trail of a gateway back from the key store upstream, and says whether it is whole: no batch changed, missing or
+    /// there twice, and within them as `verify` does.
+    Fetch(fetch::FetchArgs),
     /// Writes records to standard output as they are stored, JSON, one a line, once each is known to follow the one before.
     Export {
         /// The folder of the trail.
@@ -77,6 +81,10 @@ enum AuditCommand {
 /// Runs the command.
 pub fn run(args: &AuditArgs) -> ExitCode {
     let done = match &args.command {
+        AuditCommand::Fetch(args) => match super::load(&args.config) {
+            Ok(config) => return super::on_runtime(fetch::report(args, &config)),
+            Err(code) => return code,
+        },
         AuditCommand::Verify {
             directory,
             head,

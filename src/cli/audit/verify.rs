@@ -35,7 +35,7 @@ pub(super) fn run(
     }
 }
 
-fn as_json(whole: &Verified, found: bool) -> serde_json::Value {
+pub(super) fn as_json(whole: &Verified, found: bool) -> serde_json::Value {
     let Signatures {
         count,
         up_to,
@@ -59,7 +59,7 @@ fn as_json(whole: &Verified, found: bool) -> serde_json::Value {
     })
 }
 
-fn as_text(whole: &Verified) -> String {
+pub(super) fn as_text(whole: &Verified) -> String {
     let Verified {
         segments,
         records,

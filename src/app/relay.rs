@@ -1,0 +1,88 @@
+//! What goes to the key store upstream, if there is one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::AppError;
+use crate::admin::{self, api};
+use crate::audit::Audit;
+use crate::config::Upstream;
+use crate::engine::Gate;
+use crate::kmip::client::Client;
+use crate::relay::audit::AuditSink;
+use crate::relay::{Pauses, Relay, SinkView, Standing, StandingView};
+
+/// The relay, and how the store is.
+pub(super) struct Relayed {
+    relay: Relay,
+    standing: Standing,
+}
+
+/// Begins to relay; nothing waits for the store.
+pub(super) fn start(
+    config: &Upstream,
+    client: Option<Client>,
+    audit: &Audit,
+) -> Result<Option<Relayed>, AppError> {
+    let Some(client) = client else {
+        return Ok(None);
+    };
+    tracing::info!(addresses = ?config.addresses, "a key store is upstream");
+    let mut relay = Relay::new(audit.clone(), Pauses::default());
+    let every = Duration::from_secs(config.poll_s.into());
+    let standing = relay.watch(client.clone(), every);
+    relay.feed(AuditSink::new(client, config.name.clone()))?;
+    tokio::spawn(relay.status().show());
+    Ok(Some(Relayed { relay, standing }))
+}
+
+impl Relayed {
+    /// What the engine looks at before it admits anybody.
+    pub(super) fn gate(&self) -> Gate {
+        self.standing.gate().clone()
+    }
+
+    /// What operators are shown.
+    pub(super) fn shown(&self) -> admin::Upstream {
+        let (standing, status) = (self.standing.clone(), self.relay.status());
+        Arc::new(move || {
+            let sinks = status.views().into_iter().map(sink).collect();
+            view(standing.view(), sinks)
+        })
+    }
+
+    /// Sends what is on the trail, within this time.
+    pub(super) async fn stop(self, within: Duration) {
+        self.relay.stop(within).await;
+    }
+}
+
+fn view(standing: StandingView, sinks: Vec<api::SinkView>) -> api::UpstreamView {
+    let (address, version) = standing.by.unzip();
+    api::UpstreamView {
+        addresses: standing.addresses,
+        state: match standing.up {
+            None => api::UpstreamState::Unasked,
+            Some(true) => api::UpstreamState::Up,
+            Some(false) => api::UpstreamState::Down,
+        },
+        address,
+        version: version.map(|version| version.to_string()),
+        down_s: standing.outage.map(|outage| outage.as_secs()),
+        why: standing.why,
+        sinks,
+    }
+}
+
+fn sink(view: SinkView) -> api::SinkView {
+    api::SinkView {
+        name: view.name.to_owned(),
+        sequence: view.sequence,
+        lag_records: view.lag_records,
+        lag_seconds: view.lag_seconds,
+        batches: view.batches,
+        failures: view.failures,
+        gaps: view.gaps,
+        error: view.error,
+    }
+}

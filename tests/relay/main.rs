@@ -1,0 +1,13 @@
+//! The audit trail goes to a real PyKMIP server: all of it, in order, none of it twice, whatever is killed meanwhile; and what the
+//! gateway does while the server is away.
+
+#[path = "../support/pykmip.rs"]
+mod pykmip;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod batches;
+mod kills;
+mod outage;
+mod rule;
+mod upstream;
