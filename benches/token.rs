@@ -63,6 +63,7 @@ fn token(kind: &str) -> (Box<dyn Token>, tempfile::TempDir) {
         },
         pin: PinSource::File(pin),
         master: MasterId(1),
+        escrow: None,
     };
     if kind == "pkcs11" {
         let module = std::env::var_os("WARDCAST_BENCH_MODULE").expect("cases() looked");

@@ -35,7 +35,7 @@ pub use front::FrontError;
 use relay::Relayed;
 use signer::Signer;
 use token::Tokens;
-pub use token::{provision, provision_all, token_configs};
+pub use token::{provision, provision_all, provision_escrow, token_configs};
 pub use upstream::{UpstreamError, client as upstream_client};
 
 /// When members of a stopping gateway are told to come back, the first of them.

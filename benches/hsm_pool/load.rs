@@ -29,6 +29,7 @@ pub(crate) fn opener(module: &Path, label: &str, pin_file: &Path) -> Opener {
         },
         pin: PinSource::File(pin_file.to_owned()),
         master: MasterId(1),
+        escrow: None,
     };
     hsm::provision(&config).expect("provisions");
     hsm::open(&config).expect("opens")

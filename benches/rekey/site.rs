@@ -286,6 +286,7 @@ fn pool(folder: &TempDir) -> Pool {
         },
         pin: PinSource::File(pin),
         master: MasterId(1),
+        escrow: None,
     };
     hsm::provision(&config).expect("a token");
     let lane = Lane {

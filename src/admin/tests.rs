@@ -118,6 +118,7 @@ async fn engine(folder: &std::path::Path) -> Handle {
         },
         pin: PinSource::File(pin),
         master: MasterId(1),
+        escrow: None,
     };
     crate::hsm::provision(&config).expect("a token");
     let opener = crate::hsm::open(&config).expect("the token");

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
 use crate::config::{self, HostMode};
+use crate::crypto::Key;
 use crate::group::ids::MasterId;
 use crate::hsm::host::remote;
 use crate::hsm::host::supervisor::{HostCommand, HostState, Supervisor, SupervisorOptions};
@@ -159,7 +160,7 @@ fn places(config: &config::Token) -> Vec<Place> {
             config.token_label.as_ref(),
         ),
         pin(config.pin()),
-        master,
+        (master, config.escrow_label.clone()),
         socket(&config.host.socket),
     );
     let replicas = config.replicas.iter().map(|replica| {
@@ -171,7 +172,7 @@ fn places(config: &config::Token) -> Vec<Place> {
                 replica.token_label.as_ref(),
             ),
             pin(replica.pin()),
-            master,
+            (master, config.escrow_label.clone()),
             socket(&replica.socket),
         )
     });
@@ -179,7 +180,12 @@ fn places(config: &config::Token) -> Vec<Place> {
 }
 
 impl Place {
-    fn new(kind: TokenKind, pin: PinSource, master: MasterId, socket: Option<PathBuf>) -> Self {
+    fn new(
+        kind: TokenKind,
+        pin: PinSource,
+        (master, escrow): (MasterId, Option<String>),
+        socket: Option<PathBuf>,
+    ) -> Self {
         let name = match &kind {
             TokenKind::Soft { path } => path
                 .file_name()
@@ -190,7 +196,12 @@ impl Place {
         };
         Self {
             name,
-            config: TokenConfig { kind, pin, master },
+            config: TokenConfig {
+                kind,
+                pin,
+                master,
+                escrow,
+            },
             socket,
         }
     }
@@ -244,6 +255,12 @@ pub fn provision(config: &config::Token) -> Result<Provisioned, TokenError> {
         unreachable!("there is always a first token");
     };
     hsm::provision(first)
+}
+
+/// Puts the escrow key into all tokens: this one, or one that the only token makes by itself. Answers with whether any was made.
+/// Blocks.
+pub fn provision_escrow(config: &config::Token, key: Option<&Key>) -> Result<bool, TokenError> {
+    hsm::provision_escrow(&token_configs(config), key)
 }
 
 /// Makes the keys once and puts them into the first token and all replicas, none of which may have some yet. Blocks.

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::load;
-use crate::app;
 use crate::crypto::Fingerprint;
-use crate::hsm::Provisioned;
+use crate::hsm::{Provisioned, read_escrow_key};
+use crate::{app, config};
 
 /// Prepares the configured token.
 #[derive(Args, Debug)]
@@ -27,6 +27,8 @@ enum TokenCommand {
         /// The configuration; WARDCAST_… variables come before it.
         #[arg(long)]
         config: PathBuf,
+        #[command(flatten)]
+        escrow: Escrow,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -38,17 +40,54 @@ enum TokenCommand {
         /// The configuration; WARDCAST_… variables come before it.
         #[arg(long)]
         config: PathBuf,
+        #[command(flatten)]
+        escrow: Escrow,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
+/// The key that roots are wrapped under for the key store upstream.
+#[derive(Args, Debug)]
+struct Escrow {
+    /// Also let the token make the escrow key (token.escrow_label), unless it has it. It never leaves the token: its vendor's tool
+    /// takes it to whoever else is to have it.
+    #[arg(long)]
+    escrow: bool,
+    /// Also put the escrow key (token.escrow_label) from this file into all configured tokens, none of which may have one of that label:
+    /// 64 hexadecimal digits, in a file that its owner alone may read. Delete the file afterwards.
+    #[arg(long, value_name = "FILE", conflicts_with = "escrow")]
+    escrow_file: Option<PathBuf>,
+}
+
+impl Escrow {
+    /// Does what is asked; answers with the label, if a key was made or brought in.
+    fn provision(&self, token: &config::Token) -> Result<Option<String>, String> {
+        let key = self.escrow_file.as_deref().map(read_escrow_key);
+        let key = key.transpose().map_err(|error| error.to_string())?;
+        if key.is_none() && !self.escrow {
+            return Ok(None);
+        }
+        let made = app::provision_escrow(token, key.as_ref());
+        let made = made.map_err(|error| error.to_string())?;
+        Ok(token.escrow_label.clone().filter(|_| made))
+    }
+}
+
 /// Runs the command.
 pub fn run(args: &TokenArgs) -> ExitCode {
-    let (path, json, ceremony) = match &args.command {
-        TokenCommand::Provision { config, json } => (config, *json, false),
-        TokenCommand::Ceremony { config, json } => (config, *json, true),
+    let (path, escrow, json, ceremony) = match &args.command {
+        TokenCommand::Provision {
+            config,
+            escrow,
+            json,
+        } => (config, escrow, *json, false),
+        TokenCommand::Ceremony {
+            config,
+            escrow,
+            json,
+        } => (config, escrow, *json, true),
     };
     let config = match load(path) {
         Ok(config) => config,
@@ -58,22 +97,29 @@ pub fn run(args: &TokenArgs) -> ExitCode {
         true => app::provision_all(&config.token),
         false => app::provision(&config.token).map(|one| vec![one]),
     };
-    let provisioned = match provisioned {
-        Ok(provisioned) => provisioned,
-        Err(error) => {
-            eprintln!("wardcast: {}: [token] {error}", path.display());
+    let done = provisioned
+        .map_err(|error| error.to_string())
+        .and_then(|provisioned| Ok((provisioned, escrow.provision(&config.token)?)));
+    let (provisioned, escrow) = match done {
+        Ok(done) => done,
+        Err(why) => {
+            eprintln!("wardcast: {}: [token] {why}", path.display());
             return ExitCode::FAILURE;
         }
     };
     // A reader that went away has seen what it wanted.
-    let _ = writeln!(std::io::stdout(), "{}", report(&provisioned, json));
+    let _ = writeln!(std::io::stdout(), "{}", report(&provisioned, escrow, json));
     ExitCode::SUCCESS
 }
 
 /// What was made, and the issuer that members may pin: the same of all tokens.
-fn report(provisioned: &[Provisioned], json: bool) -> String {
+fn report(provisioned: &[Provisioned], escrow: Option<String>, json: bool) -> String {
     let mut created: Vec<&str> = Vec::new();
-    for label in provisioned.iter().flat_map(|one| &one.created) {
+    for label in provisioned
+        .iter()
+        .flat_map(|one| &one.created)
+        .chain(&escrow)
+    {
         if !created.contains(&label.as_str()) {
             created.push(label);
         }

@@ -53,6 +53,10 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
+    if config.policy.default.escrow && config.token.escrow_label.is_none() {
+        let why = "true, but there is no key to escrow under; set token.escrow_label, or set this to false";
+        report("policy.default.escrow", why.to_owned());
+    }
     if let Err(why) = check_level(&config.log.level) {
         report("log.level", why);
     }

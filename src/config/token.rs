@@ -45,6 +45,9 @@ pub struct Token {
     pub pin_credential: Option<String>,
     /// The first master of the ring: what `token provision` creates. New groups are created under the newest there is.
     pub master: u32,
+    /// The label of the key that roots are escrowed under, in each token.
+    #[serde(with = "optional")]
+    pub escrow_label: Option<String>,
     /// Further tokens that hold the same keys.
     pub replicas: Vec<Replica>,
     /// How the tokens are driven.
@@ -206,6 +209,7 @@ impl Default for Token {
             pin_env: None,
             pin_credential: None,
             master: 1,
+            escrow_label: None,
             replicas: Vec::new(),
             pool: TokenPool::default(),
             host: TokenHost::default(),

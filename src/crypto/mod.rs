@@ -37,6 +37,8 @@
 //! | kek of a grant | `CBC(z, SHA-256(transcript))` | `HKDF(z2 \|\| z1, "wardcast/2 grant" \|\| SHA-256(transcript))` | one KW |
 //!
 //! - An **up-edge** is `KW(wrapping key of the child, parent's node key)`.
+//! - An **escrowed root** is `KW(escrow key, root's node key at a step)`, in both suites. The escrow key is 32 random bytes that are
+//!   derived from nothing and that nothing is derived from.
 //! - **Tag** of an epoch header: `AES-CMAC(confirmation key, prefix)`, 16 bytes (RFC 4493 with AES-256).
 //! - **Signature** over `prefix || tag`, which is the COSE `Sig_structure` of the header. Suite 1: ECDSA P-256 with
 //!   SHA-256, `r || s`, 64 bytes. Suite 2: ML-DSA-65 (FIPS 204), pure, with an empty context, 3309 bytes (COSE algorithm
@@ -81,7 +83,7 @@
 //!   others: even a member that holds a wrapping key could not ratchet with it.
 //! - *z2 || z1*: used once, for the member's halves are made for one grant.
 //!
-//! In both suites the *confirmation key* and the *push base* are used in CMAC alone, the *epoch secret* in HKDF alone, the *kek* for one KW, and *z* for one
+//! In both suites the *confirmation key* and the *push base* are used in CMAC alone, the *escrow key* in KW alone, the *epoch secret* in HKDF alone, the *kek* for one KW, and *z* for one
 //! derivation per transcript; the transcript names both public keys, so it differs wherever z does not. The token's agreement key
 //! is used in key agreement alone, and its signing key for epoch headers and for the heads of audit trails, which
 //! [`TrailHead`](crate::group::wire::TrailHead) keeps apart. The suites share no key.

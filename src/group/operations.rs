@@ -74,6 +74,16 @@ pub enum Operation {
         #[n(0)]
         head: TrailHead,
     },
+    /// Wrap a root's key at a step under the token's escrow key, which never leaves that token either. Whoever opens it computes
+    /// this step and the later ones of that generation, and so the secrets of their epochs: no earlier step, and no other
+    /// generation, for those are independent. (Of a tree that grows, the old root goes on below the new one in the same generation: until that
+    /// is over, its key opens the new root's, as it does for members.) Answered by [`Output::Escrowed`].
+    #[n(5)]
+    Escrow {
+        /// The root's key: step 0 for all of a generation.
+        #[n(0)]
+        root: KeyRef,
+    },
 }
 
 /// Operations of one group that a token executes in one go.
@@ -150,6 +160,9 @@ pub enum Output {
     /// To `SignHead`: the signature over the head, as long as the suite says.
     #[n(5)]
     HeadSigned(#[cbor(n(0), with = "super::wire::fields::octets")] Bytes),
+    /// To `Escrow`: AES key wrap (RFC 3394) under the escrow key, in both suites.
+    #[n(6)]
+    Escrowed(#[cbor(n(0), with = "minicbor::bytes")] WrappedKey),
 }
 
 /// Seals pushes of one epoch. No group key can be computed from it. Erased on drop, never printed.
@@ -212,6 +225,6 @@ pub enum Priority {
     Grant,
     /// Rotations and batched changes.
     Scheduled,
-    /// What no member waits for: up-edges that are likely to be asked for, signatures over the audit trail.
+    /// What no member waits for: up-edges that are likely to be asked for, signatures over the audit trail, escrow.
     Prefetch,
 }

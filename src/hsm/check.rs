@@ -46,6 +46,14 @@ pub(super) fn check(batch: &Batch) -> Result<(), TokenError> {
             }
             Operation::PushKey { root } => key(root)?,
             Operation::SignHead { .. } => {}
+            Operation::Escrow { root } => {
+                key(root)?;
+                if root.node.level == 0 || root.node.index != 0 {
+                    return Err(TokenError::BadBatch(
+                        "an escrow of a key that is no root's".into(),
+                    ));
+                }
+            }
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ mod bad_keys;
 mod calls;
 mod child;
 mod counts;
+mod escrow;
 mod hosted;
 pub(in crate::hsm) mod kryoptic;
 mod rings;
@@ -73,10 +74,14 @@ cases! {
     a_new_master_is_seen_by_every_session
     the_head_of_a_trail_is_signed_and_is_no_epochs
     no_seal_signs_anything_but_headers
+    an_escrowed_root_opens_later_steps_of_its_generation_outside
+    only_roots_are_escrowed_and_only_under_the_configured_key
+    an_escrow_key_is_made_once_and_never_overwritten
 }
 
 use bad_keys::*;
 use counts::*;
+use escrow::*;
 use rings::*;
 use signatures::*;
 
@@ -129,6 +134,7 @@ fn config(directory: &Path, kind: TokenKind, pin: &str) -> TokenConfig {
         kind,
         pin: PinSource::File(file),
         master: MASTER,
+        escrow: None,
     }
 }
 

@@ -195,6 +195,20 @@ pub enum TokenError {
         #[n(1)]
         mechanism: String,
     },
+    /// No key is named to escrow others under.
+    #[n(17)]
+    #[error("nothing can be escrowed: set token.escrow_label to the label of the key for that")]
+    NoEscrow,
+    /// A key would take another one's place.
+    #[n(18)]
+    #[error(
+        "the token has a key \"{label}\" already, and none is ever overwritten: remove it with the vendor's tool if it is not in use, or set token.escrow_label to another label"
+    )]
+    KeyExists {
+        /// The label of both.
+        #[n(0)]
+        label: String,
+    },
     /// Tokens that should hold the same keys do not.
     #[error(
         "{token} {why}: clone the keys with the vendor's tool, or initialise all these tokens anew and provision them together"
@@ -302,6 +316,8 @@ mod tests {
                 suite: Suite::Two,
                 why: "no CKM_ML_KEM".to_owned(),
             },
+            TokenError::NoEscrow,
+            TokenError::KeyExists { label: label() },
         ];
         all.iter().for_each(known);
         all
@@ -326,7 +342,9 @@ mod tests {
             | TokenError::Host { .. }
             | TokenError::NoMechanism { .. }
             | TokenError::KeysApart { .. }
-            | TokenError::NoSuite { .. } => {}
+            | TokenError::NoSuite { .. }
+            | TokenError::NoEscrow
+            | TokenError::KeyExists { .. } => {}
         }
     }
 

@@ -13,6 +13,7 @@
 //! | agreement key pair (P-256) | `wardcast agreement` | ECDH |
 //! | signing key pair (P-256) | `wardcast signing` | ECDSA |
 //! | the same for suite 2 (HKDF; X25519; ML-DSA-65), where the token has the mechanisms | each with ` suite 2` appended | the same |
+//! | escrow key (AES-256), where there is one; the key store upstream has it too | as configured | AES key wrap of roots, and no more |
 //!
 //! [`provision`] creates what is missing of these and touches nothing else; [`provision_shared`] does so for several tokens
 //! that are to hold the same keys. Everything below a master (seeds, node keys, keks) is derived when a batch needs it and
@@ -23,11 +24,16 @@
 //! The ring of masters is changed with [`Token::ring`]. A master that was destroyed is gone for every session of this process at
 //! once, with whatever they held of it; a session of another process finds out within a bounded number of batches.
 //!
+//! The escrow key wraps roots by an operation of its own, and is never the key of a node that another is wrapped under: no name
+//! leads to it. It may not unwrap or decrypt, for then whoever drives the token could open what was escrowed before the masters that
+//! it came from were destroyed. What it wraps can be read by whoever has it outside, as policy wants it for a group; nothing else is.
+//!
 //! Node keys have to be wrappable, so whoever controls the process that is logged in can ask the token to wrap them
 //! under a key of his own: a live compromise of the token's host reads node keys, a stolen disk or backup does not.
 
 mod check;
 mod error;
+mod escrow;
 mod executed;
 mod held;
 pub mod host;
@@ -46,6 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ErrorClass, TokenError};
+pub use escrow::{EscrowFileError, MAX_LABEL, provision_escrow, read_escrow_key};
 pub use executed::Executed;
 pub use pin::{Pin, PinError, PinSource};
 pub use pool::{
@@ -88,6 +95,8 @@ pub struct TokenConfig {
     pub pin: PinSource,
     /// The master that [`provision`] creates. A session opens whichever the ring has.
     pub master: MasterId,
+    /// The label of the key that roots are escrowed under, if they may be.
+    pub escrow: Option<String>,
 }
 
 /// The two kinds of token, and where else they may be.
@@ -142,11 +151,16 @@ pub struct Provisioned {
 pub fn open(config: &TokenConfig) -> Result<Opener, TokenError> {
     let pin = || config.pin.read();
     match &config.kind {
-        TokenKind::Soft { path } => soft::opener(path, &pin()?, config.master),
+        TokenKind::Soft { path } => {
+            soft::opener(path, &pin()?, config.master, config.escrow.as_deref())
+        }
         TokenKind::Pkcs11 {
             module,
             token_label,
-        } => Ok(pkcs11::opener(module, token_label, pin()?, config.master)),
+        } => {
+            let keys = (config.master, config.escrow.clone());
+            Ok(pkcs11::opener(module, token_label, pin()?, keys))
+        }
         TokenKind::Host { socket, patience } => Ok(host::remote::opener(socket, *patience)),
     }
 }

@@ -28,9 +28,9 @@ use cryptoki::object::ObjectHandle;
 use cryptoki::slot::Slot;
 
 use library::{Library, Opened};
-use vault::{Desk, Templates};
+use vault::{Desk, EscrowKey, Templates};
 
-pub(super) use provision::{complete, existing, has_suite_2, import, provision};
+pub(super) use provision::{complete, existing, has_suite_2, import, provision, provision_escrow};
 
 use super::held::Held;
 use super::work::{self, Keys, Vault};
@@ -43,8 +43,14 @@ use crate::group::operations::{Batch, Issuers, Output};
 /// may have destroyed one, and what was derived from it has to go too.
 const BATCHES_BETWEEN_LOOKS: u32 = 256;
 
-/// Opens sessions. Once the token has refused the PIN it is not tried again, whoever asks.
-pub(super) fn opener(library: &Path, label: &str, pin: Pin, master: MasterId) -> Opener {
+/// Opens sessions, with the first master and the label of the escrow key. Once the token has refused the PIN it is not tried
+/// again, whoever asks.
+pub(super) fn opener(
+    library: &Path,
+    label: &str,
+    pin: Pin,
+    (master, escrow): (MasterId, Option<String>),
+) -> Opener {
     let (path, label) = (library.to_owned(), label.to_owned());
     let refused: Mutex<Option<TokenError>> = Mutex::new(None);
     Arc::new(move || {
@@ -54,7 +60,7 @@ pub(super) fn opener(library: &Path, label: &str, pin: Pin, master: MasterId) ->
             return Err(error.clone());
         }
         let opened = library::open(&path, &label, &pin, false)
-            .and_then(|opened| Pkcs11Token::new(opened, &label, master));
+            .and_then(|opened| Pkcs11Token::new(opened, &label, master, escrow.clone()));
         match opened {
             Ok(token) => Ok(Box::new(token) as Box<dyn Token>),
             Err(error) => {
@@ -82,7 +88,12 @@ struct Pkcs11Token {
 }
 
 impl Pkcs11Token {
-    fn new(opened: Opened, label: &str, master: MasterId) -> Result<Self, TokenError> {
+    fn new(
+        opened: Opened,
+        label: &str,
+        master: MasterId,
+        escrow: Option<String>,
+    ) -> Result<Self, TokenError> {
         let Opened {
             session,
             slot,
@@ -115,6 +126,10 @@ impl Pkcs11Token {
             raw: library.raw.clone(),
             session,
             masters: HashMap::new(),
+            escrow: EscrowKey {
+                label: escrow,
+                found: None,
+            },
             templates: Templates::default(),
             worn: false,
             usage: Usage::default(),
@@ -195,6 +210,7 @@ impl Pkcs11Token {
     fn see_ring(&mut self) -> Result<(), TokenError> {
         let rings = self.library.shared.rings.load(Ordering::Acquire);
         self.desk.masters.clear();
+        self.desk.escrow.found = None;
         self.desk.templates = Templates::default();
         for key in self.held.clear() {
             // Whoever destroyed the master may have destroyed what was derived from it as well.

@@ -34,11 +34,15 @@ static OPEN: Mutex<Vec<Weak<Keys>>> = Mutex::new(Vec::new());
 /// The masters of both suites; a file of version 1 has none of suite 2.
 type Masters = HashMap<(Suite, MasterId), Key>;
 
+/// The escrow keys by label.
+type EscrowKeys = HashMap<String, Key>;
+
 /// The opened keys; every session shares them.
 struct Keys {
     path: PathBuf,
     pin: Pin,
     masters: RwLock<Masters>,
+    escrow: RwLock<EscrowKeys>,
     one: IssuerKeys,
     /// A file of version 1 has none.
     two: Option<IssuerKeys>,
@@ -61,6 +65,7 @@ impl Keys {
             one: issuer(Suite::One, &contents.one)?,
             two: two.transpose()?,
             masters: RwLock::new(contents.masters()),
+            escrow: RwLock::new(contents.escrow_keys()),
             rings: AtomicU64::new(0),
             changing: Mutex::new(()),
         })
@@ -77,6 +82,13 @@ impl Keys {
         if let Some(before) = before {
             let masters = self.masters.into_inner();
             before.replace(masters.unwrap_or_else(PoisonError::into_inner));
+            let escrow = self.escrow.into_inner();
+            let mut current = before
+                .escrow
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            *current = escrow.unwrap_or_else(PoisonError::into_inner);
+            drop(current);
             return before;
         }
         let keys = Arc::new(self);
@@ -119,6 +131,14 @@ impl Keys {
         issuer.ok_or_else(|| TokenError::NoSuite {
             suite,
             why: "its file has no keys of it: run `wardcast token provision`".to_owned(),
+        })
+    }
+
+    fn escrow_key(&self, label: &str) -> Result<Key, TokenError> {
+        let keys = self.escrow.read().unwrap_or_else(PoisonError::into_inner);
+        let key = keys.get(label).cloned();
+        key.ok_or_else(|| TokenError::MissingKey {
+            label: label.to_owned(),
         })
     }
 
@@ -171,12 +191,13 @@ struct SoftToken {
 }
 
 impl SoftToken {
-    fn new(keys: Arc<Keys>) -> Self {
+    fn new(keys: Arc<Keys>, escrow: Option<Arc<str>>) -> Self {
         SoftToken {
             rings: keys.rings.load(Ordering::Acquire),
             profile: keys.profile(),
             bench: Bench {
                 keys,
+                escrow,
                 usage: Usage::default(),
             },
             held: Held::new(),
@@ -186,7 +207,13 @@ impl SoftToken {
 }
 
 /// Opens the file once; the sessions share what was in it.
-pub(super) fn opener(path: &Path, pin: &Pin, master: MasterId) -> Result<Opener, TokenError> {
+pub(super) fn opener(
+    path: &Path,
+    pin: &Pin,
+    master: MasterId,
+    escrow: Option<&str>,
+) -> Result<Opener, TokenError> {
+    let escrow: Option<Arc<str>> = escrow.map(Arc::from);
     let keys = Keys::new(path, pin, read(path, pin)?)?.shared();
     // Which one it was provisioned with may be gone: masters are rotated.
     if keys.masters().is_empty() {
@@ -198,7 +225,9 @@ pub(super) fn opener(path: &Path, pin: &Pin, master: MasterId) -> Result<Opener,
         path = %path.display(),
         "software token: this is not an HSM, its keys are in this process's memory"
     );
-    Ok(Arc::new(move || Ok(Box::new(SoftToken::new(keys.clone())))))
+    Ok(Arc::new(move || {
+        Ok(Box::new(SoftToken::new(keys.clone(), escrow.clone())))
+    }))
 }
 
 fn read(path: &Path, pin: &Pin) -> Result<Contents, TokenError> {
@@ -237,6 +266,34 @@ pub(super) fn provision(
     provisioned(path, pin, contents, created)
 }
 
+/// Adds an escrow key, a fresh one if none is given. Answers with whether there was none of that label.
+pub(super) fn provision_escrow(
+    path: &Path,
+    pin: &Pin,
+    label: &str,
+    key: Option<&Key>,
+) -> Result<bool, TokenError> {
+    let mut contents = read(path, pin)?;
+    let known = contents.escrow.iter().any(|(known, _)| known == label);
+    match key {
+        Some(_) if known => Err(TokenError::KeyExists {
+            label: label.to_owned(),
+        }),
+        None if known => Ok(false),
+        _ if contents.two.is_none() => {
+            let why = "is of version 1, which has no place for it: run `wardcast token provision`";
+            Err(file::at(path, why))
+        }
+        _ if !contents.takes_escrow() => Err(file::at(path, "has no room for another escrow key")),
+        key => {
+            let key = key.cloned().unwrap_or_else(Key::generate);
+            contents.escrow.push((label.to_owned(), key));
+            file::replace(path, &contents, pin)?;
+            Ok(true)
+        }
+    }
+}
+
 /// Adds a master where it is missing; answers with the labels of what was made.
 fn add(contents: &mut Contents, id: MasterId) -> Vec<String> {
     let mut created = Vec::new();
@@ -273,6 +330,7 @@ pub(super) fn import(
     let mut contents = Contents {
         one: of_suite(&keys.one),
         two: keys.two.as_ref().map(of_suite),
+        escrow: Vec::new(),
     };
     file::create(path, &contents, pin)?;
     let created = labels(&mut contents, master);

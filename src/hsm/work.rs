@@ -56,6 +56,8 @@ pub(super) trait Vault {
     ) -> Result<Output, TokenError>;
     /// Tells the push key of a root's epoch.
     fn push_key(&mut self, scope: &Scope, root: &Self::Key) -> Result<PushKey, TokenError>;
+    /// Wraps a root's key under the token's escrow key.
+    fn escrow(&mut self, scope: &Scope, root: &Self::Key) -> Result<WrappedKey, TokenError>;
     /// Signs the head of an audit trail: `HeadSigned`.
     fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError>;
     /// Destroys a key. What cannot be destroyed is the back end's to deal with.
@@ -136,6 +138,12 @@ impl<V: Vault> Run<'_, V> {
                 let key = self.vault.push_key(&self.scope, self.keys.get(root))?;
                 self.used(root);
                 Ok(Output::PushKey(key))
+            }
+            Operation::Escrow { .. } => {
+                let root = self.ready()?;
+                let wrapped = self.vault.escrow(&self.scope, self.keys.get(root))?;
+                self.used(root);
+                Ok(Output::Escrowed(wrapped))
             }
             Operation::SignHead { head } => self.vault.sign_head(&self.scope, head),
         }

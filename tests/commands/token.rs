@@ -1,5 +1,7 @@
 //! `wardcast token provision`.
 
+use std::os::unix::fs::PermissionsExt;
+
 use crate::place::{PIN, Place, unchanged};
 
 const PROVISION: &str = "token provision --config wardcast.toml";
@@ -114,4 +116,42 @@ fn a_pin_that_is_missing_or_none_is_named_with_its_file() {
         ],
     );
     assert!(!place.path("token").exists());
+}
+
+#[test]
+fn an_escrow_key_is_brought_in_from_a_file_or_made_in_the_token() {
+    let place = Place::furnished();
+    let digits = "5ec2e7".repeat(10) + "0000";
+    place.write("escrow-key", &format!("{digits}\n"));
+    let shared = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(place.path("escrow-key"), shared).expect("is ours");
+    let bring = format!("{PROVISION} --escrow-file escrow-key --json");
+    let label = [("WARDCAST_TOKEN__ESCROW_LABEL", "wardcast escrow")];
+    let ran = place.run_with(&bring, &label);
+    ran.fails(1, &["escrow-key", "others may read it"]);
+    let own = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(place.path("escrow-key"), own).expect("is ours");
+    let ran = place.run(&bring).fails(1, &["set token.escrow_label"]);
+    ran.hides(&digits);
+    let ran = place.run_with(&bring, &label).exits(0);
+    assert_eq!(
+        ran.json()["created"],
+        serde_json::json!(["wardcast escrow"])
+    );
+    ran.hides(&digits).hides(PIN);
+    let token = place.read("token");
+    let again = place.run_with(&bring, &label);
+    again.fails(1, &["has a key \"wardcast escrow\" already"]);
+    unchanged(&token, &place.path("token"));
+    // One that the token makes, under another label; and one that it need not make.
+    let make = format!("{PROVISION} --escrow --json");
+    let ran = place.run_with(&make, &label).exits(0);
+    assert_eq!(ran.json()["created"], serde_json::json!([]));
+    let other = [("WARDCAST_TOKEN__ESCROW_LABEL", "key store")];
+    let ran = place.run_with(&make, &other).exits(0);
+    assert_eq!(ran.json()["created"], serde_json::json!(["key store"]));
+    // A label of the gateway's own keys is none for this.
+    let master = [("WARDCAST_TOKEN__ESCROW_LABEL", "wardcast master 1")];
+    let ran = place.run_with(&make, &master);
+    ran.fails(1, &["token.escrow_label", "the gateway's own keys"]);
 }

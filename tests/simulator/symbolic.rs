@@ -177,7 +177,7 @@ impl SymbolicToken {
                     encapsulated: vec![9; sizes.encapsulated].into(),
                 }
             }
-            Operation::PushKey { .. } | Operation::SignHead { .. } => {
+            Operation::PushKey { .. } | Operation::SignHead { .. } | Operation::Escrow { .. } => {
                 unreachable!("the core asks for none")
             }
             Operation::Seal { root, prefix } => {

@@ -6,7 +6,7 @@ const MAX_LINES: usize = 500;
 const MAX_MAIN_LINES: usize = 60;
 const MAX_FIELDS: usize = 11;
 /// What operators write or read key by key: nesting there would be for this rule's sake alone.
-const FLAT_DOCUMENTS: [&str; 3] = ["GroupPolicy", "GroupView", "Config"];
+const FLAT_DOCUMENTS: [&str; 4] = ["GroupPolicy", "GroupView", "Config", "Token"];
 const TOP_LEVEL: [&str; 10] = [
     "Cargo.toml",
     "Cargo.lock",

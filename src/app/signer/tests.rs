@@ -24,6 +24,7 @@ fn token(folder: &Path, broken: &Arc<AtomicBool>) -> Opener {
         },
         pin: PinSource::File(pin),
         master: MasterId(1),
+        escrow: None,
     };
     hsm::provision(&config).expect("provisions");
     let (opener, broken) = (hsm::open(&config).expect("opens"), broken.clone());

@@ -8,6 +8,8 @@ use crate::config::{HostMode, Sandbox, Token, TokenKind};
 
 /// The most tokens that hold the same keys.
 const MAX_REPLICAS: usize = 15;
+/// The longest label of an escrow key, in bytes.
+const MAX_ESCROW_LABEL: usize = 64;
 
 /// One token, wherever it is configured.
 struct Place<'a> {
@@ -77,9 +79,27 @@ pub(super) fn check(token: &Token, origins: &Origins, report: &mut dyn FnMut(&st
         check_pin(&place, &mut report);
         check_socket(&place, token.host.mode, &mut report);
     }
+    if let Some(label) = &token.escrow_label {
+        check_escrow(label, report);
+    }
     if token.host.mode == HostMode::Inside && token.host.sandbox == Sandbox::Required {
         let why = "required, but with token.host.mode = \"inside\" there is no process to confine; set the mode to \"process\"";
         report("token.host.sandbox", why.to_owned());
+    }
+}
+
+/// A label of one of the keys that other things hang on would make that one wrap roots.
+fn check_escrow(label: &str, report: &mut dyn FnMut(&str, String)) {
+    const KEY: &str = "token.escrow_label";
+    if label.len() > MAX_ESCROW_LABEL {
+        let length = label.len();
+        report(KEY, format!("{length} bytes; at most {MAX_ESCROW_LABEL}"));
+    }
+    if label.starts_with("wardcast ") && !label.starts_with("wardcast escrow") {
+        let why = format!(
+            "{label:?} is a label of the gateway's own keys; one that begins with \"wardcast escrow\" is not, nor is any that does not begin with \"wardcast\""
+        );
+        report(KEY, why);
     }
 }
 

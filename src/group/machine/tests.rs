@@ -252,7 +252,7 @@ fn output(operation: &Operation) -> Output {
             tag: [2; 16],
             signature: Bytes::from_static(&[3; 64]),
         },
-        Operation::PushKey { .. } | Operation::SignHead { .. } => {
+        Operation::PushKey { .. } | Operation::SignHead { .. } | Operation::Escrow { .. } => {
             unreachable!("the core asks for none")
         }
     }

@@ -151,7 +151,8 @@ pub fn answers(batch: &Batch, outputs: &[Output]) -> bool {
     let fits = |(operation, output): (&Operation, &Output)| match (operation, output) {
         (Operation::Wrap { .. }, Output::Wrapped(_))
         | (Operation::Grant { .. }, Output::BadPublicKey)
-        | (Operation::PushKey { .. }, Output::PushKey(_)) => true,
+        | (Operation::PushKey { .. }, Output::PushKey(_))
+        | (Operation::Escrow { .. }, Output::Escrowed(_)) => true,
         (Operation::Grant { .. }, Output::Granted { encapsulated, .. }) => {
             encapsulated.len() == sizes.encapsulated
         }

@@ -98,6 +98,36 @@ pub(super) fn master(
     Ok(master)
 }
 
+/// The escrow key of that label: AES-256, to wrap with. It must not open what it has wrapped.
+pub(super) fn escrow(session: &Session, label: &str) -> Result<ObjectHandle, TokenError> {
+    let key = one(session, ObjectClass::SECRET_KEY, label)?;
+    safe(session, key, label)?;
+    let wanted = [
+        AttributeType::KeyType,
+        AttributeType::ValueLen,
+        AttributeType::Wrap,
+        AttributeType::Unwrap,
+        AttributeType::Decrypt,
+    ];
+    let attributes = session
+        .get_attributes(key, &wanted)
+        .map_err(call("read the escrow key's attributes"))?;
+    let has = |attribute| attributes.contains(&attribute);
+    let why = if !has(Attribute::KeyType(KeyType::AES)) || !has(Attribute::ValueLen(32.into())) {
+        "is no AES key of 256 bits"
+    } else if !has(Attribute::Wrap(true)) {
+        "may not wrap (CKA_WRAP)"
+    } else if has(Attribute::Unwrap(true)) || has(Attribute::Decrypt(true)) {
+        "could open what it has wrapped (CKA_UNWRAP, CKA_DECRYPT)"
+    } else {
+        return Ok(key);
+    };
+    Err(TokenError::UnsafeKey {
+        label: label.to_owned(),
+        why: why.into(),
+    })
+}
+
 /// The private key of that label.
 pub(super) fn private_key(session: &Session, label: &str) -> Result<ObjectHandle, TokenError> {
     let key = one(session, ObjectClass::PRIVATE_KEY, label)?;

@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 
 use super::error::{call, code};
 use super::{hygiene, library, objects, suite2};
+use crate::crypto::Key;
 use crate::group::ids::{MasterId, Suite};
 use crate::group::operations::{Issuer, Issuers, PublicKey};
 use crate::hsm::shared::SharedKeys;
@@ -191,6 +192,53 @@ pub(super) fn create_master(session: &Session, master: MasterId) -> Result<(), T
             .map_err(call("create a master key"))?;
         Ok(vec![key])
     })
+}
+
+/// Puts the escrow key into the token, or lets it make one where it has none. Answers with whether there was none.
+pub(in crate::hsm) fn provision_escrow(
+    (path, token): (&Path, &str),
+    pin: &Pin,
+    label: &str,
+    key: Option<&Key>,
+) -> Result<bool, TokenError> {
+    let opened = writer(path, token, pin)?;
+    let session = &opened.session;
+    let exists = !objects::find(session, ObjectClass::SECRET_KEY, label)?.is_empty();
+    match key {
+        Some(_) if exists => {
+            return Err(TokenError::KeyExists {
+                label: label.to_owned(),
+            });
+        }
+        None if exists => {}
+        key => finish(session, label, |label| {
+            Ok(vec![make_escrow(session, label, key)?])
+        })?,
+    }
+    // What was there already is held to the same rules as what was made.
+    objects::escrow(session, label)?;
+    tracing::info!(token, label, made = !exists, "escrow key provisioned");
+    Ok(!exists)
+}
+
+fn make_escrow(
+    session: &Session,
+    label: &[u8],
+    key: Option<&Key>,
+) -> Result<ObjectHandle, TokenError> {
+    let mut template = objects::secret_key(KeyType::AES, false, true, false);
+    template.extend([
+        Attribute::Token(true),
+        Attribute::Extractable(false),
+        Attribute::Label(label.to_vec()),
+    ]);
+    let Some(key) = key else {
+        let made = session.generate_key(&Mechanism::AesKeyGen, &template);
+        return made.map_err(call("create an escrow key"));
+    };
+    template.retain(|attribute| !matches!(attribute, Attribute::ValueLen(_)));
+    template.push(Attribute::Value(key.as_bytes().to_vec()));
+    create(session, template)
 }
 
 fn create_pair(session: &Session, name: &str) -> Result<(), TokenError> {

@@ -1,5 +1,7 @@
 //! What only a PKCS#11 token can get wrong: objects left behind, lost logins, keys that are not safe.
 
+mod escrow;
+
 use std::thread;
 
 use bytes::Bytes;
@@ -44,7 +46,8 @@ pub(super) fn session(config: &TokenConfig, write: bool) -> Session {
 
 pub(super) fn token(config: &TokenConfig) -> Pkcs11Token {
     let (_, label) = library_and_label(config);
-    Pkcs11Token::new(opened(config, false), label, MASTER).expect("opens")
+    let escrow = config.escrow.clone();
+    Pkcs11Token::new(opened(config, false), label, MASTER, escrow).expect("opens")
 }
 
 pub(super) fn session_objects(session: &Session) -> usize {
@@ -301,7 +304,7 @@ fn a_refused_pin_is_not_tried_again_even_when_it_has_become_right() {
         |config| {
             create(config).expect("provisions");
             let (library, label) = library_and_label(config);
-            let opener = opener(library, label, Pin::new("654321"), MASTER);
+            let opener = opener(library, label, Pin::new("654321"), (MASTER, None));
             let refused = opener().err().expect("is refused");
             let code = "C_Login: CKR_PIN_INCORRECT".to_owned();
             assert_eq!(refused, TokenError::PinRefused { code });
@@ -312,7 +315,7 @@ fn a_refused_pin_is_not_tried_again_even_when_it_has_become_right() {
                 .expect("changes the PIN");
             drop(change);
             assert_eq!(opener().err(), Some(refused), "the token was not asked");
-            let fresh = super::opener(library, label, Pin::new("654321"), MASTER);
+            let fresh = super::opener(library, label, Pin::new("654321"), (MASTER, None));
             assert!(fresh().is_ok(), "the PIN is right by now");
         },
     );
@@ -391,7 +394,7 @@ fn what_cannot_be_opened_says_why() {
     in_child(&test("what_cannot_be_opened_says_why"), 1, |config| {
         let (library, label) = library_and_label(config);
         let opened = |library: &Path, label: &str| {
-            let opener = opener(library, label, Pin::new(PIN), MASTER);
+            let opener = opener(library, label, Pin::new(PIN), (MASTER, None));
             opener().err().expect("is refused")
         };
         let missing = opened(library, label);

@@ -46,6 +46,15 @@ impl Templates {
     }
 }
 
+/// The key that roots are escrowed under.
+#[derive(Default)]
+pub(super) struct EscrowKey {
+    /// Its label, if one is configured.
+    pub(super) label: Option<String>,
+    /// Looked up when it is needed first: most gateways escrow nothing.
+    pub(super) found: Option<ObjectHandle>,
+}
+
 /// A session and the handles of the keys that stay.
 pub(super) struct Desk {
     pub(super) session: Session,
@@ -55,6 +64,7 @@ pub(super) struct Desk {
     /// The key pairs of suite 2, or why the token does not have it.
     pub(super) two: Result<Pairs, String>,
     pub(super) masters: HashMap<(Suite, MasterId), ObjectHandle>,
+    pub(super) escrow: EscrowKey,
     /// What derived keys are created with, made once: a rekey creates dozens.
     pub(super) templates: Templates,
     /// A key could not be destroyed: the session has to go, and the key with it.
@@ -292,6 +302,20 @@ impl Vault for Desk {
         key.0[..16].copy_from_slice(&first);
         key.0[16..].copy_from_slice(&second);
         Ok(key)
+    }
+
+    fn escrow(&mut self, _: &Scope, root: &ObjectHandle) -> Result<WrappedKey, TokenError> {
+        let key = match self.escrow.found {
+            Some(key) => key,
+            None => {
+                let label = self.escrow.label.as_deref().ok_or(TokenError::NoEscrow)?;
+                *self
+                    .escrow
+                    .found
+                    .insert(objects::escrow(&self.session, label)?)
+            }
+        };
+        self.key_wrap(key, *root)
     }
 
     fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError> {

@@ -10,7 +10,7 @@
 //!
 //! Integers are big-endian. The plaintext, sealed under argon2id(PIN, salt), 32 bytes, is as [`Contents`] says. A file of
 //! version 1 begins with that number; it is read, and stays of that version until `wardcast token provision` adds the
-//! keys of suite 2.
+//! keys of suite 2. One that has escrow keys is of version 3.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -29,6 +29,7 @@ use crate::crypto::{Key, random};
 
 const MAGIC_1: &[u8] = b"wardcast software token 1: not an HSM\n";
 const MAGIC_2: &[u8; MAGIC_1.len()] = b"wardcast software token 2: not an HSM\n";
+const MAGIC_3: &[u8; MAGIC_1.len()] = b"wardcast software token 3: not an HSM\n";
 const HEAD: usize = MAGIC_1.len() + 12 + 16 + 12;
 const TAG: usize = 16;
 const DIGEST: usize = 32;
@@ -57,9 +58,10 @@ struct Cost {
 /// Seals the contents afresh: new salt, new nonce.
 fn seal(contents: &Contents, pin: &Pin) -> Result<Vec<u8>, String> {
     let mut file = Vec::with_capacity(MAX_FILE);
-    file.extend_from_slice(match contents.two {
-        Some(_) => MAGIC_2,
-        None => MAGIC_1,
+    file.extend_from_slice(match contents.version() {
+        1 => MAGIC_1,
+        2 => MAGIC_2,
+        _ => MAGIC_3,
     });
     for cost in [COST.memory, COST.passes, COST.lanes] {
         file.extend_from_slice(&cost.to_be_bytes());
@@ -91,12 +93,12 @@ enum Closed {
 
 fn unseal(file: &[u8], pin: &Pin) -> Result<Contents, Closed> {
     let damaged = |why: &str| Closed::Damaged(why.to_owned());
-    let with_suite_2 = file.starts_with(MAGIC_2);
-    if !with_suite_2 && !file.starts_with(MAGIC_1) {
-        return Err(damaged(
-            "is no soft token of this version or the one before",
-        ));
-    }
+    let versions = [MAGIC_1, MAGIC_2, MAGIC_3].into_iter().zip(1..);
+    let version = versions
+        .into_iter()
+        .find(|(magic, _)| file.starts_with(magic));
+    let (_, version) =
+        version.ok_or_else(|| damaged("is no soft token of a version that is known here"))?;
     if file.len() < HEAD + TAG + DIGEST {
         return Err(damaged("is cut short: restore it from a backup"));
     }
@@ -126,7 +128,7 @@ fn unseal(file: &[u8], pin: &Pin) -> Result<Contents, Closed> {
             &tag.into(),
         )
         .map_err(|_| Closed::Refused)?;
-    Contents::read(with_suite_2, &plain).ok_or_else(|| damaged("holds half a key"))
+    Contents::read(version, &plain).ok_or_else(|| damaged("holds half a key"))
 }
 
 /// The first N bytes of a slice whose length was checked.

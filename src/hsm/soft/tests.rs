@@ -67,7 +67,7 @@ fn a_file_is_never_created_over_another() {
 #[test]
 fn the_wrong_pin_is_told_from_a_damaged_file() {
     let (_directory, path, pin) = provisioned();
-    let refused = opener(&path, &Pin::new("Sesame"), MASTER).err();
+    let refused = opener(&path, &Pin::new("Sesame"), MASTER, None).err();
     let refused = refused.expect("the wrong PIN");
     assert!(refused.refuses_pin(), "{refused}");
 
@@ -76,13 +76,15 @@ fn the_wrong_pin_is_told_from_a_damaged_file() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&path, &changed).expect("writes");
-        let refused = opener(&path, &pin, MASTER).err().expect("is damaged");
+        let refused = opener(&path, &pin, MASTER, None).err().expect("is damaged");
         let damaged = matches!(refused, TokenError::File { .. });
         assert!(damaged, "byte {at}: {refused}");
     }
     for length in [0, 1, 50, whole.len() - 1] {
         std::fs::write(&path, &whole[..length]).expect("writes");
-        let refused = opener(&path, &pin, MASTER).err().expect("is cut short");
+        let refused = opener(&path, &pin, MASTER, None)
+            .err()
+            .expect("is cut short");
         assert!(matches!(refused, TokenError::File { .. }), "{refused}");
     }
 }
@@ -103,13 +105,13 @@ fn a_change_with_a_right_checksum_is_refused_too() {
         let digest = Sha256::digest(&changed[..body]);
         changed[body..].copy_from_slice(&digest);
         std::fs::write(&path, &changed).expect("writes");
-        assert!(opener(&path, &pin, MASTER).is_err(), "byte {at}");
+        assert!(opener(&path, &pin, MASTER, None).is_err(), "byte {at}");
     }
 }
 
 #[test]
 fn a_missing_file_says_how_to_create_it() {
-    let missing = opener("/nonexistent/token".as_ref(), &Pin::new("x"), MASTER);
+    let missing = opener("/nonexistent/token".as_ref(), &Pin::new("x"), MASTER, None);
     let message = missing.err().expect("is missing").to_string();
     assert!(message.contains("provision"), "{message}");
 }
@@ -126,6 +128,7 @@ fn a_file_without_suite_2_is_read_and_completed() {
             masters: vec![(MASTER, Key::generate()), (MasterId(2), Key::generate())],
         },
         two: None,
+        escrow: Vec::new(),
     };
     file::create(&path, &old, &pin).expect("creates");
     let bytes = std::fs::read(&path).expect("reads");
@@ -135,7 +138,7 @@ fn a_file_without_suite_2_is_read_and_completed() {
     assert!(file::read(&path, &pin).expect("opens") == Some(old));
 
     let open = || {
-        opener(&path, &pin, MASTER)
+        opener(&path, &pin, MASTER, None)
             .and_then(|opener| opener())
             .expect("opens")
     };
@@ -170,4 +173,48 @@ fn a_file_without_suite_2_is_read_and_completed() {
     let mut token = open();
     assert_eq!(token.profile().issuers, made.issuers);
     assert_eq!(token.execute_one(&batch(Suite::Two)), Ok(vec![]));
+}
+
+/// The file names its version by what is in it: one that holds no escrow key opens in builds from before there were any.
+#[test]
+fn escrow_keys_are_kept_in_a_file_of_another_version() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("token");
+    let pin = Pin::new("sesame");
+    provision(&path, &pin, MASTER).expect("provisions");
+    let begins = |version| {
+        let bytes = std::fs::read(&path).expect("reads");
+        let magic = format!("wardcast software token {version}: not an HSM\n");
+        assert!(bytes.starts_with(magic.as_bytes()), "version {version}");
+    };
+    begins(2);
+    let before = file::read(&path, &pin).expect("opens").expect("is there");
+    let (first, second) = (Key::generate(), Key::generate());
+    let long = "x".repeat(crate::hsm::MAX_LABEL);
+    assert_eq!(
+        provision_escrow(&path, &pin, "first", Some(&first)),
+        Ok(true)
+    );
+    assert_eq!(
+        provision_escrow(&path, &pin, &long, Some(&second)),
+        Ok(true)
+    );
+    begins(3);
+    let after = file::read(&path, &pin).expect("opens").expect("is there");
+    assert!(after.one == before.one && after.two == before.two);
+    assert!(after.escrow == [("first".to_owned(), first), (long, second)]);
+    // A change of the ring leaves them as they are.
+    let opener = opener(&path, &pin, MASTER, None).expect("opens");
+    let mut token = opener().expect("opens");
+    token
+        .ring(RingChange::Create(MasterId(2)))
+        .expect("creates");
+    begins(3);
+    let changed = file::read(&path, &pin).expect("opens").expect("is there");
+    assert!(changed.escrow == after.escrow && changed.one != after.one);
+    // There is an end to them.
+    let more = (0..20)
+        .find_map(|number| provision_escrow(&path, &pin, &format!("more {number}"), None).err());
+    let full = more.expect("it is full").to_string();
+    assert!(full.contains("no room for another escrow key"), "{full}");
 }

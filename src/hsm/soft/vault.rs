@@ -14,6 +14,8 @@ use crate::hsm::{TokenError, Usage};
 /// One session's access to the keys.
 pub(super) struct Bench {
     pub(super) keys: Arc<Keys>,
+    /// The label of the key that roots are escrowed under.
+    pub(super) escrow: Option<Arc<str>>,
     pub(super) usage: Usage,
 }
 
@@ -85,6 +87,13 @@ impl Vault for Bench {
         self.usage.derivations += 1;
         self.usage.tags += 2;
         Ok(crypto::push_key(scope.suite, root))
+    }
+
+    fn escrow(&mut self, _: &Scope, root: &Key) -> Result<WrappedKey, TokenError> {
+        let label = self.escrow.as_deref().ok_or(TokenError::NoEscrow)?;
+        let wrapped = crypto::key_wrap(&self.keys.escrow_key(label)?, root);
+        self.usage.wraps += 1;
+        Ok(wrapped)
     }
 
     fn sign_head(&mut self, scope: &Scope, head: &TrailHead) -> Result<Output, TokenError> {

@@ -77,7 +77,8 @@ impl<K> Keys<K> {
                 }
                 Operation::Grant { leaf: key, .. }
                 | Operation::Seal { root: key, .. }
-                | Operation::PushKey { root: key } => {
+                | Operation::PushKey { root: key }
+                | Operation::Escrow { root: key } => {
                     needs.push(Need::of(key));
                 }
                 Operation::SignHead { .. } => {}
@@ -102,7 +103,8 @@ impl<K> Keys<K> {
                 }
                 Operation::Grant { leaf: key, .. }
                 | Operation::Seal { root: key, .. }
-                | Operation::PushKey { root: key } => {
+                | Operation::PushKey { root: key }
+                | Operation::Escrow { root: key } => {
                     self.named.push(find(key));
                 }
                 Operation::SignHead { .. } => {}

@@ -128,6 +128,7 @@ fn host_requests() -> Result {
             prefix: vec![6; 60],
         },
         Operation::PushKey { root: node(1) },
+        Operation::Escrow { root: node(1) },
         Operation::SignHead {
             head: TrailHead {
                 sequence: 300,
@@ -188,6 +189,7 @@ fn host_answers() -> Result {
         },
         Output::PushKey(PushKey([6; 32])),
         Output::HeadSigned(vec![9; 64].into()),
+        Output::Escrowed([10; 40]),
     ];
     let answers = [
         Answer::Welcome {

@@ -60,7 +60,8 @@ fn sign_head() -> Operation {
 /// One of each kind, in the order of the outputs.
 fn operations(suite: Suite) -> Vec<Operation> {
     let key = Operation::PushKey { root: key(3) };
-    vec![edge(), grant(suite), seal(), key, sign_head()]
+    let escrow = Operation::Escrow { root: self::key(3) };
+    vec![edge(), grant(suite), seal(), key, escrow, sign_head()]
 }
 
 fn outputs(suite: Suite) -> Vec<Output> {
@@ -76,6 +77,7 @@ fn outputs(suite: Suite) -> Vec<Output> {
             signature: vec![5; sizes.signature].into(),
         },
         Output::PushKey(PushKey([6; 32])),
+        Output::Escrowed([8; 40]),
         Output::HeadSigned(vec![7; sizes.signature].into()),
     ]
 }
@@ -253,8 +255,8 @@ fn only_outputs_of_the_operations_kind_and_the_suites_length_answer_a_batch() {
             assert!(!super::answers(&batch, &wrong), "{suite:?}: {wrong:?}");
             let mut foreign = right.clone();
             foreign[at] = other[at].clone();
-            // A wrapped key and a push key are as long in every suite.
-            let alike = at == 0 || at == 3;
+            // A wrapped key, a push key and an escrowed one are as long in every suite.
+            let alike = [0, 3, 4].contains(&at);
             assert_eq!(super::answers(&batch, &foreign), alike, "{suite:?}");
         }
     }

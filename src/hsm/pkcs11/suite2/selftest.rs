@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::hygiene;
 use super::super::library::Opened;
-use super::super::vault::{Desk, Templates};
+use super::super::vault::{Desk, EscrowKey, Templates};
 use super::provision::{generate_master, generate_pair};
 use super::{Pairs, issuer_of};
 use crate::crypto::{self, HybridKey, random};
@@ -48,6 +48,7 @@ fn outputs(opened: &Opened, member: &HybridKey) -> Result<(Vec<Output>, Issuer),
         signing: pairs.signing,
         two: Ok(pairs),
         masters: HashMap::from([((SUITE, MASTER), master)]),
+        escrow: EscrowKey::default(),
         templates: Templates::default(),
         worn: false,
         usage: Usage::default(),
