@@ -9,12 +9,14 @@ use tokio::time::timeout;
 use super::channel::{Channel, Opening};
 use super::channels::Channels;
 use super::directory::Directory;
+use super::escrow::{self, EscrowError, RootKey};
 use super::event::{Ask, Event, Eviction, GroupView, MemberView, Operate, Reply, What};
 use super::outbox::{Outbox, Registration};
 use super::tokens::Tokens;
 use crate::crypto;
 use crate::group::ids::{Epoch, GroupId, GroupNonce, Identity, MasterId, MemberId, Suite};
 use crate::group::machine::{GroupMachine, Rollover};
+use crate::group::operations::WrappedKey;
 use crate::group::policy::GroupPolicy;
 use crate::group::record::Created;
 use crate::group::wire::{
@@ -289,6 +291,16 @@ impl Handle {
     pub async fn thaw(&self, name: &str, by: Option<Identity>) -> Result<GroupView, Refusal> {
         self.operate(self.find(name)?, |reply| Operate::Thaw(by, reply))
             .await
+    }
+
+    /// Has a key of a group's root wrapped under the escrow key, in a token: for whoever keeps it where the group's policy says so, which
+    /// is the caller's to look at. It needs nothing of the group but what is named, so that one of before a rollover can be had as
+    /// long as its master exists.
+    ///
+    /// # Errors
+    /// When the tokens do not do it now, or never will: without an escrow key, or with the master destroyed.
+    pub async fn escrow(&self, key: RootKey) -> Result<WrappedKey, EscrowError> {
+        escrow::escrow(self.tokens.pool(), key).await
     }
 
     /// The tokens, as their pool sees them.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::crypto::EphemeralKey;
-use crate::group::ids::{Epoch, Identity, MasterId, MemberId, Role, Suite};
+use crate::crypto::{self, EphemeralKey, Key};
+use crate::group::ids::{
+    Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, NodeId, Role, Suite,
+};
 use crate::group::policy::{AdmissionRule, GroupPolicy};
 use crate::group::wire::{Grant, Join, Offer, Pull, RefusalCode, RemovalReason, Response, Resume};
 use crate::hsm::{Lane, PinSource, PoolOptions, TokenConfig, TokenKind};
@@ -15,6 +17,8 @@ const GROUP: &str = "room";
 struct Site {
     folder: tempfile::TempDir,
     token: Arc<Pool>,
+    /// What roots are escrowed under, which the token has too.
+    escrow: Key,
 }
 
 impl Site {
@@ -28,8 +32,12 @@ impl Site {
             },
             pin: PinSource::File(pin),
             master: MasterId(1),
+            escrow: Some("wardcast escrow".to_owned()),
         };
         crate::hsm::provision(&config).expect("a token");
+        let escrow = Key::generate();
+        let taken = crate::hsm::provision_escrow(std::slice::from_ref(&config), Some(&escrow));
+        assert_eq!(taken, Ok(true));
         let opener = crate::hsm::open(&config).expect("the token");
         let lane = Lane {
             name: "soft".to_owned(),
@@ -41,7 +49,11 @@ impl Site {
             ..PoolOptions::default()
         };
         let token = Arc::new(Pool::start(vec![lane], options).expect("a pool"));
-        Self { folder, token }
+        Self {
+            folder,
+            token,
+            escrow,
+        }
     }
 
     async fn engine(&self) -> Handle {
@@ -248,4 +260,49 @@ async fn what_cannot_be_done_is_refused() {
     let gone = join(&engine, "anna", &outbox).await.expect_err("destroyed");
     assert_eq!(gone.code, RefusalCode::UnknownGroup);
     assert!(engine.groups().is_empty());
+}
+
+#[tokio::test]
+async fn roots_are_escrowed_by_name_or_it_is_said_whether_to_wait() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    let root = |level, step| KeyRef {
+        node: NodeId { level, index: 0 },
+        generation: 3,
+        step,
+    };
+    let key = RootKey {
+        group: GroupId([4; 16]),
+        suite: Suite::One,
+        master: MasterId(1),
+        nonce: GroupNonce([5; 32]),
+        root: root(2, 0),
+    };
+    let wrapped = engine.escrow(key).await.expect("is escrowed");
+    let begun = crypto::key_unwrap(&site.escrow, &wrapped).expect("opens");
+    let later = RootKey {
+        root: root(2, 1),
+        ..key
+    };
+    let wrapped = engine.escrow(later).await.expect("is escrowed");
+    let later = crypto::key_unwrap(&site.escrow, &wrapped).expect("opens");
+    assert_eq!(crypto::ratchet(Suite::One, &begun), later);
+    let gone = RootKey {
+        master: MasterId(9),
+        ..key
+    };
+    let error = engine.escrow(gone).await.expect_err("has no such master");
+    assert!(matches!(error, EscrowError::Never(_)), "{error}");
+    assert!(error.to_string().contains("wardcast master 9"), "{error}");
+    let leaf = RootKey {
+        root: root(0, 0),
+        ..key
+    };
+    let error = engine.escrow(leaf).await.expect_err("is no root");
+    assert!(matches!(error, EscrowError::Never(_)), "{error}");
+    let token = site.token.clone();
+    let closed = tokio::task::spawn_blocking(move || token.shutdown()).await;
+    closed.expect("shuts down");
+    let error = engine.escrow(key).await.expect_err("has no token");
+    assert!(matches!(error, EscrowError::Later(_)), "{error}");
 }
