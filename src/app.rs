@@ -28,6 +28,7 @@ use crate::group::wire;
 use crate::hsm::PoolStartError;
 use crate::quic::{self, Listener};
 use crate::relay::RelayError;
+use crate::relay::lifecycle::LedgerError;
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
@@ -65,6 +66,9 @@ pub enum AppError {
     /// What goes to it.
     #[error("[upstream] {0}")]
     Relay(#[from] RelayError),
+    /// What is known of groups there.
+    #[error("[upstream] {0}")]
+    Lifecycle(#[from] LedgerError),
     /// Stored groups.
     #[error("[store] {0}")]
     Engine(#[from] engine::StartError),
@@ -142,7 +146,7 @@ impl Gateway {
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
         let signer = Signer::start(tokens.pool.clone(), audit.clone());
-        let relay = relay::start(&config.upstream, key_store, &audit)?;
+        let mut relay = relay::start(&config.upstream, key_store, &audit)?;
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
@@ -155,7 +159,8 @@ impl Gateway {
         let drain = Duration::from_secs(config.listen.drain_s.into());
         let upstream = relay.as_ref().map(Relayed::shown);
         let admin_needs = (credentials, trust, audit.clone(), metrics, upstream);
-        match Self::listen(config, parts, server, admin_needs, front_needs).await {
+        let needs = (admin_needs, front_needs);
+        match Self::listen(config, parts, server, relay.as_mut(), needs).await {
             Ok((listener, (admin, front), listening)) => Ok(Self {
                 tokens,
                 audit,
@@ -179,10 +184,16 @@ impl Gateway {
         config: Config,
         parts: engine::Parts,
         server: rustls::ServerConfig,
-        (credentials, trust, audit, metrics, upstream): AdminNeeds,
-        front_needs: Option<front::Needs>,
+        relay: Option<&mut Relayed>,
+        ((credentials, trust, audit, metrics, upstream), front_needs): (
+            AdminNeeds,
+            Option<front::Needs>,
+        ),
     ) -> Result<(Listener, Interfaces, Listening), AppError> {
         let engine = engine::start(parts).await?;
+        if let Some(relay) = relay {
+            relay.keep(engine.clone()).await?;
+        }
         let groups = engine.groups().len();
         let (limits, multicast) = (limits(&config), multicast(&config.multicast));
         let (address, multicast) = (config.listen.address, multicast.as_ref());

@@ -3,19 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::AppError;
+use tokio::task::JoinHandle;
+
+use super::{AppError, blocking};
 use crate::admin::{self, api};
 use crate::audit::Audit;
 use crate::config::Upstream;
-use crate::engine::Gate;
+use crate::engine::{Gate, Handle};
 use crate::kmip::client::Client;
 use crate::relay::audit::AuditSink;
+use crate::relay::lifecycle::{Lifecycle, Names, Parts};
 use crate::relay::{Pauses, Relay, SinkView, Standing, StandingView};
 
 /// The relay, and how the store is.
 pub(super) struct Relayed {
     relay: Relay,
     standing: Standing,
+    client: Client,
+    audit: Audit,
+    name: String,
+    every: Duration,
+    /// Looks at what is done to objects upstream.
+    watching: Option<JoinHandle<()>>,
 }
 
 /// Begins to relay; nothing waits for the store.
@@ -31,15 +40,40 @@ pub(super) fn start(
     let mut relay = Relay::new(audit.clone(), Pauses::default());
     let every = Duration::from_secs(config.poll_s.into());
     let standing = relay.watch(client.clone(), every);
-    relay.feed(AuditSink::new(client, config.name.clone()))?;
+    relay.feed(AuditSink::new(client.clone(), config.name.clone()))?;
     tokio::spawn(relay.status().show());
-    Ok(Some(Relayed { relay, standing }))
+    Ok(Some(Relayed {
+        relay,
+        standing,
+        client,
+        audit: audit.clone(),
+        name: config.name.clone(),
+        every,
+        watching: None,
+    }))
 }
 
 impl Relayed {
     /// What the engine looks at before it admits anybody.
     pub(super) fn gate(&self) -> Gate {
         self.standing.gate().clone()
+    }
+
+    /// Begins to keep the life cycle of groups upstream, and to look at what is done to it there.
+    pub(super) async fn keep(&mut self, groups: Handle) -> Result<(), AppError> {
+        let parts = Parts {
+            client: self.client.clone(),
+            groups,
+            audit: self.audit.clone(),
+            names: Names::new(&self.name),
+        };
+        let folder = self.audit.directory().to_owned();
+        let lifecycle = blocking(move || Lifecycle::open(&folder, parts)).await?;
+        self.relay.feed(lifecycle.sink())?;
+        let every = self.every;
+        let watching = tokio::spawn(async move { lifecycle.watch(every).await });
+        self.watching = Some(watching);
+        Ok(())
     }
 
     /// What operators are shown.
@@ -53,6 +87,9 @@ impl Relayed {
 
     /// Sends what is on the trail, within this time.
     pub(super) async fn stop(self, within: Duration) {
+        if let Some(watching) = self.watching {
+            watching.abort();
+        }
         self.relay.stop(within).await;
     }
 }

@@ -16,6 +16,8 @@
 //!   nothing is ever skipped. Where the trail on disk does not go on, because segments were moved elsewhere, that is said,
 //!   counted, and it goes on with what is there.
 //! - Sinks do not wait for one another, nor anything else for them.
+//!
+//! [`audit`] takes the trail itself upstream; [`lifecycle`] what it says of groups and their keys, and what is done to these there back.
 
 pub mod audit;
 mod batch;
