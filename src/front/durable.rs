@@ -18,6 +18,7 @@ const SCHEMA: &str = "
         caller TEXT NOT NULL,
         since INTEGER NOT NULL,
         state INTEGER NOT NULL,
+        seen INTEGER NOT NULL DEFAULT 0,
         version INTEGER NOT NULL,
         operation INTEGER NOT NULL,
         object TEXT,

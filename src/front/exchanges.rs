@@ -6,6 +6,8 @@
 //!      `--> done (cancelled)              the operation may be repeated; what may not is done as "unknown"
 //! ```
 //!
+//! An answer is kept for a day, also after it was told; one that was told makes room when its caller has as many as may be.
+//!
 //! A correlation value is 32 random bytes, and serves its own caller alone. Nothing here may hold a key in the clear: who submits it saw to that.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
@@ -119,12 +121,11 @@ impl Exchanges {
             let count = |sql: &str, by: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
                 transaction.query_row(sql, by, |row| row.get(0))
             };
-            if count("SELECT count(*) FROM exchanges", &[])? >= MAX_EXCHANGES {
-                return Ok(Err(Bound::Total));
-            }
+            let total = count("SELECT count(*) FROM exchanges", &[])? >= MAX_EXCHANGES;
             let own = "SELECT count(*) FROM exchanges WHERE caller = ?1";
-            if count(own, &[&job.caller])? >= MAX_PER_CALLER {
-                return Ok(Err(Bound::Caller));
+            let caller = count(own, &[&job.caller])? >= MAX_PER_CALLER;
+            if (caller || total) && !made_room(transaction, &job.caller)? {
+                return Ok(Err(if caller { Bound::Caller } else { Bound::Total }));
             }
             transaction.execute(
                 "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request)
@@ -192,7 +193,10 @@ impl Exchanges {
         let look = move |transaction: &Transaction<'_>| {
             Ok(match state(transaction, &caller, &digest)? {
                 None => Found::Nothing,
-                Some((_, DONE, answer)) => Found::Done(answer.unwrap_or_default()),
+                Some((id, DONE, answer)) => {
+                    seen(transaction, id)?;
+                    Found::Done(answer.unwrap_or_default())
+                }
                 Some((_, CANCELLED, _)) => Found::Cancelled,
                 Some(_) => Found::Pending,
             })
@@ -214,6 +218,7 @@ impl Exchanges {
                 Some((_, RUNNING, _)) => Cancelled::TooLate,
                 Some((id, _, _)) => {
                     set_state(transaction, id, CANCELLED)?;
+                    seen(transaction, id)?;
                     Cancelled::Now
                 }
             })
@@ -285,6 +290,19 @@ fn state(
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     });
     found.optional()
+}
+
+/// Forgets the oldest answer of a caller that was told already; whether there is one.
+fn made_room(transaction: &Transaction<'_>, caller: &str) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM exchanges WHERE id =
+        (SELECT id FROM exchanges WHERE caller = ?1 AND seen = 1 ORDER BY id LIMIT 1)";
+    Ok(transaction.execute(sql, [caller])? > 0)
+}
+
+/// Its caller knows how it ended.
+fn seen(transaction: &Transaction<'_>, id: i64) -> rusqlite::Result<()> {
+    let sql = "UPDATE exchanges SET seen = 1 WHERE id = ?1 AND seen = 0";
+    transaction.execute(sql, [id]).map(drop)
 }
 
 fn set_state(transaction: &Transaction<'_>, id: i64, state: i64) -> rusqlite::Result<()> {
@@ -418,11 +436,23 @@ mod tests {
     async fn bounds_are_kept_and_age_frees_places() {
         let folder = tempfile::tempdir().expect("a folder");
         let exchanges = open(&folder);
-        for _ in 0..MAX_PER_CALLER {
+        let first = submit(&exchanges, "a").await;
+        for _ in 1..MAX_PER_CALLER {
             submit(&exchanges, "a").await;
         }
         let refused = exchanges.submit(100, job("a")).await.expect("read");
         assert_eq!(refused, Err(Bound::Caller));
+        // What was told, or cancelled, makes room, and nothing else.
+        let (id, _) = exchanges.take().await.expect("read").expect("one waits");
+        exchanges.finish(id, vec![1]).await.expect("written");
+        let refused = exchanges.submit(100, job("a")).await.expect("read");
+        assert_eq!(refused, Err(Bound::Caller));
+        exchanges.look("a", &first).await.expect("read");
+        let last = submit(&exchanges, "a").await;
+        let looked = exchanges.look("a", &first).await.expect("read");
+        assert_eq!(looked, Found::Nothing);
+        exchanges.cancel("a", &last).await.expect("written");
+        submit(&exchanges, "a").await;
         submit(&exchanges, "b").await;
         let long = Job {
             request: vec![0; MAX_REQUEST + 1],

@@ -47,7 +47,7 @@
 //!
 //! # Bounds
 //! Connections and bodies: the constants below. Exchanges that are answered later: 64 of a caller, 4,096 in all, requests of 64 KiB, answers of
-//! 256 KiB, a day each. Requests for access: 16 of a caller, 4,096 in all, a week each. What is beyond is refused, and counted by
+//! 256 KiB, a day each (an answer that was told makes room before). Requests for access: 16 of a caller, 4,096 in all, a week each. What is beyond is refused, and counted by
 //! bound in `wardcast_front_refused_total`; `wardcast_front_calls_total` counts calls by operation and outcome,
 //! `wardcast_front_exchanges_expired_total` exchanges that became too old, and `wardcast_front_exchanges` is how many are kept.
 //!
