@@ -78,7 +78,6 @@ impl Upstream {
         let locate = Locate {
             attributes: vec![Attribute::object_group("test.keys")],
             maximum_items: None,
-            offset_items: None,
         };
         let mut all = BTreeMap::new();
         let located = self.client.call(&locate).await.expect("located");

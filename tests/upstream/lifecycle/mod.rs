@@ -210,7 +210,6 @@ impl Bench {
         let locate = Locate {
             attributes: vec![attribute],
             maximum_items: None,
-            offset_items: None,
         };
         let located = self.client.call(&locate).await.expect("located");
         located.unique_identifiers
