@@ -192,7 +192,8 @@ impl Gateway {
     ) -> Result<(Listener, Interfaces, Listening), AppError> {
         let engine = engine::start(parts).await?;
         if let Some(relay) = relay {
-            relay.keep(engine.clone()).await?;
+            let escrow_label = config.token.escrow_label.clone();
+            relay.keep(engine.clone(), escrow_label).await?;
         }
         let groups = engine.groups().len();
         let (limits, multicast) = (limits(&config), multicast(&config.multicast));

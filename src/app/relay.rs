@@ -60,12 +60,17 @@ impl Relayed {
     }
 
     /// Begins to keep the life cycle of groups upstream, and to look at what is done to it there.
-    pub(super) async fn keep(&mut self, groups: Handle) -> Result<(), AppError> {
+    pub(super) async fn keep(
+        &mut self,
+        groups: Handle,
+        escrow_label: Option<String>,
+    ) -> Result<(), AppError> {
         let parts = Parts {
             client: self.client.clone(),
             groups,
             audit: self.audit.clone(),
             names: Names::new(&self.name),
+            escrow_label: escrow_label.unwrap_or_default(),
         };
         let folder = self.audit.directory().to_owned();
         let lifecycle = blocking(move || Lifecycle::open(&folder, parts)).await?;

@@ -6,6 +6,7 @@ mod pykmip;
 mod support;
 
 mod back;
+mod escrow;
 mod up;
 
 use std::collections::BTreeMap;

@@ -47,6 +47,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) replicas: &'a str,
     /// Common names of members whose certificates are on the revocation list.
     pub(crate) revoked: &'a [&'a str],
+    /// The key for escrow, in hexadecimal digits, if the token is to have one.
+    pub(crate) escrow: &'a str,
 }
 
 /// Where a test's keys are.
@@ -111,6 +113,11 @@ impl Site {
             _ => "ceremony",
         };
         let mut provision = site.command(&["token", how]);
+        if !setup.escrow.is_empty() {
+            let file = site.folder.path().join("escrow-key");
+            write_secret(&file, setup.escrow);
+            provision.arg("--escrow-file").arg(file);
+        }
         let provisioned = provision.stdout(Stdio::null()).status();
         assert!(provisioned.expect("it runs").success(), "token provision");
         site.restart().await;
@@ -152,18 +159,11 @@ impl Site {
         let crl = self.authority.crl(&revoked).expect("a revocation list");
         fs::write(path("crl.pem"), crl).expect("written");
         fs::write(path("ca.pem"), self.authority.certificate_pem()).expect("written");
-        let mut pin = File::options();
-        let pin = pin
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path("pin"));
         let text = match setup.token {
             Token::Soft => PIN,
             _ => PEER_PIN,
         };
-        pin.and_then(|mut file| file.write_all(text.as_bytes()))
-            .expect("written");
+        write_secret(&path("pin"), text);
         let log = if setup.log.is_empty() {
             "info"
         } else {
@@ -172,6 +172,10 @@ impl Site {
         let replicas = match setup.replicas {
             "" => String::new(),
             replicas => format!("replicas = {replicas}"),
+        };
+        let escrow = match setup.escrow {
+            "" => "",
+            _ => "escrow_label = \"escrow key\"",
         };
         let config = format!(
             r#"
@@ -189,6 +193,7 @@ impl Site {
             {token}
             pin_file = "pin"
             {replicas}
+            {escrow}
             [token.host]
             writable = ["."]
             [store]
@@ -478,6 +483,14 @@ impl Drop for Site {
             eprintln!("the end of the gateway's log:\n{end}");
         }
     }
+}
+
+/// A file that is nobody else's.
+fn write_secret(path: &Path, text: &str) {
+    let mut file = File::options();
+    let file = file.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .expect("written");
 }
 
 fn trust(authority: &Authority) -> Trust {

@@ -9,15 +9,18 @@ use std::collections::{HashMap, HashSet};
 
 use metrics::counter;
 
-use super::groups::{EscrowError, Groups, RootKey};
+use super::escrow::{self, EscrowKey};
+use super::groups::{EscrowError, Groups};
 use super::ledger::{Ledger, on_disk};
 use super::names::Names;
 use super::plan::{Begin, End, Escrowed, Reason};
 use super::upstream::{self, ITEMS, State};
-use crate::group::ids::{GroupId, GroupNonce};
+use crate::engine::RootKey;
+use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId};
+use crate::group::operations::WrappedKey;
 use crate::kmip::client::{
     Activate, Archive, Attribute, Client, ClientError, Destroy, Locate, Object, Operation, Query,
-    Register, Revoke, SecretData, WrappedKey,
+    Register, Revoke, SecretData,
 };
 use crate::kmip::codec::values;
 use crate::relay::SinkError;
@@ -57,6 +60,7 @@ pub(super) struct Applier<'a, G> {
     pub(super) client: &'a Client,
     pub(super) groups: &'a G,
     pub(super) names: &'a Names,
+    pub(super) escrow: &'a EscrowKey,
     pub(super) ledger: &'a Ledger,
     pub(super) progress: &'a mut Progress,
 }
@@ -87,6 +91,8 @@ impl<G: Groups> Applier<'_, G> {
             Some(Ok(key)) => {
                 let text = begin.descriptor.clone().escrow("wrapped").text();
                 let usage = Attribute::usage(values::CryptographicUsageMask::DeriveKey);
+                let under = self.escrow.id(self.client).await?;
+                let key = escrow::object(&key, &under);
                 (Object::WrappedKey(key), text, Some(usage))
             }
             Some(Err(EscrowError::Unavailable(why))) => {
@@ -126,7 +132,14 @@ impl<G: Groups> Applier<'_, G> {
             suite: escrowed.seed.suite,
             master: escrowed.seed.master,
             nonce: GroupNonce(bytes(nonce).ok_or_else(|| impossible("the seed's nonce is none"))?),
-            root: escrowed.root,
+            root: KeyRef {
+                node: NodeId {
+                    level: escrowed.root.level,
+                    index: 0,
+                },
+                generation: escrowed.root.generation,
+                step: escrowed.root.step,
+            },
         };
         self.groups.wrap(&root).await
     }
@@ -355,7 +368,10 @@ fn descriptor(text: &str) -> Object {
 }
 
 /// The identifiers of objects by name, of those that are there.
-async fn locate(client: &Client, names: &[&str]) -> Result<HashMap<String, String>, SinkError> {
+pub(super) async fn locate(
+    client: &Client,
+    names: &[&str],
+) -> Result<HashMap<String, String>, SinkError> {
     let mut found = HashMap::with_capacity(names.len());
     for some in names.chunks(LOOK_UPS) {
         let items: Vec<Locate> = some.iter().map(|name| by_name(name)).collect();

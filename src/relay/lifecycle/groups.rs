@@ -1,11 +1,10 @@
 //! What the life cycle needs of this gateway: its groups, and their keys for escrow. The engine has it.
 
-use crate::audit::Root;
-use crate::engine::Handle;
-use crate::group::ids::{GroupId, GroupNonce, MasterId, Suite};
+use crate::engine::{self, Handle, RootKey};
+use crate::group::ids::{MasterId, Suite};
+use crate::group::operations::WrappedKey;
 use crate::group::policy::{GroupPolicy, OnRevoked};
 use crate::group::wire::RefusalCode;
-use crate::kmip::client::WrappedKey;
 
 /// A group, as it is now.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,21 +19,6 @@ pub struct Facts {
     pub policy: GroupPolicy,
     /// How many rollovers there were.
     pub rollovers: u64,
-}
-
-/// A key of a group's root, and what it comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RootKey {
-    /// The group.
-    pub group: GroupId,
-    /// The suite.
-    pub suite: Suite,
-    /// The master key.
-    pub master: MasterId,
-    /// What the seed is derived with.
-    pub nonce: GroupNonce,
-    /// Which key.
-    pub root: Root,
 }
 
 /// Why a key is not wrapped for escrow.
@@ -92,9 +76,11 @@ impl Groups for Handle {
         }
     }
 
-    async fn wrap(&self, _root: &RootKey) -> Result<WrappedKey, EscrowError> {
-        let why = "the token has no key for escrow";
-        Err(EscrowError::Impossible(why.to_owned()))
+    async fn wrap(&self, root: &RootKey) -> Result<WrappedKey, EscrowError> {
+        self.escrow(*root).await.map_err(|error| match error {
+            engine::EscrowError::Later(why) => EscrowError::Unavailable(why.to_string()),
+            engine::EscrowError::Never(why) => EscrowError::Impossible(why.to_string()),
+        })
     }
 }
 

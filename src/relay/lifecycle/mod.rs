@@ -17,7 +17,8 @@
 //!
 //! Opaque objects would be the natural ones for descriptors, but only cryptographic objects have a state. So they are Secret Data,
 //! whose value is the descriptor again and no secret at all. With `escrow` in the policy the object is a Symmetric Key: the root's,
-//! wrapped in the token under the escrow key, so that the gateway never holds it. While the token cannot do that, the sink waits, as order is
+//! wrapped in the token under the escrow key, so that the gateway never holds it. Whoever opens it computes its later ratchet steps
+//! as members do, and from these each epoch's secret. It names the store's object that has `token.escrow_label` as its name. While the token cannot do that, the sink waits, as order is
 //! kept; where it never can, the object is a descriptor that says so, and that is logged as an error.
 //!
 //! # After a crash
@@ -28,6 +29,7 @@
 //! [`Lifecycle::watch`] looks at the state of every object that should be active; `watch.rs` says what is done for one that is not.
 
 mod apply;
+mod escrow;
 mod groups;
 mod known;
 mod ledger;
@@ -45,7 +47,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-pub use groups::{EscrowError, Facts, Groups, RootKey};
+pub use groups::{EscrowError, Facts, Groups};
 pub use known::{Ended, Key, Known, Object, Rules, Seed};
 pub use ledger::LedgerError;
 pub use names::{Descriptor, Names};
@@ -55,6 +57,7 @@ pub use watch::{AT_LEAST, Looked, ONE_IN};
 
 use crate::audit::Audit;
 use crate::kmip::client::{Client, ClientError};
+use escrow::EscrowKey;
 use ledger::Ledger;
 
 /// The ledger's file, in the folder of the trail.
@@ -70,6 +73,8 @@ pub struct Parts<G> {
     pub audit: Audit,
     /// What objects are called.
     pub names: Names,
+    /// What the escrow key is called, in the tokens and upstream; empty if there is none.
+    pub escrow_label: String,
 }
 
 /// The life cycle of groups upstream: the way up, and the way back.
@@ -80,6 +85,7 @@ struct Shared<G> {
     groups: G,
     audit: Audit,
     names: Names,
+    escrow: EscrowKey,
     ledger: Ledger,
     /// Held by whoever changes objects upstream, or looks at them: so that neither takes the other's doing for somebody else's.
     turn: Mutex<()>,
@@ -110,12 +116,14 @@ impl<G: Groups> Lifecycle<G> {
             groups,
             audit,
             names,
+            escrow_label,
         } = parts;
         Ok(Lifecycle(Arc::new(Shared {
             client,
             groups,
             audit,
             names,
+            escrow: EscrowKey::new(escrow_label),
             ledger: Ledger::open(&folder.join(LEDGER))?,
             turn: Mutex::default(),
         })))

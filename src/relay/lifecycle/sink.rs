@@ -126,6 +126,7 @@ impl<G: Groups> LifecycleSink<G> {
             client: &shared.client,
             groups: &shared.groups,
             names: &shared.names,
+            escrow: &shared.escrow,
             ledger: &shared.ledger,
             progress: &mut self.progress,
         };

@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use wardcast::audit::{Audit, Digest, Entry, Event, Group, Options, Record, Root};
+use wardcast::engine::RootKey;
 use wardcast::group::ids::{Epoch, GroupId, MasterId, Revision, Suite};
+use wardcast::group::operations::WrappedKey;
 use wardcast::group::policy::{GroupPolicy, OnRevoked};
-use wardcast::kmip::client::{
-    Attribute, AttributeName, Client, GetAttributes, Locate, Revoke, WrappedKey,
-};
+use wardcast::kmip::client::{Attribute, AttributeName, Client, GetAttributes, Locate, Revoke};
 use wardcast::kmip::codec::{tag, values};
 use wardcast::relay::lifecycle::{
-    EscrowError, Facts, Groups, Lifecycle, LifecycleSink, Names, Parts, RootKey,
+    EscrowError, Facts, Groups, Lifecycle, LifecycleSink, Names, Parts,
 };
 use wardcast::relay::{Batch, Line, Sink, SinkError};
 
@@ -100,6 +100,7 @@ impl Bench {
             groups: self.script.clone(),
             audit: self.audit.clone(),
             names: Names::new("test"),
+            escrow_label: "escrow key".to_owned(),
         };
         let lifecycle = Lifecycle::open(self.folder.path(), parts).expect("opens");
         let sink = lifecycle.sink();

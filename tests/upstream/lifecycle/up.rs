@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use wardcast::group::policy::GroupPolicy;
-use wardcast::kmip::client::{Get, KeyWrapping, Object, Options, Query, SecretData, WrappedKey};
+use wardcast::kmip::client::{Get, Object, Options, Query, SecretData};
 use wardcast::kmip::codec::{View, values};
 use wardcast::relay::lifecycle::EscrowError;
 
 use super::*;
 use crate::pykmip::PyKmip;
 use crate::store::{self, Store};
-use crate::{Site, calm, endpoint, hasty};
+use crate::{Site, calm, endpoint, hasty, opaque};
 
 #[tokio::test]
 async fn pykmip_has_the_objects_of_groups_in_their_states() {
@@ -241,29 +241,25 @@ async fn a_key_for_escrow_goes_up_wrapped_and_is_waited_for() {
     );
     assert_eq!(bench.objects().await, are([]), "in order: nothing is sent");
 
-    let wrapped = WrappedKey {
-        format: values::KeyFormatType::Raw,
-        algorithm: values::CryptographicAlgorithm::AES,
-        length: 256,
-        wrapping: KeyWrapping {
-            method: values::WrappingMethod::Encrypt,
-            unique_identifier: "escrow".to_owned(),
-            block_cipher_mode: values::BlockCipherMode::NISTKeyWrap,
-            algorithm: Some(values::CryptographicAlgorithm::AES),
-            encoding: values::EncodingOption::NoEncoding,
-        },
-        material: [9; 40].as_slice().into(),
-    };
+    // The store has the escrow key, by that name.
+    let escrow_key = opaque("escrow key", b"whatever it is");
+    let escrow_key = bench.client.call(&escrow_key).await.expect("registered");
     bench
         .script
-        .with(|script| script.escrow = Some(Ok(wrapped.clone())));
+        .with(|script| script.escrow = Some(Ok([9; 40])));
     bench.try_take(&batch).await.expect("is taken");
     let get = |id: String| Get {
         unique_identifier: id,
     };
     let key = bench.object(&key_object(1, 1)).await;
     let got = bench.client.call(&get(key)).await.expect("got").object;
-    assert_eq!(got, Object::WrappedKey(wrapped));
+    let Object::WrappedKey(got) = got else {
+        panic!("{got:?}");
+    };
+    assert_eq!(got.material.as_bytes(), [9; 40]);
+    assert_eq!(got.wrapping.unique_identifier, escrow_key);
+    let mode = values::BlockCipherMode::NISTKeyWrap;
+    assert_eq!((got.wrapping.block_cipher_mode, got.length), (mode, 256));
 
     bench.script.with(|script| script.escrow = None);
     bench.take([(1, rekeyed(2))]).await;
