@@ -4,6 +4,8 @@ mod gate;
 mod local;
 mod message;
 mod relay;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::sync::Arc;
