@@ -1,6 +1,7 @@
 //! The life cycle of groups in a real PyKMIP, kept by a real gateway: up, over kills of the gateway, and back.
 
 #[path = "../support/pykmip.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
 #[path = "../support/mod.rs"]
 mod support;

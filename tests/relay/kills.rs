@@ -20,7 +20,7 @@ const STORE_EVERY: u64 = 5;
 const FREEZES: u64 = 4;
 const FROZEN: Duration = Duration::from_secs(6);
 /// Records that are added to the trail before each life: several batches.
-const RECORDS: usize = 2_500;
+const RECORDS: usize = 1_500;
 /// A life of the gateway is at most so long, in milliseconds, from the moment that it listens.
 const LIFE_MS: u64 = 3_000;
 

@@ -2,6 +2,7 @@
 //! gateway does while the server is away.
 
 #[path = "../support/pykmip.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
 #[path = "../support/mod.rs"]
 mod support;

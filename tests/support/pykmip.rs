@@ -1,8 +1,5 @@
 //! A real PyKMIP server in a process of its own, with a fresh database, a certificate of the test's authority and a port.
 
-// Each test program is one of its own and uses a part of this.
-#![allow(dead_code, reason = "every test program uses another part")]
-
 #[path = "venv.rs"]
 mod venv;
 

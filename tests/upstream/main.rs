@@ -1,6 +1,7 @@
 //! The client of a key store upstream, against a real PyKMIP server, a small stand-in for what that lacks, and hostile stubs.
 
 #[path = "../support/pykmip.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
 
 mod answers;
