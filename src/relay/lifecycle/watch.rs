@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, gauge};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::groups::{Facts, Groups};
@@ -28,6 +29,8 @@ use crate::group::policy::OnRevoked;
 pub const AT_LEAST: usize = 10;
 /// If more than one in so many vanish between two looks, it does not.
 pub const ONE_IN: usize = 10;
+/// Groups that are acted on at a time: each waits for its records to be on disk.
+const ACTS: usize = 16;
 /// Groups that are looked at with one message: each has two objects at most.
 const PAGE: u32 = ITEMS as u32 / 2;
 
@@ -74,7 +77,7 @@ pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
 }
 
 /// Looks at all objects once, and acts on what is found.
-pub(super) async fn look<G: Groups>(shared: &Shared<G>) -> Result<Looked, LookError> {
+pub(super) async fn look<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, LookError> {
     let mut after = String::new();
     let (mut findings, mut due) = (Vec::new(), Vec::new());
     // Found before, and nothing has come of it yet: of a look that was interrupted, the next one thinks the same.
@@ -122,15 +125,32 @@ pub(super) async fn look<G: Groups>(shared: &Shared<G>) -> Result<Looked, LookEr
             due.push(finding.group);
         }
     }
-    for id in due {
-        match act(shared, &id).await {
-            Err(LookError::Group(group, why)) => {
-                tracing::warn!(group, %why, "what is to be done for an end upstream cannot be done now; it is tried again");
-            }
-            acted => acted?,
-        }
+    for some in due.chunks(ACTS) {
+        act_on(shared, some).await?;
     }
     Ok(looked)
+}
+
+/// Does what is to be done to some groups, to all of them at once.
+async fn act_on<G: Groups>(shared: &Arc<Shared<G>>, ids: &[String]) -> Result<(), LookError> {
+    let mut acts = JoinSet::new();
+    for id in ids {
+        let (shared, id) = (shared.clone(), id.clone());
+        acts.spawn(async move { act(&shared, &id).await });
+    }
+    while let Some(acted) = acts.join_next().await {
+        match acted {
+            Ok(Err(LookError::Group(group, why))) => {
+                tracing::warn!(group, %why, "what is to be done for an end upstream cannot be done now; it is tried again");
+            }
+            Ok(acted) => acted?,
+            // It is to be done still, after the next look.
+            Err(error) => {
+                tracing::error!(%error, "what is to be done for an end upstream was given up")
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Asks for the states of the objects of some groups; of how many it is known.

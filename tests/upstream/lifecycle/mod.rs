@@ -60,7 +60,10 @@ impl Script {
     }
 
     fn acts(&self) -> Vec<(String, OnRevoked)> {
-        self.with(|script| std::mem::take(&mut script.acts))
+        let mut acts = self.with(|script| std::mem::take(&mut script.acts));
+        // Groups are acted on at the same time.
+        acts.sort_by(|one, other| one.0.cmp(&other.0));
+        acts
     }
 }
 
