@@ -5,12 +5,12 @@
 
 pub(crate) mod members;
 pub(crate) mod raw;
+mod setup;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ use wardcast::pki::{Authority, Issued, Request};
 use wardcast::tls::{self, Credentials, Trust};
 use wardcast_shim::{Peer, Shim};
 
+use setup::write_secret;
+pub(crate) use setup::{Setup, Token};
+
 /// Opens the soft token. Long and odd enough to be found wherever it does not belong.
 pub(crate) const PIN: &str = "k9-Zebra-Quartz-Plum";
 /// Opens the tokens of PKCS#11 modules.
@@ -33,37 +36,6 @@ pub(crate) const GROUP: &str = "studio";
 /// Nothing that a test waits for takes longer.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 const OPERATOR: &str = "operator";
-
-/// What is special about a test's gateway.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Setup<'a> {
-    /// More TOML.
-    pub(crate) more: &'a str,
-    /// Log directives; `info` if empty.
-    pub(crate) log: &'a str,
-    /// The token; soft by default.
-    pub(crate) token: Token,
-    /// The value of `token.replicas`, if there are some: all of them get the same keys by ceremony.
-    pub(crate) replicas: &'a str,
-    /// Common names of members whose certificates are on the revocation list.
-    pub(crate) revoked: &'a [&'a str],
-    /// The key for escrow, in hexadecimal digits, if the token is to have one.
-    pub(crate) escrow: &'a str,
-}
-
-/// Where a test's keys are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Token {
-    /// In a sealed file.
-    #[default]
-    Soft,
-    /// In a SoftHSM token.
-    SoftHsm,
-    /// In a SoftHSM token behind the shim, which the test commands.
-    Shim,
-    /// In a kryoptic token, which has suite 2 as well.
-    Kryoptic,
-}
 
 /// A folder with all that a gateway needs, and the gateway.
 pub(crate) struct Site {
@@ -483,14 +455,6 @@ impl Drop for Site {
             eprintln!("the end of the gateway's log:\n{end}");
         }
     }
-}
-
-/// A file that is nobody else's.
-fn write_secret(path: &Path, text: &str) {
-    let mut file = File::options();
-    let file = file.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .expect("written");
 }
 
 fn trust(authority: &Authority) -> Trust {
