@@ -33,7 +33,7 @@
 //! | [`quic`], [`admin`] | the two fronts: members over QUIC, operators over HTTPS |
 //! | [`front`] | the front for programs: the key store upstream by KMIP, and the mission's operations by REST |
 //! | [`https`] | the HTTPS listener |
-//! | [`relay`] | the audit trail to the key store upstream, batch by batch, from where it had come to |
+//! | [`relay`] | the audit trail to the key store upstream, batch by batch, from where it had come to; groups' life cycle there, and back |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
 //! | [`attributes`] | what is known about who asks: certificate, bearer token, directory |
