@@ -57,6 +57,7 @@ fn join() -> Request {
         group: "studio/a".into(),
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]),
+        token: None,
     })
 }
 

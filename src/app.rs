@@ -1,5 +1,6 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
+mod admission;
 mod front;
 mod metrics;
 mod relay;
@@ -19,6 +20,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::admin::{self, AdminServer, Metrics};
+use crate::attributes::Sources;
 use crate::audit::{Audit, Entry, Event, SpoolError};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
@@ -32,6 +34,7 @@ use crate::relay::lifecycle::LedgerError;
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
+pub use admission::{AdmissionError, rules};
 pub use front::FrontError;
 use relay::Relayed;
 use signer::Signer;
@@ -60,6 +63,9 @@ pub enum AppError {
     /// The audit trail.
     #[error("[audit] {0}")]
     Audit(#[from] SpoolError),
+    /// Who may join.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// The key store upstream.
     #[error("[upstream] {0}")]
     Upstream(#[from] UpstreamError),
@@ -120,8 +126,18 @@ pub struct Gateway {
 /// The interfaces that are asked by HTTPS, as far as they are configured.
 type Interfaces = (Option<AdminServer>, Option<Front>);
 
+/// Where calls of operators are put on record, and what they are shown.
+type Tells = (Audit, Metrics, Option<admin::Upstream>);
+
 /// What the admin interface stands on besides the engine.
-type AdminNeeds = (Credentials, Trust, Audit, Metrics, Option<admin::Upstream>);
+type AdminNeeds = (Credentials, Trust, Tells);
+
+/// What the listeners stand on besides the engine: that of members, of operators, of programs.
+type Needs = (
+    (rustls::ServerConfig, Sources),
+    AdminNeeds,
+    Option<front::Needs>,
+);
 
 /// Sockets that there are unless more are asked for: eight send to more members than one gateway has.
 const MOST_SOCKETS: usize = 8;
@@ -137,11 +153,14 @@ impl Gateway {
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
         let key_store = upstream::client(&config)?;
+        let decider = admission::decider(&config)?;
+        let sources = admission::sources(&config, &credentials)?;
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
         let front_trust = (credentials.clone(), trust.clone());
-        let front_needs = front::needs(&config, front_trust, audit.clone(), key_store.clone())?;
+        let front_tells = (audit.clone(), sources.tokens.clone());
+        let front_needs = front::needs(&config, front_trust, front_tells, key_store.clone());
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
@@ -154,13 +173,14 @@ impl Gateway {
             token: tokens.pool.clone(),
             shards: shards(&config.engine),
             lanes: lanes(&config.listen),
+            decider,
             multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
         let upstream = relay.as_ref().map(Relayed::shown);
-        let admin_needs = (credentials, trust, audit.clone(), metrics, upstream);
-        let needs = (admin_needs, front_needs);
-        match Self::listen(config, parts, server, relay.as_mut(), needs).await {
+        let admin_needs = (credentials, trust, (audit.clone(), metrics, upstream));
+        let needs = ((server, sources), admin_needs, front_needs);
+        match Self::listen(config, parts, relay.as_mut(), needs).await {
             Ok((listener, (admin, front), listening)) => Ok(Self {
                 tokens,
                 audit,
@@ -183,12 +203,8 @@ impl Gateway {
     async fn listen(
         config: Config,
         parts: engine::Parts,
-        server: rustls::ServerConfig,
         relay: Option<&mut Relayed>,
-        ((credentials, trust, audit, metrics, upstream), front_needs): (
-            AdminNeeds,
-            Option<front::Needs>,
-        ),
+        ((server, sources), (credentials, trust, tells), front_needs): Needs,
     ) -> Result<(Listener, Interfaces, Listening), AppError> {
         let engine = engine::start(parts).await?;
         if let Some(relay) = relay {
@@ -198,7 +214,12 @@ impl Gateway {
         let groups = engine.groups().len();
         let (limits, multicast) = (limits(&config), multicast(&config.multicast));
         let (address, multicast) = (config.listen.address, multicast.as_ref());
-        let listener = Listener::bind(address, server, limits, multicast, engine.clone())?;
+        let parts = quic::Parts {
+            engine: engine.clone(),
+            sources,
+            audit: Some(tells.0.clone()),
+        };
+        let listener = Listener::bind(address, server, limits, multicast, parts)?;
         let local = listener.local_addr().map_err(|source| AppError::System {
             what: "cannot tell the address of the QUIC listener",
             source,
@@ -208,7 +229,7 @@ impl Gateway {
             config.policy,
             credentials,
             trust,
-            (audit, metrics, upstream),
+            tells,
             engine.clone(),
         )
         .await?;
@@ -277,7 +298,7 @@ async fn admin(
     policy: config::Policy,
     credentials: Credentials,
     trust: Trust,
-    (audit, metrics, upstream): (Audit, Metrics, Option<admin::Upstream>),
+    (audit, metrics, upstream): Tells,
     engine: Handle,
 ) -> Result<Option<AdminServer>, AppError> {
     let Some(address) = config.address else {

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+use wardcast::attributes::certificate::Certificate;
+use wardcast::attributes::{Attributes, Sources};
 use wardcast::crypto::{EphemeralKey, Key};
 use wardcast::engine::{
     self, Channel, Eviction, Gate, Handle, Opening, Outbox, Parts, Whereabouts,
@@ -20,7 +22,7 @@ use wardcast::group::wire::datagram::{ChannelId, Datagram, acknowledge};
 use wardcast::group::wire::{self, Join, Offer, OpenChannel};
 use wardcast::hsm::{self, Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 use wardcast::pki::{Authority, Request};
-use wardcast::quic::{Limits, Listener};
+use wardcast::quic::{self, Limits, Listener};
 use wardcast::store::SqliteStore;
 use wardcast::tls::{Credentials, Trust, server_config};
 
@@ -223,8 +225,10 @@ async fn member(engine: Handle, at: usize, address: SocketAddr) -> Member {
         group: GROUP.into(),
         role: Role::Receiver,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
+        token: None,
     };
-    let grant = engine.join(&identity, join, &outbox).await;
+    let known = Attributes::new((*identity).clone(), Certificate::default());
+    let grant = engine.join(&identity, join, Ok(known), &outbox).await;
     let number = grant.expect("is granted").member;
     let open = OpenChannel {
         group: GROUP.into(),
@@ -254,6 +258,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         shards: 1,
         lanes: 1,
         gate: Gate::open(),
+        decider: Arc::default(),
         multicast: None,
     };
     let engine = engine::start(parts).await.expect("an engine");
@@ -271,7 +276,12 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
         pace_mbit_s: 0,
     };
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listener = Listener::bind(any, tls, limits, None, engine.clone()).expect("a listener");
+    let parts = quic::Parts {
+        engine: engine.clone(),
+        sources: Sources::default(),
+        audit: None,
+    };
+    let listener = Listener::bind(any, tls, limits, None, parts).expect("a listener");
     let created = engine.create(GROUP, policy()).await;
     created.expect("a group");
     (engine, listener)

@@ -8,6 +8,8 @@ use tokio::sync::oneshot;
 
 use super::api::{Failure, FailureCode, GroupView, MemberView};
 use super::*;
+use crate::attributes::Attributes;
+use crate::attributes::certificate::Certificate;
 use crate::crypto::EphemeralKey;
 use crate::engine::{self, Gate, Handle, Outbox, Parts};
 use crate::group::ids::{MasterId, Role, Suite};
@@ -94,8 +96,9 @@ impl Site {
 
     async fn join(&self, name: &str) -> Grant {
         let identity = Arc::new(Identity(format!("cn:{name}")));
+        let known = Attributes::new((*identity).clone(), Certificate::default());
         self.engine
-            .join(&identity, join(), &Outbox::new())
+            .join(&identity, join(), Ok(known), &Outbox::new())
             .await
             .expect("a grant")
     }
@@ -106,6 +109,7 @@ fn join() -> Join {
         group: "room 1/a".into(),
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
+        token: None,
     }
 }
 
@@ -138,6 +142,7 @@ async fn engine(folder: &std::path::Path) -> Handle {
         shards: 1,
         lanes: 1,
         gate: Gate::open(),
+        decider: Arc::default(),
         multicast: None,
     };
     engine::start(parts).await.expect("an engine")
@@ -229,7 +234,11 @@ async fn a_frozen_group_admits_nobody_until_it_is_thawed() {
         (StatusCode::OK, &json!("an inquiry"))
     );
     let identity = Arc::new(Identity("cn:bert".into()));
-    let refused = site.engine.join(&identity, join(), &Outbox::new()).await;
+    let known = Attributes::new((*identity).clone(), Certificate::default());
+    let refused = site
+        .engine
+        .join(&identity, join(), Ok(known), &Outbox::new())
+        .await;
     let refusal = refused.expect_err("nobody is admitted");
     assert_eq!(refusal.code, RefusalCode::Frozen);
     let (_, all) = site.ask(Method::GET, "", None).await;

@@ -1,17 +1,16 @@
 //! The front for programs, as the configuration says.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use super::AppError;
-use crate::attributes::jwt::{self, Tokens};
+use crate::attributes::jwt::Tokens;
 use crate::audit::Audit;
 use crate::config::{Config, Front as Configured};
 use crate::engine::Handle;
 use crate::front::role::{Appointments, Role};
 use crate::front::{Front, Options, StartError};
 use crate::kmip::client::Client;
-use crate::tls::{Credentials, TlsError, Trust};
+use crate::tls::{Credentials, Trust};
 
 /// The front's own database, beside the store.
 const DATABASE: &str = "front.db";
@@ -22,12 +21,6 @@ pub enum FrontError {
     /// It cannot start.
     #[error("[front] {0}")]
     Start(#[from] StartError),
-    /// Tokens cannot be checked.
-    #[error("[jwt] {0}")]
-    Tokens(#[from] jwt::SetupError),
-    /// The authorities of the issuer's server.
-    #[error("[jwt] {0}")]
-    Tls(#[from] TlsError),
 }
 
 /// What a front is made of, before there is an engine; none if there is to be none.
@@ -40,23 +33,21 @@ pub(super) struct Needs {
 pub(super) fn needs(
     config: &Config,
     (credentials, trust): (Credentials, Trust),
-    audit: Audit,
+    (audit, tokens): (Audit, Option<Tokens>),
     upstream: Option<Client>,
-) -> Result<Option<Needs>, AppError> {
-    let Some(address) = config.front.address else {
-        return Ok(None);
-    };
+) -> Option<Needs> {
+    let address = config.front.address?;
     let options = Options {
         credentials,
         trust,
         appointments: appointments(&config.front),
-        tokens: tokens(config)?,
+        tokens,
         upstream,
         audit,
         audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),
     };
-    Ok(Some(Needs { address, options }))
+    Some(Needs { address, options })
 }
 
 /// Listens.
@@ -83,26 +74,4 @@ fn appointments(front: &Configured) -> Appointments {
         }
     }
     table
-}
-
-fn tokens(config: &Config) -> Result<Option<Tokens>, FrontError> {
-    let jwt = &config.jwt;
-    if jwt.issuer.is_empty() {
-        return Ok(None);
-    }
-    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-    let trust = match jwt.ca.as_os_str().is_empty() {
-        true => Trust::system()?,
-        false => Trust::load(&jwt.ca, &[])?,
-    };
-    let options = jwt::Options {
-        issuer: jwt.issuer.clone(),
-        audience: jwt.audience.clone(),
-        jwks: jwt.jwks.clone(),
-        leeway: seconds(jwt.leeway_s),
-        refresh: seconds(jwt.refresh_s),
-        stale: seconds(jwt.stale_s),
-        claims: jwt.claims.clone(),
-    };
-    Ok(Some(Tokens::new(options, &trust)?))
 }

@@ -11,7 +11,7 @@ use crate::group::ids::Identity;
 use crate::tls::IdentityError;
 
 /// A certificate, as far as rules look at it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
     /// The common name of its subject.
     pub common_name: Option<String>,

@@ -180,6 +180,9 @@ pub enum Event {
         member: MemberId,
         /// Whose it is.
         identity: Identity,
+        /// By which rule he joined; without one he was a member, and lost his leaf key.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rule: Option<String>,
     },
     /// Somebody asked to join and was not admitted.
     Refused {
@@ -190,6 +193,15 @@ pub enum Event {
         /// The rule that refused, or that there is none.
         why: String,
         /// How often, since the last record that says the same.
+        times: u64,
+    },
+    /// Somebody's certificate was not taken as he connected. Who it is, is not known: nobody vouches for what it says.
+    Unauthenticated {
+        /// Where he connected from.
+        address: String,
+        /// What is wrong with it.
+        why: String,
+        /// How often, from wherever, since the last record that says the same.
         times: u64,
     },
     /// An operator called the admin interface for something to be done.

@@ -30,6 +30,7 @@ impl Repeats {
         let same = match event {
             Event::Refused { identity, why, .. } => format!("{identity} {why}"),
             Event::Denied { identity, .. } => identity.0.clone(),
+            Event::Unauthenticated { why, .. } => why.clone(),
             _ => return Some(stamped),
         };
         let group = group.as_ref().map_or("", |group| &group.id);
@@ -66,8 +67,9 @@ impl Repeats {
 
 impl Repeated {
     fn counted(mut self) -> Option<Stamped> {
-        if let Event::Refused { times, .. } | Event::Denied { times, .. } =
-            &mut self.last.entry.event
+        if let Event::Refused { times, .. }
+        | Event::Denied { times, .. }
+        | Event::Unauthenticated { times, .. } = &mut self.last.entry.event
         {
             *times = self.times;
         }

@@ -47,6 +47,7 @@ fn granted(member: u64) -> Entry {
             epoch: Epoch(1),
             member: MemberId(member),
             identity,
+            rule: Some("listed, admit[0]".into()),
         },
         ..entry(1)
     }

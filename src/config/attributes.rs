@@ -1,4 +1,4 @@
-//! `[jwt]`: what is known about members besides their certificates.
+//! `[jwt]` and `[ldap]`: what is known about members besides their certificates.
 
 use std::path::PathBuf;
 
@@ -45,5 +45,61 @@ impl Jwt {
     /// The files that it names.
     pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         std::iter::once(&mut self.ca).filter(|path| !path.as_os_str().is_empty())
+    }
+}
+
+/// `[ldap]`: a directory.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ldap {
+    /// Its addresses, the first that answers is used: `ldaps://HOST`, or `ldap://HOST` for StartTLS. No directory if empty.
+    pub addresses: Vec<String>,
+    /// The authorities that its certificate may be from (PEM); those that the system trusts if empty.
+    pub ca: PathBuf,
+    /// The name (DN) that it is asked by; that of the gateway's certificate if empty (SASL EXTERNAL).
+    pub bind_dn: String,
+    /// The file with the password of that name.
+    pub password_file: PathBuf,
+    /// The service manager's credential with the password of that name.
+    pub password_credential: String,
+    /// Below which entry it is searched.
+    pub base: String,
+    /// For which entry: `{identity}`, `{name}` and `{last}` stand for whoever joins.
+    pub filter: String,
+    /// What is taken of the entry.
+    pub attributes: Vec<String>,
+    /// Within this it answers, or counts as down, in milliseconds.
+    pub deadline_ms: u32,
+    /// For so long an answer serves without asking again, in seconds.
+    pub fresh_s: u32,
+    /// For so long it serves while the directory is down, in seconds.
+    pub stale_s: u32,
+}
+
+impl Default for Ldap {
+    fn default() -> Self {
+        Ldap {
+            addresses: Vec::new(),
+            ca: PathBuf::new(),
+            bind_dn: String::new(),
+            password_file: PathBuf::new(),
+            password_credential: String::new(),
+            base: String::new(),
+            filter: "(uid={last})".into(),
+            attributes: Vec::new(),
+            deadline_ms: 3_000,
+            fresh_s: 300,
+            stale_s: 3_600,
+        }
+    }
+}
+
+impl Ldap {
+    /// The files that it names.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let paths = [&mut self.ca, &mut self.password_file];
+        paths
+            .into_iter()
+            .filter(|path| !path.as_os_str().is_empty())
     }
 }

@@ -50,6 +50,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     upstream::check(&config.upstream, &mut report);
     attributes::check_jwt(&config.jwt, &mut report);
     front::check(&config.front, &config.jwt, &mut report);
+    attributes::check_ldap(&config.ldap, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
@@ -230,7 +231,10 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
     );
     must_read.extend(token::must_read(token));
     must_read.extend(upstream::must_read(&config.upstream));
-    must_read.extend(attributes::must_read(&config.jwt));
+    if !config.policy.rules.as_os_str().is_empty() {
+        must_read.push(("policy.rules".to_owned(), &config.policy.rules));
+    }
+    must_read.extend(attributes::must_read(&config.jwt, &config.ldap));
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));

@@ -285,10 +285,15 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         audit,
         upstream,
         jwt,
+        ldap,
+        policy,
         ..
     } = &mut config;
     if !audit.directory.as_os_str().is_empty() {
         audit.directory = base.join(&audit.directory);
+    }
+    if !policy.rules.as_os_str().is_empty() {
+        policy.rules = base.join(&policy.rules);
     }
     let paths = [
         &mut tls.certificate,
@@ -300,6 +305,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         .chain(token.paths())
         .chain(upstream.paths())
         .chain(jwt.paths())
+        .chain(ldap.paths())
     {
         *path = base.join(&*path);
     }

@@ -24,7 +24,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-pub use attributes::Jwt;
+pub use attributes::{Jwt, Ldap};
 pub use error::{ConfigError, Origin, Problem};
 pub use front::{Front, Roles};
 pub use load::{Loaded, Setting};
@@ -63,6 +63,8 @@ pub struct Config {
     pub front: Front,
     /// Bearer tokens.
     pub jwt: Jwt,
+    /// A directory.
+    pub ldap: Ldap,
     /// How the groups' work is shared out.
     pub engine: Engine,
     /// Bounds on what peers can make the gateway hold.
@@ -151,6 +153,8 @@ pub struct Admin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
+    /// The rules of all groups (Cedar); the built-in ones if empty.
+    pub rules: PathBuf,
     /// The policy of groups that are created without one of their own.
     pub default: GroupPolicy,
 }

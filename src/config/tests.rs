@@ -290,6 +290,54 @@ fn impossible_combinations_are_refused_all_at_once() {
 }
 
 #[test]
+fn sources_of_attributes_that_cannot_be_are_refused() {
+    let jwt = "[jwt]\nissuer = \"https://a\"\naudience = \"b\"\njwks = ";
+    assert!(load(&format!("{jwt}\"https://a/keys\""), &[]).is_ok());
+    // Keys that come in the clear could be anybody's, on this machine too.
+    for url in [
+        "http://a/keys",
+        "http://localhost/keys",
+        "a/keys",
+        "https://",
+    ] {
+        assert_eq!(complaints(&format!("{jwt}{url:?}")), ["jwt.jwks"], "{url}");
+    }
+    assert_eq!(
+        complaints("[jwt]\nissuer = \"https://a\""),
+        ["jwt.audience", "jwt.jwks"]
+    );
+    assert_eq!(complaints("[jwt]\naudience = \"b\""), ["jwt.audience"]);
+    assert_eq!(
+        complaints("[jwt]\nleeway_s = 601\nstale_s = 1\nclaims = [\"\"]"),
+        ["jwt.leeway_s", "jwt.stale_s", "jwt.claims[0]"]
+    );
+    let ldap = "[ldap]\naddresses = [\"ldaps://a\"]\n";
+    assert!(load(ldap, &[]).is_ok(), "its own certificate serves");
+    assert_eq!(
+        complaints("[ldap]\naddresses = [\"a\", \"ldapi:///x\", \"ldap://a:389\", \"ldaps://\"]"),
+        [
+            "ldap.addresses[0]",
+            "ldap.addresses[1]",
+            "ldap.addresses[3]"
+        ]
+    );
+    assert_eq!(
+        complaints(&format!("{ldap}bind_dn = \"cn=a\"")),
+        ["ldap.password_file"]
+    );
+    assert_eq!(
+        complaints(&format!("{ldap}password_file = \"x\"")),
+        ["ldap.bind_dn"]
+    );
+    assert_eq!(
+        complaints(&format!(
+            "{ldap}bind_dn = \"cn=a\"\npassword_file = \"x\"\npassword_credential = \"y\"\nstale_s = 1"
+        )),
+        ["ldap.stale_s", "ldap.password_file"]
+    );
+}
+
+#[test]
 fn missing_files_are_found_with_their_keys() {
     let text = "[tls]\ncrl = [\"none.pem\"]\n[token]\npath = \"no/where/token\"\npin_file = \"pin\"\n[store]\npath = \"s.db\"";
     let folder = tempfile::tempdir().expect("a folder");

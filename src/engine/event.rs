@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::channel::Opening;
 use super::outbox::Outbox;
+use crate::attributes::{self, Attributes};
 use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role};
 use crate::group::machine::{GroupMachine, GroupStatus, JobId, Rollover};
 use crate::group::operations::{Issuers, Output};
@@ -17,7 +18,11 @@ use crate::group::wire::{
     StatusReport,
 };
 use crate::hsm::PoolError;
+use crate::policy::Decider;
 use crate::store::StoreError;
+
+/// What is known about who asks to join, or why that cannot be known: he is not admitted then.
+pub type Known = Result<Attributes, attributes::Refused>;
 
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -56,7 +61,7 @@ pub(super) enum What {
 
 /// A member's request.
 pub(super) enum Ask {
-    Join(Join, Arc<Outbox>, Reply<Grant>),
+    Join(Box<Joining>, Reply<Grant>),
     Resume(Resume, Arc<Outbox>, Reply<Response>),
     Leave(Leave, Reply<()>),
     Pull(Pull, Reply<Response>),
@@ -64,6 +69,16 @@ pub(super) enum Ask {
     Status(Reply<StatusReport>),
     OpenChannel(OpenChannel, Arc<Outbox>, Opening, Reply<ChannelOpened>),
     Park(MemberId, Arc<Outbox>, Reply<u32>),
+}
+
+/// Somebody who wants to join.
+pub(super) struct Joining {
+    pub(super) join: Join,
+    /// What is known about him.
+    pub(super) known: Known,
+    /// What decides whether he may.
+    pub(super) decider: Arc<Decider>,
+    pub(super) outbox: Arc<Outbox>,
 }
 
 /// An operator's request.

@@ -30,7 +30,8 @@ use pace::Pace;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
-    Join(Arc<Outbox>, Reply<Grant>),
+    /// With the rule that admitted him.
+    Join(Arc<Outbox>, String, Reply<Grant>),
     Path(Reply<PathDelivery>),
     Resume(Reply<Response>),
     Pull(Reply<Response>),
@@ -346,8 +347,8 @@ impl Served {
             grant,
             to,
         };
-        let (outbox, reply) = match waiter {
-            Waiter::Join(outbox, reply) => (outbox, reply),
+        let (outbox, rule, reply) = match waiter {
+            Waiter::Join(outbox, rule, reply) => (outbox, rule, reply),
             // Whoever does not wait any more asks again.
             Waiter::Resume(reply) | Waiter::Pull(reply) => {
                 return Some(granting(grant, Grantee::Member(reply)));
@@ -360,7 +361,7 @@ impl Served {
         if reply.is_closed() || outbox.is_closed() {
             self.detached(now, member, &outbox);
         }
-        Some(granting(grant, Grantee::Joiner(outbox, reply)))
+        Some(granting(grant, Grantee::Joiner(outbox, rule, reply)))
     }
 
     fn path(&mut self, now: Time, ticket: Ticket, path: PathDelivery) {
@@ -378,7 +379,7 @@ impl Served {
     fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
         // Whoever does not wait any more needs no answer.
         match self.waiters.remove(&ticket) {
-            Some(Waiter::Join(_, reply)) => drop(reply.send(Err(refusal))),
+            Some(Waiter::Join(_, _, reply)) => drop(reply.send(Err(refusal))),
             Some(Waiter::Path(reply)) => drop(reply.send(Err(refusal))),
             Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => drop(reply.send(Err(refusal))),
             None => {}

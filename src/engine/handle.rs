@@ -10,7 +10,9 @@ use super::channel::{Channel, Opening};
 use super::channels::Channels;
 use super::directory::Directory;
 use super::escrow::{self, EscrowError, RootKey};
-use super::event::{Ask, Event, Eviction, GroupView, MemberView, Operate, Reply, What};
+use super::event::{
+    Ask, Event, Eviction, GroupView, Joining, Known, MemberView, Operate, Reply, What,
+};
 use super::outbox::{Outbox, Registration};
 use super::tokens::Tokens;
 use crate::crypto;
@@ -24,6 +26,7 @@ use crate::group::wire::{
     Response, Resume, StatusReport,
 };
 use crate::hsm::PoolStatus;
+use crate::policy::Decider;
 
 /// How long a request may take before it is refused as busy; a join storm on a slow token is within it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -39,34 +42,48 @@ pub struct Handle {
     directory: Arc<Directory>,
     channels: Arc<Channels>,
     tokens: Arc<Tokens>,
+    decider: Arc<Decider>,
 }
 
 impl Handle {
     pub(super) fn new(
         shards: Vec<mpsc::Sender<Event>>,
-        directory: Arc<Directory>,
-        channels: Arc<Channels>,
+        (directory, channels): (Arc<Directory>, Arc<Channels>),
         tokens: Arc<Tokens>,
+        decider: Arc<Decider>,
     ) -> Self {
         Self {
             shards: shards.into(),
             directory,
             channels,
             tokens,
+            decider,
         }
     }
 
-    /// Registers the owner of a certificate in a group; its epochs go to this outbox.
+    /// Registers the owner of a certificate in a group, if what is known about him lets the rules admit him; its epochs go to
+    /// this outbox.
     pub async fn join(
         &self,
         identity: &Arc<Identity>,
         join: Join,
+        known: Known,
         outbox: &Arc<Outbox>,
     ) -> Result<Grant, Refusal> {
         let group = self.find(&join.group)?;
-        let outbox = outbox.clone();
-        self.ask(group, identity, |reply| Ask::Join(join, outbox, reply))
+        let joining = Box::new(Joining {
+            join,
+            known,
+            decider: self.decider.clone(),
+            outbox: outbox.clone(),
+        });
+        self.ask(group, identity, |reply| Ask::Join(joining, reply))
             .await
+    }
+
+    /// What decides who may join.
+    pub fn decider(&self) -> &Arc<Decider> {
+        &self.decider
     }
 
     /// Takes up a registration on a new connection; its epochs go to this outbox from now on. Answered by a path, or by

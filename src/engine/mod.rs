@@ -40,6 +40,7 @@ use crate::group::ids::Time;
 use crate::group::machine::{GroupMachine, RestoreError};
 use crate::group::multicast::MulticastTimes;
 use crate::hsm::Pool;
+use crate::policy::Decider;
 use crate::store::{self, Store, StoreError};
 
 pub use channel::{Channel, Export, Opening, Reported, Whereabouts};
@@ -49,7 +50,7 @@ pub use channels::{Channels, MAX_CHANNELS, Table};
 use directory::Directory;
 pub use escrow::{EscrowError, RootKey};
 use event::Event;
-pub use event::{Eviction, GroupView, MemberView};
+pub use event::{Eviction, GroupView, Known, MemberView};
 pub use gate::Gate;
 use group::Served;
 pub use handle::{Handle, MAX_PAGE};
@@ -81,6 +82,8 @@ pub struct Parts {
     pub shards: usize,
     /// Sockets that datagrams are sent on.
     pub lanes: u8,
+    /// Who may join.
+    pub decider: Arc<Decider>,
     /// When those who listen to a multicast wait for what; none where the gateway sends none.
     pub multicast: Option<MulticastTimes>,
 }
@@ -162,7 +165,12 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     let tokens = Arc::new(Tokens::new(parts.token));
     let told: Vec<_> = shards.iter().map(mpsc::Sender::downgrade).collect();
     tokio::spawn(tell_once_known(tokens.clone(), told));
-    Ok(Handle::new(shards, directory, channels, tokens))
+    Ok(Handle::new(
+        shards,
+        (directory, channels),
+        tokens,
+        parts.decider,
+    ))
 }
 
 /// Start-up never waits for a token: the groups live, and are told its public keys once it has answered.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::attributes::Attributes;
+use crate::attributes::certificate::Certificate;
 use crate::crypto::{self, EphemeralKey, Key};
 use crate::group::ids::{
     Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, NodeId, Role, Suite,
@@ -65,6 +67,7 @@ impl Site {
             shards: 2,
             lanes: 1,
             gate: Gate::open(),
+            decider: Arc::default(),
             multicast: None,
         };
         start(parts).await.expect("an engine")
@@ -96,8 +99,11 @@ async fn join(
         group: GROUP.into(),
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
+        token: None,
     };
-    engine.join(&who(name), request, outbox).await
+    let who = who(name);
+    let known = Attributes::new((*who).clone(), Certificate::default());
+    engine.join(&who, request, Ok(known), outbox).await
 }
 
 async fn next(outbox: &Outbox) -> Delivery {

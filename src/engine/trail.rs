@@ -43,8 +43,9 @@ pub(super) struct Granting {
 
 /// Who waits for keys.
 pub(super) enum Grantee {
-    /// Somebody who joins, with his connection: what it was told to listen to ends if he is not granted keys.
-    Joiner(Arc<Outbox>, Reply<Grant>),
+    /// Somebody who joins, with his connection (what it was told to listen to ends if he is not granted keys) and the rule that
+    /// admitted him.
+    Joiner(Arc<Outbox>, String, Reply<Grant>),
     /// A member that lost them.
     Member(Reply<Response>),
 }
@@ -164,13 +165,17 @@ impl GroupTrail {
             epoch,
             member,
             identity: identity.clone(),
+            rule: match &to {
+                Grantee::Joiner(_, rule, _) => Some(rule.clone()),
+                Grantee::Member(_) => None,
+            },
         };
         let entry = self.entry(&identity, granted);
         let group = self.id;
         audit.require(vec![entry], move |written| match (written, to) {
             (Ok(()), to) => hand(grant, to),
             (Err(Unwritable), Grantee::Member(reply)) => drop(reply.send(Err(refusal()))),
-            (Err(Unwritable), Grantee::Joiner(outbox, reply)) => {
+            (Err(Unwritable), Grantee::Joiner(outbox, _, reply)) => {
                 // Before he is told: he may come back on the same connection.
                 if let Some(events) = events.upgrade() {
                     let detached = What::Detached(member, outbox);
@@ -196,7 +201,7 @@ impl GroupTrail {
 /// Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
 fn hand(grant: Box<Grant>, to: Grantee) {
     match to {
-        Grantee::Joiner(_, reply) => drop(reply.send(Ok(*grant))),
+        Grantee::Joiner(_, _, reply) => drop(reply.send(Ok(*grant))),
         Grantee::Member(reply) => drop(reply.send(Ok(Response::Granted(grant)))),
     }
 }

@@ -7,7 +7,9 @@ pub const MAX_LEVELS: u8 = 16;
 /// A node at this ratchet step is regenerated instead, which bounds what a token derives for one key.
 pub const MAX_RATCHET_STEPS: u16 = 128;
 /// The greatest message that a member may send, in bytes.
-pub const MAX_REQUEST: usize = 4 * 1024;
+pub const MAX_REQUEST: usize = 12 * 1024;
+/// The longest bearer token that a join may present, in bytes.
+pub const MAX_TOKEN: usize = 8 * 1024;
 /// The greatest message that a gateway may send, in bytes.
 pub const MAX_MESSAGE: usize = 1024 * 1024;
 /// The greatest answer that a member may give to a push, in bytes.

@@ -118,6 +118,7 @@ impl Client {
             group: group.to_owned(),
             role,
             offer: ephemeral.offer().ok_or(Unusable::NoSuite)?,
+            token: self.options.token.clone(),
         };
         let (connection, answer) = self.ask(&Request::Join(join)).await?;
         let Response::Granted(grant) = answer else {

@@ -165,7 +165,7 @@ impl Driver {
 
     /// Whether epochs are acknowledged without being opened. The first one is opened like any member's.
     fn only_acknowledges(&self) -> bool {
-        self.client.options.fidelity == Fidelity::AcknowledgeOnly
+        self.client.options.presence.fidelity == Fidelity::AcknowledgeOnly
             && self.session.newest() > Epoch(0)
     }
 

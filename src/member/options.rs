@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::{Fingerprint, SuiteKeys};
 use crate::group::edges::Edge;
 use crate::group::ids::Suites;
+use crate::group::wire::Token;
 use crate::tls::{Credentials, Trust};
 
 /// Where the gateway is, and as whom to connect to it.
@@ -23,6 +24,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Who issues the gateway's certificate.
     pub trust: Trust,
+    /// A bearer token to present whenever it joins, afresh too, where the gateway's rules ask for what it says.
+    pub token: Option<Token>,
     /// Whose keys it takes, and in which suites.
     pub keys: KeyOptions,
     /// How often an idle connection is tested; a lost one is noticed after three times as long.
@@ -31,8 +34,6 @@ pub struct Options {
     pub patience: Duration,
     /// How it is there, and comes back.
     pub presence: Presence,
-    /// How much of a member this is.
-    pub fidelity: Fidelity,
     /// What it receives on.
     pub sockets: Sockets,
     /// Gets a copy of every epoch as it comes, whether it can be opened or not; a full channel misses some.
@@ -52,11 +53,11 @@ impl Options {
             server_name: server_name.into(),
             credentials,
             trust,
+            token: None,
             keys: KeyOptions::default(),
             keep_alive: Duration::from_secs(10),
             patience: Duration::from_secs(30),
             presence: Presence::default(),
-            fidelity: Fidelity::Full,
             sockets: Sockets::default(),
             tap: None,
         }
@@ -72,6 +73,8 @@ pub struct Presence {
     /// After how long without anything to ask receivers give their connection up, if they get rekeys by datagram: they are *parked*, cost
     /// the gateway next to nothing, and connect again when they need something. Never, without a time.
     pub park_after: Option<Duration>,
+    /// How much of a member each is.
+    pub fidelity: Fidelity,
 }
 
 /// What a client receives on.

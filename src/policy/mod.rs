@@ -1,50 +1,97 @@
 //! The decision point: who is admitted to which group, in which role.
 //!
-//! Deny by default: what no rule of the group's policy admits is refused. Rules are permissions only, so their
-//! order does not matter.
+//! Two things decide. A group's policy has a list `admit` of identity patterns and roles ([`admit`]), and the gateway has rules for
+//! all groups, in [Cedar](https://www.cedarpolicy.com): they look at who asks (identity, certificate, the claims of a bearer token,
+//! what a directory has) and at whether the list has him. The [built-in rules](BUILT_IN) admit who is listed. An operator's own
+//! rules take their place: they may forbid what the list allows, or permit by attributes what it does not.
+//!
+//! ```cedar
+//! @id("listed")
+//! permit (principal, action in Action::"join", resource) when { context.listed };
+//!
+//! @id("crew of the newsroom may watch")
+//! permit (principal, action == Action::"receiver", resource == Group::"newsroom")
+//! when { principal.claims.hasTag("groups") && principal.claims.getTag("groups").contains("crew") };
+//!
+//! @id("nobody who is locked")
+//! forbid (principal, action, resource)
+//! when { principal.directory.hasTag("locked") && principal.directory.getTag("locked").contains("TRUE") };
+//! ```
+//!
+//! Deny by default: what no rule permits is refused, what one forbids is refused whatever others permit, and so is everything
+//! while a rule cannot be evaluated. Rules are [held against a schema](SCHEMA) as they are loaded, so a misspelt attribute is an
+//! error then, not a rule that never applies.
+//!
+//! Who is a member is not decided anew: rules that change, claims that run out and entries that go take away nothing that members
+//! hold, and neither resume nor pull asks here. To remove somebody is to evict him.
 
+mod list;
 mod pattern;
+mod request;
+mod rules;
 
-use crate::group::ids::{Identity, Role};
-use crate::group::policy::{AdmissionRule, GroupPolicy};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-/// The answer of [`admit`].
+use cedar_policy::{Authorizer, Decision as Effect};
+
+use crate::attributes::Attributes;
+use crate::attributes::recent::Recent;
+use crate::group::ids::Role;
+use crate::group::policy::GroupPolicy;
+pub use list::{NotListed, admit};
+pub use rules::{BUILT_IN, MAX_RULES, MAX_TEXT, Revision, Rules, RulesError, SCHEMA};
+
+/// Answers that are kept, in each of two generations: about 4 MiB together.
+const KEPT: usize = 16_384;
+/// Names of rules that are told of one decision.
+const MAX_TOLD: usize = 8;
+
+/// The answer to a request to join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A rule admits the identity in that role.
+    /// It is admitted.
     Admitted {
-        /// Which one: its index in the policy's `admit`.
-        rule: usize,
+        /// By which rules, and by which entry of the list where it was on it.
+        rule: String,
     },
-    /// No rule does.
+    /// It is not.
     Refused {
         /// Why, for the operator's log. A peer is told only that it was not admitted.
         why: Refused,
     },
 }
 
-/// Why an identity was not admitted.
+/// Why somebody was not admitted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The policy has no rules at all.
-    #[error("the policy admits nobody: it has no admit rules")]
-    NoRules,
-    /// No rule's pattern matches.
-    #[error("no rule's pattern matches {identity}")]
-    NoMatch {
-        /// Who asked.
-        identity: Identity,
-    },
-    /// Patterns match, but not for this role.
-    #[error("admit[{rule}] matches {identity}, but not in the role {role:?}")]
-    WrongRole {
-        /// Who asked.
-        identity: Identity,
-        /// As what.
-        role: Role,
-        /// The first rule whose pattern matches.
-        rule: usize,
-    },
+    /// No rule permits it. Where nothing but the list could, that is why.
+    #[error("no rule permits it{}", told(.0))]
+    NotPermitted(Option<NotListed>),
+    /// Rules forbid it.
+    #[error("forbidden by rule {}", named(.0))]
+    Forbidden(Arc<[String]>),
+    /// Rules cannot be evaluated, so they might have forbidden it.
+    #[error("rule cannot be evaluated: {0}")]
+    Failed(Arc<str>),
+}
+
+/// SHA-256 of everything that an answer depends on.
+type Key = [u8; 32];
+
+/// What the rules say, by themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Permitted(Arc<[String]>),
+    NotPermitted,
+    Forbidden(Arc<[String]>),
+    Failed(Arc<str>),
+}
+
+/// Decides by rules, which can be changed while it does. Answers are cached by all that they depend on.
+pub struct Decider {
+    rules: RwLock<Rules>,
+    authorizer: Authorizer,
+    cache: Mutex<Recent<Key, Verdict>>,
 }
 
 impl Decision {
@@ -54,122 +101,149 @@ impl Decision {
     }
 }
 
-/// Whether a policy admits an identity in a role.
-///
-/// ```
-/// use wardcast::group::ids::{Identity, Role};
-/// use wardcast::group::policy::{AdmissionRule, GroupPolicy};
-/// use wardcast::policy::admit;
-///
-/// let rule = AdmissionRule { identity: "spiffe://example.org/room/*".into(), roles: vec![Role::Receiver] };
-/// let policy = GroupPolicy { admit: vec![rule], ..GroupPolicy::default() };
-/// let anna = Identity("spiffe://example.org/room/anna".into());
-/// assert!(admit(&policy, &anna, Role::Receiver).is_admitted());
-/// assert!(!admit(&policy, &anna, Role::Both).is_admitted());
-/// ```
-pub fn admit(policy: &GroupPolicy, identity: &Identity, role: Role) -> Decision {
-    let mut matched = None;
-    for (index, rule) in policy.admit.iter().enumerate() {
-        if !pattern::matches(&rule.identity, &identity.0) {
-            continue;
-        }
-        if allows(rule, role) {
-            return Decision::Admitted { rule: index };
-        }
-        matched = matched.or(Some(index));
+impl Default for Decider {
+    /// By the built-in rules.
+    fn default() -> Self {
+        Self::new(Rules::built_in())
     }
-    let identity = identity.clone();
-    let why = match matched {
-        _ if policy.admit.is_empty() => Refused::NoRules,
-        None => Refused::NoMatch { identity },
-        Some(rule) => Refused::WrongRole {
-            identity,
-            role,
-            rule,
-        },
-    };
-    Decision::Refused { why }
 }
 
-/// `both` is to send and to receive: it includes the two, and the two together are it.
-fn allows(rule: &AdmissionRule, role: Role) -> bool {
-    let sends = rule.roles.iter().any(|role| role.sends());
-    let receives = rule.roles.iter().any(|role| *role != Role::Sender);
-    match role {
-        Role::Receiver => receives,
-        Role::Sender => sends,
-        Role::Both => sends && receives,
+impl Decider {
+    /// By these rules.
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules: RwLock::new(rules),
+            authorizer: Authorizer::new(),
+            cache: Mutex::new(Recent::new(KEPT)),
+        }
     }
+
+    /// The rules that it decides by.
+    pub fn rules(&self) -> Rules {
+        self.rules
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Decides by other rules from now on.
+    pub fn replace(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+    }
+
+    /// Whether somebody may join a group that has this policy.
+    ///
+    /// ```
+    /// use wardcast::attributes::{Attributes, certificate::Certificate};
+    /// use wardcast::group::ids::{Identity, Role};
+    /// use wardcast::group::policy::{AdmissionRule, GroupPolicy};
+    /// use wardcast::policy::{Decider, Decision};
+    ///
+    /// # let certificate = Certificate::default();
+    /// let rule = AdmissionRule { identity: "cn:anna".into(), roles: vec![Role::Receiver] };
+    /// let policy = GroupPolicy { admit: vec![rule], ..GroupPolicy::default() };
+    /// let anna = Attributes::new(Identity("cn:anna".into()), certificate);
+    /// let decider = Decider::default();
+    /// let decision = decider.decide("studio", &policy, &anna, Role::Receiver);
+    /// assert_eq!(decision, Decision::Admitted { rule: "listed, admit[0]".into() });
+    /// assert!(!decider.decide("studio", &policy, &anna, Role::Both).is_admitted());
+    /// ```
+    pub fn decide(
+        &self,
+        group: &str,
+        policy: &GroupPolicy,
+        attributes: &Attributes,
+        role: Role,
+    ) -> Decision {
+        let listed = admit(policy, &attributes.identity, role);
+        let verdict = self.verdict(group, attributes, role, listed.is_ok());
+        let refused = |why| Decision::Refused { why };
+        match (verdict, listed) {
+            (Verdict::Permitted(rules), Ok(entry)) => Decision::Admitted {
+                rule: format!("{}, admit[{entry}]", named(&rules)),
+            },
+            (Verdict::Permitted(rules), Err(_)) => Decision::Admitted {
+                rule: named(&rules),
+            },
+            (Verdict::NotPermitted, listed) => refused(Refused::NotPermitted(listed.err())),
+            (Verdict::Forbidden(rules), _) => refused(Refused::Forbidden(rules)),
+            (Verdict::Failed(why), _) => refused(Refused::Failed(why)),
+        }
+    }
+
+    fn verdict(&self, group: &str, attributes: &Attributes, role: Role, listed: bool) -> Verdict {
+        let rules = self.rules();
+        let key = key(&rules, group, attributes, role, listed);
+        if let Some(verdict) = self.cache().get(&key) {
+            count("cached");
+            return verdict;
+        }
+        count("evaluated");
+        let verdict = self.evaluate(&rules, group, attributes, role, listed);
+        self.cache().put(key, verdict.clone());
+        verdict
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Recent<Key, Verdict>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn evaluate(
+        &self,
+        rules: &Rules,
+        group: &str,
+        attributes: &Attributes,
+        role: Role,
+        listed: bool,
+    ) -> Verdict {
+        let (request, entities) = match request::build(group, attributes, role, listed) {
+            Ok(built) => built,
+            Err(why) => return Verdict::Failed(why.into()),
+        };
+        let response = self
+            .authorizer
+            .is_authorized(&request, rules.policies(), &entities);
+        let diagnostics = response.diagnostics();
+        // Cedar leaves out what it cannot evaluate, which may have been what forbids.
+        if let Some(error) = diagnostics.errors().next() {
+            return Verdict::Failed(error.to_string().into());
+        }
+        let mut names: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
+        names.sort();
+        match (response.decision(), names.is_empty()) {
+            (Effect::Allow, _) => Verdict::Permitted(names.into()),
+            (Effect::Deny, true) => Verdict::NotPermitted,
+            (Effect::Deny, false) => Verdict::Forbidden(names.into()),
+        }
+    }
+}
+
+/// Of everything that an answer depends on. The policy of a group is in it by what the list says.
+fn key(rules: &Rules, group: &str, attributes: &Attributes, role: Role, listed: bool) -> Key {
+    use sha2::{Digest, Sha256};
+    let mut hash = Sha256::new();
+    hash.update(rules.revision().0);
+    hash.update((group.len() as u64).to_be_bytes());
+    hash.update(group);
+    hash.update([role as u8, u8::from(listed)]);
+    hash.update(attributes.digest());
+    hash.finalize().into()
+}
+
+fn count(how: &'static str) {
+    metrics::counter!("wardcast_decisions_total", "how" => how).increment(1);
+}
+
+fn named(rules: &[String]) -> String {
+    let told: Vec<&str> = rules.iter().take(MAX_TOLD).map(String::as_str).collect();
+    told.join(", ")
+}
+
+fn told(listed: &Option<NotListed>) -> String {
+    listed
+        .as_ref()
+        .map_or_else(String::new, |why| format!("; {why}"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy(rules: &[(&str, &[Role])]) -> GroupPolicy {
-        let rule = |(identity, roles): &(&str, &[Role])| AdmissionRule {
-            identity: (*identity).into(),
-            roles: roles.to_vec(),
-        };
-        let policy = GroupPolicy {
-            admit: rules.iter().map(rule).collect(),
-            ..GroupPolicy::default()
-        };
-        policy.validate().expect("a valid policy");
-        policy
-    }
-
-    fn who(name: &str) -> Identity {
-        Identity(name.into())
-    }
-
-    #[test]
-    fn nobody_is_admitted_by_default() {
-        let decision = admit(&GroupPolicy::default(), &who("cn:root"), Role::Receiver);
-        assert_eq!(
-            decision,
-            Decision::Refused {
-                why: Refused::NoRules
-            }
-        );
-    }
-
-    #[test]
-    fn any_rule_admits_and_the_refusal_says_what_was_missing() {
-        let policy = policy(&[
-            ("spiffe://a/viewer/*", &[Role::Receiver]),
-            ("spiffe://a/viewer/anna", &[Role::Sender]),
-        ]);
-        let anna = who("spiffe://a/viewer/anna");
-        assert_eq!(
-            admit(&policy, &anna, Role::Sender),
-            Decision::Admitted { rule: 1 }
-        );
-        let refused = |name: &str, role| match admit(&policy, &who(name), role) {
-            Decision::Refused { why } => why.to_string(),
-            Decision::Admitted { rule } => panic!("admitted by {rule}"),
-        };
-        // Rules are not added up: no single one lets her do both.
-        let why = refused("spiffe://a/viewer/anna", Role::Both);
-        assert!(why.starts_with("admit[0] matches"), "{why}");
-        let why = refused("spiffe://b/viewer/anna", Role::Receiver);
-        assert!(why.starts_with("no rule's pattern"), "{why}");
-    }
-
-    #[test]
-    fn both_is_sending_and_receiving() {
-        use Role::{Both, Receiver, Sender};
-        let cases: [(&[Role], [bool; 3]); 4] = [
-            (&[Both], [true, true, true]),
-            (&[Sender, Receiver], [true, true, true]),
-            (&[Sender], [true, false, false]),
-            (&[Receiver], [false, true, false]),
-        ];
-        for (roles, expected) in cases {
-            let policy = policy(&[("**", roles)]);
-            let found = [Sender, Receiver, Both]
-                .map(|role| admit(&policy, &who("cn:x"), role).is_admitted());
-            assert_eq!(found, expected, "{roles:?}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,10 @@ use std::time::Duration;
 use dashmap::DashMap;
 use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
 use quinn::udp::UdpSocketState;
-use quinn::{Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    ConnectionError, Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
@@ -26,6 +29,8 @@ use super::pace::Pace;
 use super::socket::Socket;
 use super::transmit::Transmitter;
 use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED, Multicast};
+use crate::attributes::Sources;
+use crate::audit::{self, Audit, Event};
 use crate::engine::{Cast, Handle};
 use crate::group::ids::Identity;
 use crate::group::limits::MAX_REQUEST;
@@ -41,6 +46,10 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 /// Bytes that a handshake may have sent while it waits for its turn, besides its first packet: a greeting with a key of ML-KEM is
 /// two packets, and comes a few times.
 const WAITING_BYTES: u64 = 16 << 10;
+
+/// QUIC's error codes for TLS alerts (RFC 9001 section 4.8), and how much of such an error is put on record.
+const TLS_ALERTS: u64 = 0x100;
+const MAX_REASON: usize = 256;
 
 /// Why the listener could not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,9 +86,21 @@ pub struct Listener {
     front: Arc<Front>,
 }
 
+/// What a listener stands on.
+pub struct Parts {
+    /// What members ask.
+    pub engine: Handle,
+    /// Who knows more about those who want to join than their certificates say.
+    pub sources: Sources,
+    /// Where it is put on record whose certificate is not taken, if anywhere.
+    pub audit: Option<Audit>,
+}
+
 /// What all connections share.
 pub(super) struct Front {
     pub(super) engine: Handle,
+    pub(super) sources: Sources,
+    audit: Option<Audit>,
     pub(super) limits: Limits,
     admission: Admission,
     identities: DashMap<Arc<Identity>, usize>,
@@ -111,8 +132,13 @@ impl Listener {
         tls: rustls::ServerConfig,
         limits: Limits,
         multicast: Option<&Multicast>,
-        engine: Handle,
+        parts: Parts,
     ) -> Result<Self, BindError> {
+        let Parts {
+            engine,
+            sources,
+            audit,
+        } = parts;
         let multicaster = multicast.map(multicaster).transpose()?;
         let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
         config.transport_config(Arc::new(transport()));
@@ -130,6 +156,8 @@ impl Listener {
         }
         let front = Front {
             engine,
+            sources,
+            audit,
             limits,
             admission: Admission::new(limits),
             identities: DashMap::new(),
@@ -234,6 +262,7 @@ async fn handshake(
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");
             metrics::counter!("wardcast_handshakes_failed_total").increment(1);
+            front.unauthenticated(address, &error);
             return None;
         }
         Err(_) => {
@@ -260,6 +289,29 @@ async fn handshake(
     Some(Served::new(front, connection, place, lane))
 }
 
+impl Front {
+    /// Puts on record why a certificate was not taken: revoked, expired, of nobody that is trusted. Whose it was is not known, for
+    /// nobody vouches for what it says.
+    fn unauthenticated(&self, address: SocketAddr, error: &ConnectionError) {
+        let (Some(trail), ConnectionError::TransportError(error)) = (&self.audit, error) else {
+            return;
+        };
+        if (TLS_ALERTS..TLS_ALERTS + 0x100).contains(&u64::from(error.code)) {
+            // What follows is when it was looked at, which is never the same.
+            let parts: Vec<&str> = error.reason.split(": ").take(2).collect();
+            let why = parts.join(": ").chars().take(MAX_REASON).collect();
+            let address = address.ip().to_string();
+            let times = 1;
+            let event = Event::Unauthenticated {
+                address,
+                why,
+                times,
+            };
+            trail.keep(vec![audit::Entry::of_gateway(event)], || {});
+        }
+    }
+}
+
 /// A handshake, which gives up its turn as soon as it is done, or goes on for long.
 async fn shaken(
     incoming: Incoming,
@@ -274,12 +326,19 @@ async fn shaken(
 }
 
 fn identity(connection: &quinn::Connection) -> Result<Identity, tls::IdentityError> {
+    tls::peer(&certificate(connection)?)
+}
+
+/// The certificate of a connected peer.
+pub(super) fn certificate(
+    connection: &quinn::Connection,
+) -> Result<CertificateDer<'static>, tls::IdentityError> {
     let chain = connection
         .peer_identity()
         .ok_or(tls::IdentityError::NoName)?;
-    let chain = chain.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>();
+    let chain = chain.downcast::<Vec<CertificateDer<'static>>>();
     let chain = chain.map_err(|_| tls::IdentityError::Malformed)?;
-    tls::peer(chain.first().ok_or(tls::IdentityError::NoName)?)
+    chain.into_iter().next().ok_or(tls::IdentityError::NoName)
 }
 
 /// A place for one more connection of this identity, if it may have one.
@@ -352,6 +411,9 @@ fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
     }
 }
 
+/// Requests that may be on their way at a time on one connection, in bytes: few are as large as one with a token can be.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+
 /// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them. Quinn keeps a buffer for each
 /// connection, as large as the largest packet, times ten if the system is to cut it up: there is little to send that is
 /// more than one packet, so packets stay small and leave one by one.
@@ -362,7 +424,7 @@ fn transport() -> TransportConfig {
         .max_concurrent_bidi_streams(MAX_REQUESTS.into())
         .max_concurrent_uni_streams(0_u32.into())
         .stream_receive_window(request.into())
-        .receive_window((request * MAX_REQUESTS).into())
+        .receive_window(RECEIVE_WINDOW.into())
         .datagram_receive_buffer_size(None)
         .enable_segmentation_offload(false)
         .mtu_discovery_config(None)

@@ -22,7 +22,7 @@ mod socket;
 mod timers;
 mod transmit;
 
-pub use listener::{BindError, Listener};
+pub use listener::{BindError, Listener, Parts};
 
 use std::time::Duration;
 

@@ -7,10 +7,11 @@ use zeroize::Zeroizing;
 
 use super::absence::spread;
 use super::connection::Served;
+use super::listener::certificate;
 use crate::crypto::Key;
-use crate::engine::{Opening, Whereabouts};
+use crate::engine::{Known, Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
-use crate::group::wire::{Ack, Left, Parked, Refusal, Request, Response};
+use crate::group::wire::{Ack, Join, Left, Parked, Refusal, Request, Response, Token};
 
 /// Has the engine do what a member asks.
 pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
@@ -18,7 +19,8 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
     let identity = &served.place.identity;
     Ok(match request {
         Request::Join(join) => {
-            let grant = engine.join(identity, join, outbox).await?;
+            let known = known(served, &join).await;
+            let grant = engine.join(identity, join, known, outbox).await?;
             Response::Granted(Box::new(grant))
         }
         Request::Resume(resume) => engine.resume(identity, resume, outbox).await?,
@@ -49,6 +51,16 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
             Response::Acknowledged(Ack { epoch: held.epoch })
         }
     })
+}
+
+/// What is known about a member that wants to join: found out before its group is asked, which waits for nobody.
+async fn known(served: &Arc<Served>, join: &Join) -> Known {
+    let certificate = certificate(&served.connection)?;
+    let sources = &served.front.sources;
+    let token = join.token.as_ref().map(Token::expose);
+    sources
+        .of(&served.place.identity, &certificate, token)
+        .await
 }
 
 fn milliseconds(time: Duration) -> u32 {

@@ -10,7 +10,7 @@ use crate::group::ids::Identity;
 const MAX_IDENTITY: usize = 2048;
 
 /// Why a certificate names nobody.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// The certificate could not be parsed.
     #[error("the certificate is malformed")]

@@ -41,6 +41,7 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Refused { identity, .. } => format!("refused {identity}"),
         Event::Relayed { operation, .. } => format!("relayed {operation}"),
         Event::Denied { identity, .. } => format!("denied {identity}"),
+        Event::Unauthenticated { why, .. } => format!("unauthenticated: {why}"),
         Event::Administered { call, status } => format!("{call} {status}"),
         Event::Interrupted { lost, .. } => format!("interrupted {lost}"),
         Event::UpstreamEnded { object, state, .. } => format!("{object} {state}"),
@@ -97,7 +98,10 @@ async fn the_trail_says_who_did_what_in_which_order_and_outlives_a_kill() {
     let Event::Refused { why, times: 1, .. } = &records[6].entry.event else {
         panic!("{:?}", records[6]);
     };
-    assert_eq!(why, "no rule's pattern matches cn:mallory");
+    assert_eq!(
+        why,
+        "no rule permits it; no admit rule's pattern matches cn:mallory"
+    );
     let Event::Departed { identity, note, .. } = &records[8].entry.event else {
         panic!("{:?}", records[8]);
     };

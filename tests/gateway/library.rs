@@ -103,7 +103,7 @@ async fn many_members_share_a_socket_and_some_only_acknowledge() {
     for index in 0..MEMBERS {
         let name = format!("member-{index}");
         options.credentials = site.credentials(&name);
-        options.fidelity = match index % 4 {
+        options.presence.fidelity = match index % 4 {
             0 => Fidelity::Full,
             _ => Fidelity::AcknowledgeOnly,
         };

@@ -14,6 +14,7 @@ import json
 import random
 import ssl
 import sys
+from pathlib import Path
 
 import channel
 import wire
@@ -294,8 +295,9 @@ class Member:
     async def join(self):
         private = ec.generate_private_key(ec.SECP256R1())
         role = wire.ROLES[self.options.role]
+        token = {} if self.options.token_file is None else {5: self.options.token_file.read_text().strip()}
         _, body = await self.ask(
-            wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE]}, wire.GRANTED
+            wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE], **token}, wire.GRANTED
         )
         self.registration = Registration.granted(body, private)
         self.member = wire.field(body, 2, int)
@@ -417,6 +419,7 @@ async def main():
     parser.add_argument("--cert", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--group", required=True)
+    parser.add_argument("--token-file", type=Path, help="a bearer token to present when it joins")
     parser.add_argument("--role", choices=sorted(wire.ROLES), default="receiver")
     parser.add_argument("--export", action="append", type=label_and_length, default=[], metavar="LABEL:LENGTH")
     member = Member(parser.parse_args())

@@ -6,7 +6,7 @@ import cbor2
 
 ALPN = "wardcast/1"
 SUITE = 1
-MAX_REQUEST = 4 * 1024
+MAX_REQUEST = 12 * 1024
 MAX_MESSAGE = 1024 * 1024
 MAX_HEADER = 4 * 1024
 

@@ -30,6 +30,7 @@ pub(crate) fn join(group: &str) -> Join {
         group: group.to_owned(),
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
+        token: None,
     }
 }
 
@@ -76,4 +77,11 @@ pub(crate) async fn push(connection: &Connection) -> (Push, SendStream) {
     let (send, mut receive) = opened.expect("a push in time").expect("a stream");
     let bytes = receive.read_to_end(MAX_MESSAGE).await.expect("a push");
     (Push::from_bytes(&bytes).expect("a push"), send)
+}
+
+impl Site {
+    /// Where operators connect.
+    pub(crate) fn admin_address(&self) -> String {
+        format!("localhost:{}", self.admin.port())
+    }
 }

@@ -150,7 +150,10 @@ pub(crate) fn regenerating() -> bool {
 
 /// Writes vectors; at once, as other tests may be reading them.
 pub(crate) fn replace(file: &str, vectors: &Value) {
-    let text = serde_json::to_string_pretty(vectors).unwrap();
+    let mut vectors = vectors.clone();
+    // In an order that no feature of the library changes.
+    vectors.sort_all_objects();
+    let text = serde_json::to_string_pretty(&vectors).unwrap();
     let new = Path::new(file).with_extension("new");
     std::fs::write(&new, text + "\n").unwrap();
     std::fs::rename(&new, file).unwrap();

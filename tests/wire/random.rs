@@ -111,8 +111,16 @@ fn path() -> impl Strategy<Value = PathDelivery> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let join = (group_name(), role(), offer())
-        .prop_map(|(group, role, offer)| Request::Join(Join { group, role, offer }));
+    let token =
+        prop::option::of("[!-~]{1,64}").prop_map(|text| text.and_then(|text| Token::new(&text)));
+    let join = (group_name(), role(), offer(), token).prop_map(|(group, role, offer, token)| {
+        Request::Join(Join {
+            group,
+            role,
+            offer,
+            token,
+        })
+    });
     let offer = prop::option::of(offer());
     let others = (group_name(), member(), key(), epoch(), offer, 0..5).prop_map(
         |(group, member, leaf, epoch, offer, kind)| match kind {

@@ -111,6 +111,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
     };
     vec![
         ("join", join(Role::Both, one())),
+        ("join with a token", join_with_token()),
         ("join with both suites", join(Role::Receiver, both())),
         ("resume", resume(None)),
         ("resume with an offer", resume(Some(both()))),
@@ -129,7 +130,18 @@ fn join(role: Role, offer: Offer) -> Request {
         group: "studio/éa".to_owned(),
         role,
         offer,
+        token: None,
     })
+}
+
+fn join_with_token() -> Request {
+    match join(Role::Receiver, one()) {
+        Request::Join(join) => Request::Join(Join {
+            token: Token::new("eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl"),
+            ..join
+        }),
+        other => other,
+    }
 }
 
 fn resume(offer: Option<Offer>) -> Request {

@@ -165,6 +165,7 @@ async fn register(connection: &Connection, role: Role) -> Result<(Box<Grant>, u3
         group: GROUP.to_owned(),
         role,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
+        token: None,
     });
     let mut refusals = 0;
     loop {

@@ -114,6 +114,7 @@ fn kinds() -> Vec<Hostility> {
         group: "there is no such group".to_owned(),
         role: Role::Both,
         offer,
+        token: None,
     });
     let join = join.to_bytes().to_vec();
     let of_others = [

@@ -1,5 +1,7 @@
 //! A record on one line, for people.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use crate::audit::{Actor, Event, Record};
@@ -20,7 +22,9 @@ pub(super) fn line(record: &Record) -> String {
     };
     let mut event = serde_json::to_value(&entry.event).unwrap_or_default();
     let fields = event.as_object_mut();
-    let mut fields = fields.map(std::mem::take).unwrap_or_default();
+    let fields = fields.map(std::mem::take).unwrap_or_default();
+    // By name, whatever order a map of this library keeps.
+    let mut fields: BTreeMap<String, Value> = fields.into_iter().collect();
     if let Event::Signed(_) = entry.event {
         // Long, and for `verify`; `--json` shows them.
         fields.retain(|name, _| !["issuer", "signature"].contains(&name.as_str()));

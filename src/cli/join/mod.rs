@@ -5,7 +5,7 @@ mod line;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use zeroize::Zeroizing;
 
 use crate::group::ids::{Epoch, Role};
-use crate::group::wire::{RefusalCode, RemovalReason};
+use crate::group::wire::{RefusalCode, RemovalReason, Token};
 use crate::member::{Client, End, Event, JoinError, Membership, Options, Presence, Sockets};
 use crate::tls::{Credentials, Trust};
 use hook::Hook;
@@ -47,12 +47,8 @@ pub struct JoinArgs {
     /// Certificates of the authority that issued the gateway's (PEM).
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// This member's certificate chain (PEM).
-    #[arg(long, value_name = "FILE")]
-    cert: PathBuf,
-    /// The private key of that certificate (PEM).
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[command(flatten)]
+    who: WhoArgs,
     /// The group's name.
     #[arg(long)]
     group: String,
@@ -70,6 +66,20 @@ pub struct JoinArgs {
     /// Print JSON, one object a line.
     #[arg(long)]
     json: bool,
+}
+
+/// Who this member is.
+#[derive(Args, Debug)]
+struct WhoArgs {
+    /// This member's certificate chain (PEM).
+    #[arg(long, value_name = "FILE")]
+    cert: PathBuf,
+    /// The private key of that certificate (PEM).
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// A bearer token (JWT) to present, where the gateway's rules ask for what it says: the content of this file.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// How rekeys come, besides over the connection.
@@ -195,10 +205,12 @@ async fn options(args: &JoinArgs) -> Result<Options, Failure> {
         .map_or("", |(host, _)| host)
         .trim_matches(['[', ']']);
     let name = args.name.as_deref().unwrap_or(host);
+    let who = &args.who;
     let credentials =
-        Credentials::load(&args.cert, &args.key).map_err(|error| usage(error.to_string()))?;
+        Credentials::load(&who.cert, &who.key).map_err(|error| usage(error.to_string()))?;
     let trust = Trust::load(&args.ca, &[]).map_err(|error| usage(error.to_string()))?;
     Ok(Options {
+        token: who.token_file.as_deref().map(token).transpose()?,
         keep_alive: KEEP_ALIVE,
         presence: Presence {
             park_after: args
@@ -213,6 +225,14 @@ async fn options(args: &JoinArgs) -> Result<Options, Failure> {
         },
         ..Options::new(address, name, credentials, trust)
     })
+}
+
+/// The token in a file, without the white space around it.
+fn token(path: &Path) -> Result<Token, Failure> {
+    let unusable = |why: &str| Failure::Usage(format!("--token-file {}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(&error.to_string()))?;
+    let text = Zeroizing::new(text);
+    Token::new(text.trim()).ok_or_else(|| unusable("it is no token: too long, or no plain text"))
 }
 
 /// Prints lines and feeds the hook.

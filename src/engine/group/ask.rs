@@ -9,16 +9,16 @@ use crate::audit::Event;
 use crate::crypto;
 use crate::engine::channel::{Newcomer, Opening};
 use crate::engine::count;
-use crate::engine::event::{Ask, Reply};
+use crate::engine::event::{Ask, Joining, Known, Reply};
 use crate::engine::outbox::Outbox;
-use crate::group::ids::{Epoch, Identity, MemberId, Suite, Time};
+use crate::group::ids::{Epoch, Identity, MemberId, Role, Suite, Time};
 use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS};
 use crate::group::machine::{Claim, Input};
 use crate::group::wire::{
-    ChannelOpened, Grant, Join, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
+    ChannelOpened, Grant, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
     RefusalCode, Response, Resume, StatusReport, spi,
 };
-use crate::policy::{self, Decision};
+use crate::policy::{Decider, Decision};
 
 /// A member that listens to a multicast reports so often before it would be removed as silent.
 const REPORTS_BEFORE_SILENCE: u32 = 4;
@@ -27,7 +27,7 @@ impl Served {
     /// A member's request; its identity comes from its certificate.
     pub(in crate::engine) fn ask(&mut self, now: Time, identity: &Identity, ask: Ask) {
         match ask {
-            Ask::Join(join, outbox, reply) => self.join(now, identity, &join, outbox, reply),
+            Ask::Join(joining, reply) => self.join(now, identity, *joining, reply),
             Ask::Resume(resume, outbox, reply) => {
                 self.resume(now, identity, &resume, &outbox, reply)
             }
@@ -140,14 +140,13 @@ impl Served {
         }
     }
 
-    fn join(
-        &mut self,
-        now: Time,
-        identity: &Identity,
-        join: &Join,
-        outbox: Arc<Outbox>,
-        reply: Reply<Grant>,
-    ) {
+    fn join(&mut self, now: Time, identity: &Identity, joining: Joining, reply: Reply<Grant>) {
+        let Joining {
+            join,
+            known,
+            decider,
+            outbox,
+        } = joining;
         if join.offer.key(self.machine.coming_suite()).is_none() {
             let _ = reply.send(Err(Refusal::new(RefusalCode::UnsupportedSuite)));
             return;
@@ -165,43 +164,26 @@ impl Served {
             let _ = reply.send(Err(refusal));
             return;
         }
-        if let Decision::Refused { why } =
-            policy::admit(self.machine.state().policy(), identity, join.role)
-        {
-            tracing::info!(group = %self.name(), %identity, %why, "join refused");
-            let event = Event::Refused {
-                identity: identity.clone(),
-                role: join.role,
-                why: why.to_string(),
-                times: 1,
-            };
-            self.trail.refused(identity, event, || {
-                let _ = reply.send(Err(Refusal::new(RefusalCode::NotAdmitted)));
-            });
-            return;
-        }
+        let rule = match self.decided(&decider, known, join.role) {
+            Ok(rule) => rule,
+            Err(why) => {
+                let refusal = Refusal::new(RefusalCode::NotAdmitted);
+                return self.not_admitted((identity, join.role), why, refusal, reply);
+            }
+        };
         if let Some((why, refusal)) = self.shut() {
-            let event = Event::Refused {
-                identity: identity.clone(),
-                role: join.role,
-                why,
-                times: 1,
-            };
-            self.trail.refused(identity, event, || {
-                let _ = reply.send(Err(refusal));
-            });
-            return;
+            return self.not_admitted((identity, join.role), why, refusal, reply);
         }
         if let Err(refusal) = self.trail.admits() {
             let _ = reply.send(Err(refusal));
             return;
         }
-        let ticket = self.ticket(Waiter::Join(outbox, reply));
+        let ticket = self.ticket(Waiter::Join(outbox, rule, reply));
         let input = Input::Join {
             ticket,
             identity: identity.clone(),
             role: join.role,
-            offer: join.offer.clone(),
+            offer: join.offer,
         };
         self.handle(now, input);
     }
@@ -214,6 +196,36 @@ impl Served {
         }
         let why = self.trail.outage(self.machine.state().policy().outage_s)?;
         Some((why, Refusal::retry(RefusalCode::Outage, OUTAGE_RETRY_MS)))
+    }
+
+    /// By which rule somebody is admitted, or why he is not. Never asked for who is a member.
+    fn decided(&self, decider: &Decider, known: Known, role: Role) -> Result<String, String> {
+        let known = known.map_err(|unknown| unknown.to_string())?;
+        let policy = self.machine.state().policy();
+        match decider.decide(self.name(), policy, &known, role) {
+            Decision::Admitted { rule } => Ok(rule),
+            Decision::Refused { why } => Err(why.to_string()),
+        }
+    }
+
+    /// Somebody is told that he is not admitted once it is on record why.
+    fn not_admitted(
+        &self,
+        (identity, role): (&Identity, Role),
+        why: String,
+        refusal: Refusal,
+        reply: Reply<Grant>,
+    ) {
+        tracing::info!(group = %self.name(), %identity, %why, "join refused");
+        let event = Event::Refused {
+            identity: identity.clone(),
+            role,
+            why,
+            times: 1,
+        };
+        self.trail.refused(identity, event, || {
+            let _ = reply.send(Err(refusal));
+        });
     }
 
     fn resume(

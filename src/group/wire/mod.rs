@@ -46,7 +46,7 @@
 //!
 //! | message | greatest size | sender of a greater one |
 //! | --- | --- | --- |
-//! | request | [`MAX_REQUEST`](super::limits::MAX_REQUEST), 4 KiB | is refused with code 11, or its stream stopped with 2 |
+//! | request | [`MAX_REQUEST`](super::limits::MAX_REQUEST), 12 KiB | is refused with code 11, or its stream stopped with 2 |
 //! | response, push | [`MAX_MESSAGE`](super::limits::MAX_MESSAGE), 1 MiB | is a faulty gateway: the member closes with 1 |
 //! | push reply | [`MAX_PUSH_REPLY`](super::limits::MAX_PUSH_REPLY), 256 bytes | is taken not to have answered |
 //! | epoch header | [`MAX_HEADER`](super::limits::MAX_HEADER), 4 KiB | as a header that does not verify |
@@ -71,6 +71,7 @@ mod request;
 mod response;
 pub mod spec;
 mod strict;
+mod token;
 mod trail;
 
 pub use super::edges::{Edge, EdgeError};
@@ -88,6 +89,7 @@ pub use response::{
     ChannelOpened, Grant, KeySet, KeyState, Left, MulticastOffer, Parked, PathDelivery, Response,
     StatusReport,
 };
+pub use token::Token;
 pub use trail::{TRAIL_AAD, TrailHead, is_of_a_header};
 
 /// The protocol's name in TLS ALPN.

@@ -7,6 +7,7 @@ use minicbor::{Decode, Encode};
 
 use super::codec::{Message, refuse};
 use super::offer::Offer;
+use super::token::Token;
 use crate::group::ids::{Epoch, KeyRef, MemberId, Role, Suite};
 use crate::group::limits::MAX_REQUEST;
 
@@ -74,6 +75,8 @@ pub struct Join {
     /// The member's ephemeral public keys, fresh for every join. On the wire the numbers of the suites stand beside them,
     /// those unknown to the reader among them.
     pub offer: Offer,
+    /// What an identity provider says about the member, for the gateway's rules to look at, where they ask for it.
+    pub token: Option<Token>,
 }
 
 /// A join as it stands on the wire.
@@ -100,6 +103,8 @@ struct JoinBody {
         skip_if = "Bytes::is_empty"
     )]
     two: Bytes,
+    #[n(5)]
+    token: Option<Token>,
 }
 
 impl<C> Encode<C> for Join {
@@ -115,6 +120,7 @@ impl<C> Encode<C> for Join {
             one: key(Suite::One),
             suites: self.offer.suites().iter().map(Suite::number).collect(),
             two: key(Suite::Two),
+            token: self.token.clone(),
         };
         body.encode(e, ctx)
     }
@@ -129,6 +135,7 @@ impl<'b, C> Decode<'b, C> for Join {
             one,
             suites,
             two,
+            token,
         } = JoinBody::decode(d, ctx)?;
         let offer = Offer::checked(one, two).map_err(|why| refuse(why, at))?;
         let agrees =
@@ -136,7 +143,12 @@ impl<'b, C> Decode<'b, C> for Join {
         if !Suite::ALL.iter().all(agrees) {
             return Err(refuse("a join has a key of each suite that it names", at));
         }
-        Ok(Join { group, role, offer })
+        Ok(Join {
+            group,
+            role,
+            offer,
+            token,
+        })
     }
 }
 

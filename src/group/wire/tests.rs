@@ -66,6 +66,7 @@ fn messages_survive_the_round_trip() {
         group: "studio".into(),
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]),
+        token: Token::new("a.b.c"),
     }));
     round_trip(Response::Granted(Box::new(Grant {
         group: GroupId([7; 16]),

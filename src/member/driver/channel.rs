@@ -66,7 +66,7 @@ impl OwnChannel {
 impl Driver {
     /// Asks for a channel on this connection, where datagrams come in and can be opened.
     pub(super) fn open_channel(&mut self) {
-        let opens = self.client.options.fidelity == Fidelity::Full;
+        let opens = self.client.options.presence.fidelity == Fidelity::Full;
         if opens && self.client.link.datagrams().are_there() {
             self.ask(Asked::OpenChannel, Duration::ZERO);
         }

@@ -62,7 +62,7 @@ impl Driver {
     /// Datagrams get through: the connection may be given up after a while. Who may send keeps it, to be told when to switch.
     pub(super) fn park_later(&mut self) {
         let options = &self.client.options;
-        let may = self.ticket.role == Role::Receiver && options.fidelity == Fidelity::Full;
+        let may = self.ticket.role == Role::Receiver && options.presence.fidelity == Fidelity::Full;
         let after = options.presence.park_after;
         if let (Some(pause), Parking::No, true) = (after, self.channel.parking, may) {
             self.channel.parking = Parking::At(Instant::now() + around(pause));

@@ -347,7 +347,7 @@ async fn a_join_is_tried_until_it_is_answered_for_good() {
 async fn a_member_that_only_acknowledges_opens_nothing_after_its_grant() {
     let (gateway, mut group) = (Gateway::start(), Group::new());
     let mut options = gateway.options();
-    options.fidelity = Fidelity::AcknowledgeOnly;
+    options.presence.fidelity = Fidelity::AcknowledgeOnly;
     let (_client, mut studio, wire) = joined(options, &gateway, &group).await;
     begun(&mut studio, &group).await;
     group.regenerate();
@@ -406,6 +406,7 @@ fn requests_fit_what_a_gateway_reads() {
         group: "g".repeat(128),
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]).with(Suite::Two, vec![4; 1_216]),
+        token: None,
     });
     assert!(request.to_bytes().len() <= Request::LIMIT);
 }

@@ -6,7 +6,8 @@
 //! ; ---- a member opens the stream ----------------------------------------------------------------
 //! request = join / resume / leave / pull / status / acknowledge / open-channel / park
 //!
-//! join        = [1, {0: group-name, 1: role, ? 2: point, 3: [+ suite-number], ? 4: hybrid-key, more}]
+//! join        = [1, {0: group-name, 1: role, ? 2: point, 3: [+ suite-number], ? 4: hybrid-key,
+//!                   ? 5: token, more}]
 //! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, ? 4: offer, more}]
 //! leave       = [3, {0: group-name, 1: member, more}]
 //! pull        = [4, {0: group-name, 1: member, 2: epoch, ? 3: offer, ? 4: key-ref, more}]
@@ -138,6 +139,7 @@
 //! key-ref = [[level: 0..15, index: uint .size 4], generation, step]
 //!
 //! group-name   = tstr .size (1..128)
+//! token        = tstr .size (1..8192)               ; ASCII from ! to ~: a JSON Web Token (RFC 7519) that says more about the member
 //! group-id     = bytes .size 16
 //! member       = uint
 //! epoch        = uint                                 ; the first is 1; 0 stands for none

@@ -1,0 +1,155 @@
+//! One connection to a directory, on which all questions go at a time; made anew when it is over.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchEntry, SearchOptions};
+use tokio::sync::Mutex;
+
+use super::{Bind, Options};
+use crate::attributes::{MAX_VALUE, MAX_VALUES, Values};
+
+/// Two entries are as good as many: one is wanted.
+const ENTRIES: i32 = 2;
+/// The result code of a search that found more than that (RFC 4511 section 4.1.9: sizeLimitExceeded).
+const MORE: u32 = 4;
+/// The name that an entry's own name is kept by.
+const DN: &str = "dn";
+
+pub(super) struct Connection {
+    options: Options,
+    tls: Arc<rustls::ClientConfig>,
+    open: Mutex<Option<Ldap>>,
+}
+
+impl Connection {
+    pub(super) fn new(options: Options, tls: rustls::ClientConfig) -> Self {
+        Self {
+            options,
+            tls: Arc::new(tls),
+            open: Mutex::default(),
+        }
+    }
+
+    /// The entries that a filter finds, of more than one any two.
+    pub(super) async fn search(&self, filter: &str) -> Result<Vec<Values>, String> {
+        let (ldap, used) = self.connected().await?;
+        let found = self.search_on(ldap, filter).await;
+        match found {
+            // A connection that was open before may have been closed at the other end: once more, on a new one.
+            Err(Trouble::Connection(_)) if used => {
+                self.forget().await;
+                let (ldap, _) = self.connected().await?;
+                self.search_on(ldap, filter).await
+            }
+            found => found,
+        }
+        .map_err(|trouble| match trouble {
+            Trouble::Connection(why) | Trouble::Answer(why) => why,
+        })
+    }
+
+    /// Does not use the connection any more.
+    pub(super) async fn forget(&self) {
+        *self.open.lock().await = None;
+    }
+
+    /// A connection, and whether it has been used before.
+    async fn connected(&self) -> Result<(Ldap, bool), String> {
+        let mut open = self.open.lock().await;
+        if let Some(ldap) = open.as_mut()
+            && !ldap.is_closed()
+        {
+            return Ok((ldap.clone(), true));
+        }
+        let mut why = String::new();
+        for address in &self.options.addresses {
+            match self.connect(address).await {
+                Ok(ldap) => {
+                    *open = Some(ldap.clone());
+                    return Ok((ldap, false));
+                }
+                Err(error) => {
+                    let separator = if why.is_empty() { "" } else { "; " };
+                    why = format!("{why}{separator}{address}: {error}");
+                }
+            }
+        }
+        Err(why)
+    }
+
+    async fn connect(&self, address: &str) -> Result<Ldap, LdapError> {
+        let settings = LdapConnSettings::new()
+            .set_conn_timeout(self.attempt())
+            .set_starttls(address.starts_with("ldap://"))
+            .set_config(self.tls.clone());
+        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, address).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.drive().await {
+                tracing::debug!(%error, "the connection to the directory is over");
+            }
+        });
+        ldap.with_timeout(self.attempt());
+        let bound = match &self.options.bind {
+            Bind::Simple(name, password) => ldap.simple_bind(name, password.expose()).await?,
+            Bind::External => ldap.sasl_external_bind().await?,
+        };
+        bound.success()?;
+        Ok(ldap)
+    }
+
+    /// A connection takes a part of the time alone, so that the next address has its turn.
+    fn attempt(&self) -> Duration {
+        self.options.times.deadline * 2 / 5
+    }
+
+    async fn search_on(&self, mut ldap: Ldap, filter: &str) -> Result<Vec<Values>, Trouble> {
+        let Options {
+            base, attributes, ..
+        } = &self.options;
+        let seconds = self.options.times.deadline.as_secs().max(1);
+        let limits = SearchOptions::new()
+            .sizelimit(ENTRIES)
+            .timelimit(i32::try_from(seconds).unwrap_or(i32::MAX));
+        ldap.with_search_options(limits);
+        // Without one all attributes of the entry would come.
+        let wanted = match attributes.is_empty() {
+            true => vec!["1.1".to_owned()],
+            false => attributes.clone(),
+        };
+        let found = ldap.search(base, Scope::Subtree, filter, wanted).await;
+        let found = found.map_err(|error| Trouble::Connection(error.to_string()))?;
+        if found.1.rc != 0 && found.1.rc != MORE {
+            return Err(Trouble::Answer(found.1.to_string()));
+        }
+        let wanted = attributes.clone();
+        // It panics on an entry that is none, which ends a task of its own.
+        let read = tokio::spawn(async move {
+            let entries = found.0.into_iter().map(SearchEntry::construct);
+            entries.map(|entry| values(entry, &wanted)).collect()
+        });
+        read.await
+            .map_err(|_| Trouble::Answer("its answer is malformed".into()))
+    }
+}
+
+enum Trouble {
+    /// It may be another one on another connection.
+    Connection(String),
+    Answer(String),
+}
+
+/// What is wanted of an entry, by the names that it is wanted by: the directory spells them as it likes.
+fn values(entry: SearchEntry, wanted: &[String]) -> Values {
+    let named = wanted.iter().filter_map(|name| {
+        let same = |(known, _): &(&String, _)| known.eq_ignore_ascii_case(name);
+        let (_, texts) = entry.attrs.iter().find(same)?;
+        let fit = texts.iter().filter(|text| text.len() <= MAX_VALUE);
+        let texts: BTreeSet<String> = fit.take(MAX_VALUES).cloned().collect();
+        Some((name.clone(), texts))
+    });
+    let mut values: Values = named.collect();
+    values.insert(DN.to_owned(), BTreeSet::from([entry.dn]));
+    values
+}

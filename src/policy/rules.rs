@@ -1,0 +1,221 @@
+//! Rules for all groups, in Cedar: read, and held against the schema before one of them decides anything.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, LazyLock};
+
+use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use sha2::{Digest, Sha256};
+
+/// The rules of a gateway that is configured with none of its own.
+pub const BUILT_IN: &str = include_str!("rules.cedar");
+/// What rules can look at.
+pub const SCHEMA: &str = include_str!("rules.cedarschema");
+
+/// The longest text of rules, in bytes.
+pub const MAX_TEXT: usize = 256 * 1024;
+/// How many rules there may be: a decision looks at all of them.
+pub const MAX_RULES: usize = 256;
+/// The longest name of a rule, in bytes: it goes into the audit trail.
+const MAX_ID: usize = 128;
+/// Errors that are told of rules that are refused.
+const MAX_TOLD: usize = 8;
+
+static CHECKED: LazyLock<Schema> = LazyLock::new(|| {
+    let (schema, _) =
+        Schema::from_cedarschema_str(SCHEMA).expect("the schema in this crate is one");
+    schema
+});
+
+/// Rules that were found to be good. Cheap to clone.
+#[derive(Clone)]
+pub struct Rules(Arc<Checked>);
+
+struct Checked {
+    policies: PolicySet,
+    revision: Revision,
+}
+
+/// SHA-256 of the rules' text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Revision(pub [u8; 32]);
+
+/// What is wrong with rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// Too long.
+    #[error("{0} bytes; at most {MAX_TEXT}")]
+    TooLong(usize),
+    /// Not Cedar.
+    #[error("not Cedar: {0}")]
+    Syntax(String),
+    /// None, or too many.
+    #[error("{0} rules; must be from 1 to {MAX_RULES}")]
+    Count(usize),
+    /// A rule for others to fill in: nobody does.
+    #[error("rule {0:?} is a template; write rules without ?principal and ?resource")]
+    Template(String),
+    /// A name that cannot be told.
+    #[error("rule {0:?}: @id must have 1 to {MAX_ID} bytes, and no rule's twice")]
+    Name(String),
+    /// Rules that look at what there is not, or compare what cannot be equal.
+    #[error("{}", .0.join("; "))]
+    Invalid(Vec<String>),
+}
+
+impl Rules {
+    /// The rules of a gateway that is configured with none of its own.
+    pub fn built_in() -> Self {
+        Self::parse(BUILT_IN).expect("the rules in this crate are good")
+    }
+
+    /// Reads rules, and holds them against the schema. They are named by their annotation `@id("…")`, or as they are numbered.
+    pub fn parse(text: &str) -> Result<Self, RulesError> {
+        if text.len() > MAX_TEXT {
+            return Err(RulesError::TooLong(text.len()));
+        }
+        let read = PolicySet::from_str(text).map_err(|error| RulesError::Syntax(chain(&error)))?;
+        if let Some(template) = read.templates().next() {
+            return Err(RulesError::Template(template.id().to_string()));
+        }
+        let policies = named(&read)?;
+        let result = Validator::new(CHECKED.clone()).validate(&policies, ValidationMode::Strict);
+        let errors = result.validation_errors().take(MAX_TOLD);
+        let errors: Vec<String> = errors.map(ToString::to_string).collect();
+        match errors.is_empty() {
+            true => Ok(Self(Arc::new(Checked {
+                policies,
+                revision: Revision(Sha256::digest(text).into()),
+            }))),
+            false => Err(RulesError::Invalid(errors)),
+        }
+    }
+
+    /// Which rules these are.
+    pub fn revision(&self) -> Revision {
+        self.0.revision
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.policies.policies().count()
+    }
+
+    pub(super) fn policies(&self) -> &PolicySet {
+        &self.0.policies
+    }
+}
+
+/// The same rules, by their own names.
+fn named(read: &PolicySet) -> Result<PolicySet, RulesError> {
+    let mut rules: Vec<&Policy> = read.policies().collect();
+    if rules.is_empty() || rules.len() > MAX_RULES {
+        return Err(RulesError::Count(rules.len()));
+    }
+    rules.sort_by_key(|rule| rule.id());
+    let (mut names, mut policies) = (BTreeSet::new(), PolicySet::new());
+    for rule in rules {
+        let name = rule
+            .annotation("id")
+            .map_or_else(|| rule.id().to_string(), str::to_owned);
+        let fits = (1..=MAX_ID).contains(&name.len()) && !name.contains(char::is_control);
+        if !fits || !names.insert(name.clone()) {
+            return Err(RulesError::Name(name.chars().take(MAX_ID).collect()));
+        }
+        let rule = rule.new_id(PolicyId::new(&name));
+        policies
+            .add(rule)
+            .map_err(|error| RulesError::Syntax(error.to_string()))?;
+    }
+    Ok(policies)
+}
+
+pub(super) fn schema() -> &'static Schema {
+    &CHECKED
+}
+
+/// An error with its causes, of which there may be many.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
+    texts.take(MAX_TOLD).collect::<Vec<_>>().join(": ")
+}
+
+impl fmt::Display for Revision {
+    /// As much of it as tells it from others.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0[..6]))
+    }
+}
+
+impl fmt::Debug for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Rules({})", self.0.revision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Rules::parse(text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn the_rules_of_this_crate_are_good() {
+        assert_eq!(Rules::built_in().count(), 1);
+        assert_eq!(Rules::built_in().revision().to_string().len(), 12);
+    }
+
+    #[test]
+    fn rules_that_cannot_work_are_refused_with_the_reason() {
+        let cases = [
+            ("", "0 rules"),
+            ("permit", "not Cedar"),
+            (
+                "permit (principal, action, resource) when { context.lisded };",
+                "lisded",
+            ),
+            (
+                "permit (principal, action, resource) when { principal.name == 3 };",
+                "types",
+            ),
+            (
+                "permit (principal == ?principal, action, resource);",
+                "template",
+            ),
+            (
+                "permit (principal, action == Action::\"eat\", resource);",
+                "eat",
+            ),
+            // Not everybody has one: it must be asked for first.
+            (
+                "permit (principal, action, resource) when { principal.path == \"/a\" };",
+                "path",
+            ),
+            (
+                "permit (principal, action, resource) when { principal.claims.getTag(\"a\").contains(\"b\") };",
+                "tag",
+            ),
+            (
+                "@id(\"a\") permit (principal, action, resource); @id(\"a\") forbid (principal, action, resource);",
+                "\"a\"",
+            ),
+            ("@id(\"\") permit (principal, action, resource);", "@id"),
+        ];
+        for (text, why) in cases {
+            assert!(refused(text).contains(why), "{text}: {}", refused(text));
+        }
+        assert!(refused(&" ".repeat(MAX_TEXT + 1)).contains("bytes"));
+        let many = "permit (principal, action, resource);".repeat(MAX_RULES + 1);
+        assert!(refused(&many).starts_with("257 rules"));
+    }
+}
