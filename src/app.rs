@@ -3,6 +3,7 @@
 mod admission;
 mod front;
 mod metrics;
+mod policies;
 mod relay;
 mod signer;
 mod token;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::admin::{self, AdminServer, Metrics};
@@ -28,6 +29,7 @@ use crate::front::Front;
 use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
+use crate::policy::documents::Book;
 use crate::quic::{self, Listener};
 use crate::relay::RelayError;
 use crate::relay::lifecycle::LedgerError;
@@ -75,6 +77,17 @@ pub enum AppError {
     /// What is known of groups there.
     #[error("[upstream] {0}")]
     Lifecycle(#[from] LedgerError),
+    /// Policy documents that were kept.
+    #[error(
+        "[store] {}: {source}; remove it, and the policies are those of the configuration until the key store can be reached",
+        path.display()
+    )]
+    Policies {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
     /// Stored groups.
     #[error("[store] {0}")]
     Engine(#[from] engine::StartError),
@@ -121,6 +134,8 @@ pub struct Gateway {
     front: Option<Front>,
     listening: Listening,
     drain: Duration,
+    /// What follows the policy documents.
+    policies: JoinSet<()>,
 }
 
 /// The interfaces that are asked by HTTPS, as far as they are configured.
@@ -130,7 +145,7 @@ type Interfaces = (Option<AdminServer>, Option<Front>);
 type Tells = (Audit, Metrics, Option<admin::Upstream>);
 
 /// What the admin interface stands on besides the engine.
-type AdminNeeds = (Credentials, Trust, Tells);
+type AdminNeeds = (Credentials, Trust, Tells, Arc<Book>);
 
 /// What the listeners stand on besides the engine: that of members, of operators, of programs.
 type Needs = (
@@ -155,6 +170,8 @@ impl Gateway {
         let key_store = upstream::client(&config)?;
         let decider = admission::decider(&config)?;
         let sources = admission::sources(&config, &credentials)?;
+        let book = policies::book(&config, &decider)?;
+        let policies = policies::options(&config, key_store.clone());
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
@@ -178,10 +195,16 @@ impl Gateway {
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
         let upstream = relay.as_ref().map(Relayed::shown);
-        let admin_needs = (credentials, trust, (audit.clone(), metrics, upstream));
+        let admin_needs = (
+            credentials,
+            trust,
+            (audit.clone(), metrics, upstream),
+            book.clone(),
+        );
         let needs = ((server, sources), admin_needs, front_needs);
         match Self::listen(config, parts, relay.as_mut(), needs).await {
-            Ok((listener, (admin, front), listening)) => Ok(Self {
+            Ok((listener, (admin, front), listening, engine)) => Ok(Self {
+                policies: policies::follow(policies, (&engine, &audit), &book),
                 tokens,
                 audit,
                 signer,
@@ -204,8 +227,8 @@ impl Gateway {
         config: Config,
         parts: engine::Parts,
         relay: Option<&mut Relayed>,
-        ((server, sources), (credentials, trust, tells), front_needs): Needs,
-    ) -> Result<(Listener, Interfaces, Listening), AppError> {
+        ((server, sources), (credentials, trust, tells, book), front_needs): Needs,
+    ) -> Result<(Listener, Interfaces, Listening, Handle), AppError> {
         let engine = engine::start(parts).await?;
         if let Some(relay) = relay {
             let escrow_label = config.token.escrow_label.clone();
@@ -226,21 +249,21 @@ impl Gateway {
         })?;
         let admin = admin(
             config.admin,
-            config.policy,
+            book,
             credentials,
             trust,
             tells,
             engine.clone(),
         )
         .await?;
-        let front = front::bind(front_needs, engine).await?;
+        let front = front::bind(front_needs, engine.clone()).await?;
         let listening = Listening {
             quic: local,
             admin: admin.as_ref().map(AdminServer::local_addr),
             front: front.as_ref().map(Front::local_addr),
             groups,
         };
-        Ok((listener, (admin, front), listening))
+        Ok((listener, (admin, front), listening, engine))
     }
 
     /// Where it listens.
@@ -267,6 +290,7 @@ impl Gateway {
             () = stop => {}
         }
         tracing::info!("stopping: members are told to come back");
+        drop(self.policies);
         if timeout(self.drain, self.listener.drain(COME_BACK))
             .await
             .is_err()
@@ -295,7 +319,7 @@ impl Gateway {
 
 async fn admin(
     config: config::Admin,
-    policy: config::Policy,
+    book: Arc<Book>,
     credentials: Credentials,
     trust: Trust,
     (audit, metrics, upstream): Tells,
@@ -308,7 +332,7 @@ async fn admin(
         credentials,
         trust,
         operators: config.operators.into_iter().collect(),
-        default_policy: policy.default,
+        book,
         audit: Some(audit),
         metrics,
         upstream,

@@ -81,6 +81,38 @@ pub struct Keys {
     pub master: u32,
 }
 
+/// A policy that is in force, or the rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyView {
+    /// `rules`, `default` or `group`.
+    pub about: String,
+    /// The group's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Where it is from; absent where every document was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The beginning of its SHA-256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Since when, in RFC 3339.
+    pub since: String,
+    /// What was refused since, or cannot be followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<PolicyRefusal>,
+}
+
+/// A policy that is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRefusal {
+    /// Where it is from.
+    pub source: String,
+    /// What is wrong with it.
+    pub why: String,
+    /// When that was found, in RFC 3339.
+    pub at: String,
+}
+
 /// What waits in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiting {

@@ -13,6 +13,7 @@
 //! | `POST /v1/groups/NAME/thaw` | admits whoever its policy admits again | [`api::GroupView`] once that is on record |
 //! | `GET /v1/groups/NAME/members?after=N&limit=N` | lists members, by number | [`api::MemberView`]s |
 //! | `POST /v1/groups/NAME/evict` [`api::Evict`] | evicts members | 204 once that is on record |
+//! | `GET /v1/policies` | lists rules, default and documents: where they are from, since when, what was refused | [`api::PolicyView`]s |
 //! | `GET /v1/token` | shows the tokens and the last rotation | [`api::TokenView`] |
 //! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
 //! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
@@ -20,7 +21,8 @@
 //! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
 //!
 //! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
-//! differs from the configured default. Whatever fails answers [`api::Failure`].
+//! differs from the default. The policy of a group that has a document upstream is that document's: setting another, or creating the
+//! group with another, answers 409. Whatever fails answers [`api::Failure`].
 //!
 //! Who may do this is a list of identities; a certificate of the same authority that is not on it is told so, with 403.
 //! Every change is logged with the operator's identity. Browsers are no clients: a request that names an `Origin` is refused,
@@ -41,7 +43,7 @@ use std::sync::Arc;
 
 use crate::audit::Audit;
 use crate::group::ids::Identity;
-use crate::group::policy::GroupPolicy;
+use crate::policy::documents::Book;
 use crate::tls::{Credentials, Trust};
 
 pub use crate::https::StartError;
@@ -55,8 +57,8 @@ pub struct Options {
     pub trust: Trust,
     /// The operators, as their certificates name them.
     pub operators: HashSet<Identity>,
-    /// The policy of groups that are created without one of their own.
-    pub default_policy: GroupPolicy,
+    /// The policies of groups that have a document, and of those that are created without one of their own.
+    pub book: Arc<Book>,
     /// Where calls are put on record, if anywhere.
     pub audit: Option<Audit>,
     /// Writes down all metrics in Prometheus' text format.

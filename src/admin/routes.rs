@@ -16,7 +16,6 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
@@ -26,8 +25,8 @@ use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
-use crate::group::policy::GroupPolicy;
 use crate::https::Caller;
+use crate::policy::documents::Book;
 
 /// The longest request body, in bytes.
 const MAX_BODY: usize = 1024 * 1024;
@@ -40,7 +39,7 @@ const MAX_EVICTED: usize = 50_000;
 pub(super) struct Shared {
     pub(super) engine: Handle,
     pub(super) operators: HashSet<Identity>,
-    pub(super) default_policy: GroupPolicy,
+    pub(super) book: Arc<Book>,
     pub(super) audit: Option<Audit>,
     pub(super) metrics: Metrics,
     pub(super) upstream: Option<Upstream>,
@@ -57,6 +56,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/upstream", get(upstream::show))
         .route("/v1/token", get(token::show))
         .route("/v1/token/rotate-master", post(token::rotate_master))
+        .route("/v1/policies", get(policy::list))
         .route("/v1/groups", get(list).post(create))
         .route("/v1/groups/{name}", get(show).delete(destroy))
         .route("/v1/groups/{name}/policy", put(set_policy))
@@ -188,8 +188,7 @@ async fn create(State(shared): Site, body: Body) -> Result<impl IntoResponse, Fa
         );
         return Err(Failure::new(FailureCode::BadRequest, why));
     }
-    let changes = policy.unwrap_or_else(|| Value::Object(Default::default()));
-    let policy = policy::apply(&shared.default_policy, changes)?;
+    let policy = policy::of_new(&shared.book, &name, policy)?;
     let view = shared.engine.create(&name, policy).await?;
     Ok((StatusCode::CREATED, Json(GroupView::full(view))))
 }
@@ -208,7 +207,8 @@ async fn set_policy(
     Path(name): Path<String>,
     body: Body,
 ) -> Result<Json<GroupView>, Failure> {
-    let policy = policy::apply(&shared.default_policy, parse(body)?)?;
+    policy::free(&shared.book, &name)?;
+    let policy = policy::apply(&shared.book.default_policy(), parse(body)?)?;
     let view = shared.engine.set_policy(&name, policy).await?;
     Ok(Json(GroupView::full(view)))
 }

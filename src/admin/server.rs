@@ -35,7 +35,7 @@ impl AdminServer {
         let shared = Shared {
             engine,
             operators: options.operators,
-            default_policy: options.default_policy,
+            book: options.book,
             audit: options.audit,
             metrics: options.metrics,
             upstream: options.upstream,

@@ -13,9 +13,11 @@ use crate::attributes::certificate::Certificate;
 use crate::crypto::EphemeralKey;
 use crate::engine::{self, Gate, Handle, Outbox, Parts};
 use crate::group::ids::{MasterId, Role, Suite};
+use crate::group::policy::GroupPolicy;
 use crate::group::wire::{Grant, Join, Offer, RefusalCode};
 use crate::hsm::{Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 use crate::pki::{Authority, Request};
+use crate::policy::documents::Book;
 use crate::store::SqliteStore;
 use crate::tls;
 
@@ -40,10 +42,13 @@ impl Site {
             credentials: Credentials::new(gateway.chain(), gateway.key()),
             trust: trust(&authority),
             operators: HashSet::from([Identity("cn:olga".into())]),
-            default_policy: GroupPolicy {
-                absence_s: 77,
-                ..GroupPolicy::default()
-            },
+            book: Arc::new(Book::new(
+                GroupPolicy {
+                    absence_s: 77,
+                    ..GroupPolicy::default()
+                },
+                engine.decider().clone(),
+            )),
             audit: None,
             metrics: Arc::new(|| "wardcast_members 3\n".to_owned()),
             upstream: None,

@@ -21,7 +21,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Upstr
 /// What is wrong with it, and whether that keeps groups of the default policy from admitting anybody.
 pub(super) fn trouble(shared: &Shared) -> Option<(String, bool)> {
     let view = shared.upstream.as_ref()?();
-    wrong(&view, shared.default_policy.outage_s)
+    wrong(&view, shared.book.default_policy().outage_s)
 }
 
 fn wrong(view: &UpstreamView, outage_s: u32) -> Option<(String, bool)> {

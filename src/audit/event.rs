@@ -204,6 +204,19 @@ pub enum Event {
         /// How often, from wherever, since the last record that says the same.
         times: u64,
     },
+    /// A policy document, or rules about who may join, came from the key store upstream.
+    Document {
+        /// What it is about: a group by its name, the default, the rules.
+        about: String,
+        /// The object that it is.
+        object: String,
+        /// The beginning of its SHA-256, if it is in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        digest: Option<String>,
+        /// Why it is not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
     /// An operator called the admin interface for something to be done.
     Administered {
         /// The method and path of the call.

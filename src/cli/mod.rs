@@ -7,6 +7,7 @@ pub mod demo;
 pub mod join;
 pub mod kmip;
 pub mod pki;
+pub mod policy;
 pub mod serve;
 pub mod token;
 pub mod token_host;
@@ -36,6 +37,7 @@ enum Command {
     Admin(admin::AdminArgs),
     Audit(audit::AuditArgs),
     Kmip(kmip::KmipArgs),
+    Policy(policy::PolicyArgs),
     Join(join::JoinArgs),
     Demo(demo::DemoArgs),
 }
@@ -52,6 +54,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Admin(args) => on_runtime(admin::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Kmip(args) => kmip::run(args),
+        Command::Policy(args) => on_runtime(policy::run(args)),
         Command::Join(args) => on_runtime(join::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
     }

@@ -25,6 +25,7 @@
 //! Who is a member is not decided anew: rules that change, claims that run out and entries that go take away nothing that members
 //! hold, and neither resume nor pull asks here. To remove somebody is to evict him.
 
+pub mod documents;
 mod list;
 mod pattern;
 mod request;

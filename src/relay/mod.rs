@@ -22,6 +22,7 @@
 pub mod audit;
 mod batch;
 mod cursor;
+pub mod documents;
 mod feed;
 mod follower;
 pub mod lifecycle;

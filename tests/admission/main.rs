@@ -12,4 +12,5 @@ mod slapd;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod documents;
 mod refusals;

@@ -41,6 +41,7 @@ fn told(records: &[Record]) -> Vec<String> {
         Event::Refused { identity, .. } => format!("refused {identity}"),
         Event::Relayed { operation, .. } => format!("relayed {operation}"),
         Event::Denied { identity, .. } => format!("denied {identity}"),
+        Event::Document { about, .. } => format!("document: {about}"),
         Event::Unauthenticated { why, .. } => format!("unauthenticated: {why}"),
         Event::Administered { call, status } => format!("{call} {status}"),
         Event::Interrupted { lost, .. } => format!("interrupted {lost}"),

@@ -11,8 +11,8 @@ use crate::group::ids::MemberId;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
-    CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, RollOver, RotateMaster, TokenView,
-    UpstreamView,
+    CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, PolicyView, RollOver, RotateMaster,
+    TokenView, UpstreamView,
 };
 
 /// No answer of the admin interface takes longer, whatever the group's size.
@@ -155,6 +155,11 @@ impl Client {
     /// The key store upstream.
     pub(crate) async fn upstream(&self) -> Result<UpstreamView, ClientError> {
         self.ask(Method::GET, &["upstream"], None).await
+    }
+
+    /// The rules, the default and the documents of groups.
+    pub(super) async fn policies(&self) -> Result<Vec<PolicyView>, ClientError> {
+        self.ask(Method::GET, &["policies"], None).await
     }
 
     /// The tokens.

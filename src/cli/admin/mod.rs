@@ -82,6 +82,9 @@ enum Subject {
     /// The members of a group.
     #[command(subcommand)]
     Member(MemberCommand),
+    /// The policies in force, and the rules.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The tokens that hold the master key.
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -138,6 +141,13 @@ enum GroupCommand {
         /// The group's name.
         name: String,
     },
+}
+
+#[derive(Subcommand, Debug)]
+enum PolicyCommand {
+    /// Lists the rules, the default and the documents of groups: where they are from, since when they are in force, and what was
+    /// refused since.
+    List,
 }
 
 #[derive(Subcommand, Debug)]
@@ -215,6 +225,7 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
         Subject::Group(GroupCommand::Thaw { name }) => {
             Answer::Group(client.thaw(name).await?.into())
         }
+        Subject::Policy(PolicyCommand::List) => Answer::Policies(client.policies().await?),
         Subject::Token(command) => token::answer(&client, command, args.json).await?,
         Subject::Upstream(command) => upstream::answer(&client, command).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {

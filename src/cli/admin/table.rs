@@ -6,7 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 
-use crate::admin::api::{GroupView, MemberView, TokenView, UpstreamView};
+use crate::admin::api::{GroupView, MemberView, PolicyView, TokenView, UpstreamView};
 
 /// What a command has to say.
 pub(super) enum Answer {
@@ -16,6 +16,8 @@ pub(super) enum Answer {
     Groups(Vec<GroupView>),
     /// Members, a row each.
     Members(Vec<MemberView>),
+    /// Policies, a row each.
+    Policies(Vec<PolicyView>),
     /// The tokens in full.
     Token(Box<TokenView>),
     /// The key store upstream in full.
@@ -31,6 +33,7 @@ impl Answer {
             Self::Group(group) => json!(group),
             Self::Groups(groups) => json!(groups),
             Self::Members(members) => json!(members),
+            Self::Policies(policies) => json!(policies),
             Self::Token(token) => json!(token),
             Self::Upstream(upstream) => json!(upstream),
             Self::Done(_) => json!({ "ok": true }),
@@ -74,6 +77,7 @@ impl fmt::Display for Answer {
                 }
                 table.fmt(f)
             }
+            Self::Policies(policies) => rows(policies).fmt(f),
             Self::Members(members) => {
                 let mut table = empty(&[
                     "member",
@@ -109,6 +113,31 @@ fn whole(value: &Value) -> Table {
     let mut table = empty(&["", ""]);
     fill(&mut table, "", value);
     table
+}
+
+fn rows(policies: &[PolicyView]) -> Table {
+    let mut table = empty(&["about", "from", "revision", "since", "refused since"]);
+    for policy in policies {
+        table.add_row(row(policy));
+    }
+    table
+}
+
+fn row(policy: &PolicyView) -> [String; 5] {
+    let about = match &policy.group {
+        Some(group) => format!("group {group}"),
+        None => policy.about.clone(),
+    };
+    let refused = policy.refused.as_ref();
+    [
+        about,
+        policy.source.clone().unwrap_or_default(),
+        policy.revision.clone().unwrap_or_default(),
+        policy.since.clone(),
+        refused.map_or_else(String::new, |refused| {
+            format!("{}: {}", refused.source, refused.why)
+        }),
+    ]
 }
 
 fn empty(header: &[&str]) -> Table {

@@ -1,0 +1,332 @@
+//! Which document is in force for what, where it is from, and which one was refused since.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use super::document::Document;
+use crate::group::ids::Suite;
+use crate::group::policy::GroupPolicy;
+use crate::policy::{Decider, Revision, Rules};
+
+/// What a document is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Subject {
+    /// The rules of all groups.
+    Rules,
+    /// The default of all groups.
+    Default,
+    /// One group, by its name.
+    Group(String),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Rules => f.write_str("the rules"),
+            Subject::Default => f.write_str("the default policy"),
+            Subject::Group(name) => write!(f, "the policy of {name:?}"),
+        }
+    }
+}
+
+/// Where a document is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The gateway's configuration.
+    Configured,
+    /// An object of the key store upstream, by its identifier.
+    Upstream(String),
+}
+
+/// A document that was refused, after the one that is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Where it was from.
+    pub source: Source,
+    /// What is wrong with it.
+    pub why: String,
+    /// When it was refused.
+    pub at: SystemTime,
+}
+
+/// What is in force.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// For what.
+    pub subject: Subject,
+    /// Where it is from; nothing if every document about it was refused.
+    pub source: Option<Source>,
+    /// Which text it is; nothing likewise.
+    pub revision: Option<Revision>,
+    /// Since when.
+    pub since: SystemTime,
+    /// What was refused since.
+    pub refused: Option<Refusal>,
+}
+
+/// A document in force, as it is kept to be in force again after a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// About what.
+    pub subject: Subject,
+    /// The object of the key store that it is from.
+    pub object: String,
+    /// What it says.
+    pub text: Arc<str>,
+    /// Since when it is in force.
+    pub since: SystemTime,
+}
+
+/// All documents. Shared by whoever brings them and whoever asks for them.
+pub struct Book {
+    decider: Arc<Decider>,
+    configured: GroupPolicy,
+    state: RwLock<State>,
+}
+
+struct State {
+    default: GroupPolicy,
+    pages: BTreeMap<Subject, Page>,
+}
+
+struct Page {
+    force: Option<Force>,
+    refused: Option<Refusal>,
+}
+
+struct Force {
+    source: Source,
+    text: Arc<str>,
+    since: SystemTime,
+    revision: Revision,
+    /// Of a group.
+    document: Option<Document>,
+}
+
+impl Book {
+    /// With what is configured: a policy for all groups, and the rules that the decider has.
+    pub fn new(configured: GroupPolicy, decider: Arc<Decider>) -> Self {
+        let json = serde_json::to_vec(&configured).expect("a policy has text keys only");
+        let revisions = [
+            (Subject::Rules, decider.rules().revision()),
+            (Subject::Default, Revision(Sha256::digest(json).into())),
+        ];
+        let pages = revisions.map(|(subject, revision)| {
+            let force = Force {
+                source: Source::Configured,
+                text: "".into(),
+                since: now(),
+                revision,
+                document: None,
+            };
+            let (force, refused) = (Some(force), None);
+            (subject, Page { force, refused })
+        });
+        let state = State {
+            default: configured.clone(),
+            pages: pages.into(),
+        };
+        Self {
+            decider,
+            configured,
+            state: RwLock::new(state),
+        }
+    }
+
+    /// Takes a document that is in force from now on (or from `since`, if it was before), or refuses it, with the reason.
+    pub fn offer(
+        &self,
+        subject: &Subject,
+        source: Source,
+        text: &str,
+        since: Option<SystemTime>,
+    ) -> Result<(), String> {
+        let mut state = self.write();
+        let checked = self.check(&mut state, subject, text);
+        let now = now();
+        let page = state.page(subject);
+        match checked {
+            Ok(document) => {
+                page.force = Some(Force {
+                    source,
+                    text: text.into(),
+                    since: since.unwrap_or(now),
+                    revision: Revision(Sha256::digest(text).into()),
+                    document,
+                });
+                page.refused = None;
+                Ok(())
+            }
+            Err(why) => {
+                page.refused = Some(Refusal {
+                    source,
+                    why: why.clone(),
+                    at: now,
+                });
+                Err(why)
+            }
+        }
+    }
+
+    /// Refuses a document that cannot even be read, or that is older news than the one which is in force.
+    pub fn refuse(&self, subject: &Subject, source: Source, why: String) {
+        let at = now();
+        let refused = Refusal { source, why, at };
+        self.write().page(subject).refused = Some(refused);
+    }
+
+    /// A document of a group that is good, but cannot be followed: why, or that it is by now.
+    pub fn hindered(&self, subject: &Subject, why: Option<String>) {
+        let mut state = self.write();
+        let page = state.page(subject);
+        let source = page.force.as_ref().map(|force| force.source.clone());
+        page.refused = why.zip(source).map(|(why, source)| Refusal {
+            source,
+            why,
+            at: now(),
+        });
+    }
+
+    /// There is no document about this any more. What a group's said is the group's policy still, and is free to be changed; the
+    /// default and the rules stay in force until others come.
+    pub fn gone(&self, subject: &Subject) {
+        let mut state = self.write();
+        match subject {
+            Subject::Group(_) => drop(state.pages.remove(subject)),
+            Subject::Default | Subject::Rules => state.page(subject).refused = None,
+        }
+    }
+
+    fn check(
+        &self,
+        state: &mut State,
+        subject: &Subject,
+        text: &str,
+    ) -> Result<Option<Document>, String> {
+        match subject {
+            Subject::Rules => {
+                let rules = Rules::parse(text).map_err(|error| error.to_string())?;
+                self.decider.replace(rules);
+                Ok(None)
+            }
+            Subject::Default => {
+                let default = Document::parse(&self.configured, text);
+                let default = default.map_err(|error| error.to_string())?;
+                if default.suite.is_some() {
+                    return Err("suite: it is for the documents of groups".into());
+                }
+                state.stand_on(default.policy);
+                Ok(None)
+            }
+            Subject::Group(_) => {
+                let document = Document::parse(&state.default, text);
+                document.map(Some).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    /// The policy of groups that have none of their own.
+    pub fn default_policy(&self) -> GroupPolicy {
+        self.read().default.clone()
+    }
+
+    /// The document of a group, and the object that it is from.
+    pub fn of(&self, group: &str) -> Option<(Document, Source)> {
+        let state = self.read();
+        let page = state.pages.get(&Subject::Group(group.to_owned()))?;
+        let force = page.force.as_ref()?;
+        Some((force.document.clone()?, force.source.clone()))
+    }
+
+    /// The suite that a group's document asks for.
+    pub fn suite(&self, group: &str) -> Option<Suite> {
+        self.of(group)?.0.suite
+    }
+
+    /// All that is in force or was refused: rules, default, then groups by name.
+    pub fn list(&self) -> Vec<Entry> {
+        let state = self.read();
+        let entry = |(subject, page): (&Subject, &Page)| Entry {
+            subject: subject.clone(),
+            source: page.force.as_ref().map(|force| force.source.clone()),
+            revision: page.force.as_ref().map(|force| force.revision),
+            since: match (&page.force, &page.refused) {
+                (Some(force), _) => force.since,
+                (None, Some(refused)) => refused.at,
+                (None, None) => SystemTime::UNIX_EPOCH,
+            },
+            refused: page.refused.clone(),
+        };
+        state.pages.iter().map(entry).collect()
+    }
+
+    /// What came from the key store and is in force, to be offered again after a start.
+    pub fn kept(&self) -> Vec<Kept> {
+        let state = self.read();
+        let kept = state.pages.iter().filter_map(|(subject, page)| {
+            let force = page.force.as_ref()?;
+            let Source::Upstream(object) = &force.source else {
+                return None;
+            };
+            Some(Kept {
+                subject: subject.clone(),
+                object: object.clone(),
+                text: force.text.clone(),
+                since: force.since,
+            })
+        });
+        kept.collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// To the millisecond, as it is kept.
+fn now() -> SystemTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.unwrap_or_default().as_millis();
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
+}
+
+impl State {
+    fn page(&mut self, subject: &Subject) -> &mut Page {
+        let nothing = || Page {
+            force: None,
+            refused: None,
+        };
+        self.pages.entry(subject.clone()).or_insert_with(nothing)
+    }
+
+    /// All documents of groups stand on another default from now on. One that cannot stays as it was.
+    fn stand_on(&mut self, default: GroupPolicy) {
+        for page in self.pages.values_mut() {
+            let Some(force) = page.force.as_mut() else {
+                continue;
+            };
+            if force.document.is_none() {
+                continue;
+            }
+            match Document::parse(&default, &force.text) {
+                Ok(document) => force.document = Some(document),
+                Err(why) => {
+                    page.refused = Some(Refusal {
+                        source: force.source.clone(),
+                        why: format!("with the new default: {why}"),
+                        at: now(),
+                    });
+                }
+            }
+        }
+        self.default = default;
+    }
+}

@@ -1,0 +1,183 @@
+//! The documents in force, in a file beside the store: a gateway that starts while the key store is out of reach has them.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::documents::{Book, Kept, Source, Subject};
+
+/// The file, and what was written there last.
+pub(super) struct File {
+    path: PathBuf,
+    written: Vec<Kept>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    documents: Vec<Line>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    about: About,
+    object: String,
+    text: String,
+    /// In milliseconds since 1970.
+    since: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum About {
+    Rules,
+    Default,
+    Group(String),
+}
+
+/// Puts the documents of a file in force, if there is one. Done before anybody may join.
+///
+/// # Errors
+/// When it is there and cannot be read: what is in force would be another policy, without a word.
+pub fn restore(path: &Path, book: &Book) -> io::Result<()> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Contents { documents } = serde_json::from_slice(&text).map_err(io::Error::other)?;
+    let subject = |about| match about {
+        About::Rules => Subject::Rules,
+        About::Default => Subject::Default,
+        About::Group(name) => Subject::Group(name),
+    };
+    let mut lines: Vec<(Subject, Line)> = Vec::new();
+    for mut line in documents {
+        let about = std::mem::replace(&mut line.about, About::Rules);
+        lines.push((subject(about), line));
+    }
+    // The default first, for the others stand on it.
+    lines.sort_by(|a, b| a.0.cmp(&b.0));
+    for (subject, line) in lines {
+        let since = UNIX_EPOCH + Duration::from_millis(line.since);
+        let source = Source::Upstream(line.object.clone());
+        match book.offer(&subject, source, &line.text, Some(since)) {
+            Ok(()) => {
+                tracing::info!(%subject, object = line.object, "a kept policy document is in force");
+            }
+            Err(why) => {
+                tracing::error!(%subject, object = line.object, %why, "a kept policy document is refused");
+            }
+        }
+    }
+    Ok(())
+}
+
+impl File {
+    pub(super) fn new(path: &Path, book: &Book) -> Self {
+        Self {
+            path: path.to_owned(),
+            written: book.kept(),
+        }
+    }
+
+    /// Writes what is in force, if that is something else than before. A file that cannot be written is written next time.
+    pub(super) fn keep(&mut self, book: &Book) {
+        let kept = book.kept();
+        if kept == self.written {
+            return;
+        }
+        match write(&self.path, &kept) {
+            Ok(()) => self.written = kept,
+            Err(error) => {
+                let path = self.path.display();
+                tracing::error!(%path, %error, "policy documents cannot be kept for a restart");
+            }
+        }
+    }
+}
+
+fn write(path: &Path, kept: &[Kept]) -> io::Result<()> {
+    let documents = kept.iter().map(|kept| Line {
+        about: match &kept.subject {
+            Subject::Rules => About::Rules,
+            Subject::Default => About::Default,
+            Subject::Group(name) => About::Group(name.clone()),
+        },
+        object: kept.object.clone(),
+        text: kept.text.to_string(),
+        since: milliseconds(kept.since),
+    });
+    let contents = Contents {
+        documents: documents.collect(),
+    };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Whole or not at all, whenever the machine stops.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&serde_json::to_vec_pretty(&contents)?)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::group::policy::GroupPolicy;
+    use crate::policy::{BUILT_IN, Decider};
+    use std::sync::Arc;
+
+    fn book() -> Book {
+        Book::new(GroupPolicy::default(), Arc::new(Decider::default()))
+    }
+
+    #[test]
+    fn what_is_kept_is_in_force_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("policies.json");
+        let before = book();
+        let mut file = File::new(&path, &before);
+        file.keep(&before);
+        assert!(!path.exists(), "there is nothing to be kept");
+        restore(&path, &before).expect("no file is none to be read");
+        let documents = [
+            (
+                Subject::Group("a".into()),
+                "{\"activation_delay_ms\": 4000}",
+            ),
+            (Subject::Default, "{\"retirement_delay_ms\": 4500}"),
+            (Subject::Rules, BUILT_IN),
+        ];
+        for (subject, text) in &documents {
+            let offered = before.offer(subject, Source::Upstream("7".into()), text, None);
+            offered.expect("good");
+        }
+        file.keep(&before);
+        let after = book();
+        restore(&path, &after).expect("reads");
+        let view = |book: &Book| {
+            let kept = book.kept().into_iter();
+            kept.map(|kept| {
+                (
+                    kept.subject,
+                    kept.object,
+                    kept.text,
+                    milliseconds(kept.since),
+                )
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(view(&after), view(&before));
+        assert_eq!(after.of("a"), before.of("a"));
+        std::fs::write(&path, "{").expect("writes");
+        assert!(restore(&path, &book()).is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! What the key store has: objects that are new are fetched, and offered to the book, the newest of a name first.
+
+use std::sync::Arc;
+
+use super::{Documents, Options};
+use crate::audit::{Entry, Event};
+use crate::kmip::client::{
+    Attribute, AttributeName, Batch, ClientError, Get, GetAttributes, Locate, Object,
+};
+use crate::kmip::codec::{Value, tag, values};
+use crate::policy::documents::{Source, Subject};
+
+/// Objects that are looked at; what the store names beyond is not.
+const MAX_OBJECTS: usize = 4_096;
+
+/// An object of the store.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Nothing that is known.
+    subject: Option<Subject>,
+    /// Its Initial Date, in seconds since 1970.
+    date: i64,
+    /// What it says, or why that cannot be read.
+    text: Result<Arc<str>, String>,
+}
+
+impl Documents {
+    /// Looks once at what there is.
+    pub(super) async fn look(&mut self) -> Result<(), ClientError> {
+        let locate = Locate {
+            attributes: vec![
+                Attribute::object_group(&Options::object_group(&self.options.name)),
+                Attribute::object_type(values::ObjectType::OpaqueObject),
+            ],
+            maximum_items: u32::try_from(MAX_OBJECTS).ok(),
+        };
+        let mut located = self.client.call(&locate).await?.unique_identifiers;
+        if located.len() >= MAX_OBJECTS {
+            tracing::error!(
+                most = MAX_OBJECTS,
+                "there are more policy documents upstream than are looked at: destroy old ones"
+            );
+            located.truncate(MAX_OBJECTS);
+        }
+        self.found.retain(|id, _| located.contains(id));
+        for id in located {
+            if self.found.contains_key(&id) {
+                continue;
+            }
+            match self.fetch(&id).await {
+                Ok(found) => drop(self.found.insert(id, found)),
+                // Destroyed meanwhile, or another's: the others are looked at all the same, and this one next time.
+                Err(error @ (ClientError::Failed { .. } | ClientError::Answer { .. })) => {
+                    tracing::debug!(object = id, %error, "an object cannot be fetched");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.offer();
+        Ok(())
+    }
+
+    async fn fetch(&self, id: &str) -> Result<Found, ClientError> {
+        let get = Get {
+            unique_identifier: id.to_owned(),
+        };
+        let names = [tag::Name, tag::InitialDate].map(AttributeName::Standard);
+        let attributes = GetAttributes {
+            unique_identifier: id.to_owned(),
+            names: names.to_vec(),
+        };
+        let answers = self
+            .client
+            .exchange(&[&get, &attributes], Batch::default())
+            .await?;
+        let got = answers.read(0, &get)?;
+        let attributes = answers.read(1, &attributes)?;
+        let mut names = attributes
+            .iter()
+            .filter(|attribute| attribute.name == AttributeName::Standard(tag::Name))
+            .filter_map(Attribute::text);
+        let date = attributes
+            .iter()
+            .find_map(|attribute| match attribute.value {
+                Value::DateTime(date) => Some(date),
+                _ => None,
+            });
+        let text = match &got.object {
+            Object::Opaque(object) => std::str::from_utf8(object.value.as_bytes())
+                .map(Arc::from)
+                .map_err(|_| "it is not UTF-8".to_owned()),
+            Object::WrappedKey(_) | Object::SecretData(_) => {
+                Err("it is no Opaque Object".to_owned())
+            }
+        };
+        Ok(Found {
+            subject: names.find_map(|name| self.options.subject(name)),
+            date: date.unwrap_or_default(),
+            text,
+        })
+    }
+
+    /// Offers what is new to the book, and tells it what is gone.
+    fn offer(&mut self) {
+        let mut subjects: Vec<Subject> = self.offered.keys().cloned().collect();
+        subjects.extend(
+            self.found
+                .values()
+                .filter_map(|found| found.subject.clone()),
+        );
+        // What came from a run before, and is not there any more.
+        let of_before = self.book.kept().into_iter().map(|kept| kept.subject);
+        subjects.extend(of_before);
+        subjects.sort();
+        subjects.dedup();
+        for subject in subjects {
+            let about = self.about(&subject);
+            match about.first() {
+                None => {
+                    let known = self.offered.remove(&subject).is_some();
+                    let of_group = matches!(subject, Subject::Group(_));
+                    if known || of_group && self.in_force(&subject).is_some() {
+                        tracing::info!(%subject, "there is no document about this upstream any more");
+                        self.book.gone(&subject);
+                    }
+                }
+                Some(newest) if self.offered.get(&subject) == Some(newest) => {}
+                Some(newest) => {
+                    self.offered.insert(subject.clone(), newest.clone());
+                    self.offer_of(&subject, &about);
+                }
+            }
+        }
+        self.kept.keep(&self.book);
+    }
+
+    /// The objects about something, the newest first.
+    fn about(&self, subject: &Subject) -> Vec<String> {
+        let about = self.found.iter();
+        let mut about: Vec<(&String, &Found)> = about
+            .filter(|(_, found)| found.subject.as_ref() == Some(subject))
+            .collect();
+        // Identifiers of some stores are numbers that grow.
+        let age = |(id, found): &(&String, &Found)| (found.date, id.parse::<u64>().ok());
+        about.sort_by(|a, b| age(b).cmp(&age(a)).then_with(|| b.0.cmp(a.0)));
+        about.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The newest that is good is in force; if a newer one is bad, that is told of the newest.
+    fn offer_of(&self, subject: &Subject, about: &[String]) {
+        let in_force = self.in_force(subject);
+        if in_force.as_ref() == about.first() {
+            // What was refused since is gone.
+            return self.book.hindered(subject, None);
+        }
+        let mut bad: Option<(&String, String)> = None;
+        for id in about {
+            if in_force.as_ref() == Some(id) {
+                break;
+            }
+            match self.offer_one(subject, id) {
+                Ok(()) => {
+                    tracing::info!(%subject, object = id, "a policy document is in force");
+                    self.put_on_record(subject, id, None);
+                    break;
+                }
+                Err(why) => {
+                    count_refused();
+                    self.put_on_record(subject, id, Some(why.clone()));
+                    tracing::error!(%subject, object = id, %why, "a policy document is refused; the last good one stays");
+                    bad = bad.or(Some((id, why)));
+                }
+            }
+        }
+        if let Some((id, why)) = bad {
+            self.book.refuse(subject, Source::Upstream(id.clone()), why);
+        }
+    }
+
+    fn offer_one(&self, subject: &Subject, id: &str) -> Result<(), String> {
+        let found = self.found.get(id).ok_or("it is gone")?;
+        let text = found.text.clone()?;
+        let source = Source::Upstream(id.to_owned());
+        self.book.offer(subject, source, &text, None)
+    }
+
+    /// Puts on record what came of a document.
+    fn put_on_record(&self, subject: &Subject, id: &str, refused: Option<String>) {
+        let known = self.book.list();
+        let own = known.iter().find(|entry| entry.subject == *subject);
+        let revision = own.and_then(|entry| entry.revision);
+        let event = Event::Document {
+            about: subject.to_string(),
+            object: id.to_owned(),
+            digest: revision
+                .filter(|_| refused.is_none())
+                .map(|revision| revision.to_string()),
+            refused,
+        };
+        self.audit.keep(vec![Entry::of_gateway(event)], || {});
+    }
+
+    /// The object whose document is in force.
+    fn in_force(&self, subject: &Subject) -> Option<String> {
+        let kept = self.book.kept();
+        let mut of = kept.into_iter().filter(|kept| kept.subject == *subject);
+        of.next().map(|kept| kept.object)
+    }
+}
+
+fn count_refused() {
+    metrics::counter!("wardcast_policy_documents_refused_total").increment(1);
+}
