@@ -5,7 +5,6 @@
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod issuer;
 #[path = "../support/pykmip.rs"]
-#[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
 #[path = "../upstream/stub.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
@@ -22,6 +21,9 @@ mod rest;
 mod roles;
 mod tokens;
 
+use std::sync::{Arc, Mutex};
+
+use wardcast::kmip::codec::Item;
 use wardcast::pki::{Authority, Request};
 use wardcast::tls::Trust;
 
@@ -54,6 +56,29 @@ impl Site {
 
     fn trust(&self) -> Trust {
         Trust::new([self.authority.certificate().clone()], Vec::new()).expect("an authority")
+    }
+}
+
+/// The object that callers ask stubs about, which the gateway by itself never does.
+const OBJECT: &str = "the-one";
+
+/// What callers asked a stub for, without what the gateway asks for itself.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<u32>>>);
+
+impl Seen {
+    /// Whether a message is a caller's; its operations are kept then.
+    fn note(&self, message: &Item) -> bool {
+        let is = format!("{message:?}").contains(OBJECT);
+        if is {
+            let asked = stub::operations(message);
+            self.0.lock().expect("no panic").extend(asked);
+        }
+        is
+    }
+
+    fn operations(&self) -> Vec<u32> {
+        self.0.lock().expect("no panic").clone()
     }
 }
 

@@ -10,7 +10,7 @@ use wardcast::kmip::message::{Field, Structure};
 use crate::kmip::{Message, about, opaque, payload, plain_key, replies};
 use crate::stub::{Reaction, Stub, encoded, respond};
 use crate::support::SOON;
-use crate::{Site, Stage};
+use crate::{OBJECT, Seen, Site, Stage};
 
 use values::{Operation as operation, ResultReason as reason, ResultStatus as status};
 
@@ -331,9 +331,15 @@ async fn an_outage_upstream_is_told_at_once_and_a_lost_answer_as_unknown() {
     drop((stage, server));
 
     let own = Site::new();
-    let stub = Stub::start(&own, |_| Reaction::Close).await;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let stub = Stub::start(&own, move |message| {
+        noted.note(message);
+        Reaction::Close
+    })
+    .await;
     let stage = Stage::start(own, &stub.url()).await;
-    let register = opaque(Version::V1_4, "lost", b"x");
+    let register = opaque(Version::V1_4, OBJECT, b"x");
     let reply = stage
         .caller("operator")
         .ask(Version::V1_4, operation::Register, register)
@@ -344,7 +350,7 @@ async fn an_outage_upstream_is_told_at_once_and_a_lost_answer_as_unknown() {
         reply.message()
     );
     assert_eq!(
-        stub.operations(),
+        seen.operations(),
         [operation::Register],
         "it is not sent again"
     );
