@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod issuer;
 #[path = "../support/pykmip.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
 #[path = "../upstream/stub.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
