@@ -29,6 +29,7 @@ use crate::front::Front;
 use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
+use crate::kmip::client::Client;
 use crate::policy::documents::Book;
 use crate::quic::{self, Listener};
 use crate::relay::RelayError;
@@ -129,30 +130,31 @@ pub struct Gateway {
     audit: Audit,
     signer: Signer,
     relay: Option<Relayed>,
-    listener: Listener,
-    admin: Option<AdminServer>,
-    front: Option<Front>,
-    listening: Listening,
+    interfaces: Interfaces,
     drain: Duration,
     /// What follows the policy documents.
     policies: JoinSet<()>,
 }
 
-/// The interfaces that are asked by HTTPS, as far as they are configured.
-type Interfaces = (Option<AdminServer>, Option<Front>);
+/// What is there before the engine, and more than one part stands on.
+struct Foundation {
+    config: Config,
+    credentials: Credentials,
+    trust: Trust,
+    key_store: Option<Client>,
+    sources: Sources,
+    book: Arc<Book>,
+    audit: Audit,
+    metrics: Metrics,
+}
 
-/// Where calls of operators are put on record, and what they are shown.
-type Tells = (Audit, Metrics, Option<admin::Upstream>);
-
-/// What the admin interface stands on besides the engine.
-type AdminNeeds = (Credentials, Trust, Tells, Arc<Book>);
-
-/// What the listeners stand on besides the engine: that of members, of operators, of programs.
-type Needs = (
-    (rustls::ServerConfig, Sources),
-    AdminNeeds,
-    Option<front::Needs>,
-);
+/// Where others ask: members by QUIC, operators and programs by HTTPS, as far as they are configured.
+struct Interfaces {
+    listener: Listener,
+    admin: Option<AdminServer>,
+    front: Option<Front>,
+    listening: Listening,
+}
 
 /// Sockets that there are unless more are asked for: eight send to more members than one gateway has.
 const MOST_SOCKETS: usize = 8;
@@ -171,18 +173,15 @@ impl Gateway {
         let decider = admission::decider(&config)?;
         let sources = admission::sources(&config, &credentials)?;
         let book = policies::book(&config, &decider)?;
-        let policies = policies::options(&config, key_store.clone());
+        let documents = policies::options(&config, key_store.clone());
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
-        let front_trust = (credentials.clone(), trust.clone());
-        let front_tells = (audit.clone(), sources.tokens.clone());
-        let front_needs = front::needs(&config, front_trust, front_tells, key_store.clone());
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
         let signer = Signer::start(tokens.pool.clone(), audit.clone());
-        let mut relay = relay::start(&config.upstream, key_store, &audit)?;
+        let mut relay = relay::start(&config.upstream, key_store.clone(), &audit)?;
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
@@ -194,25 +193,24 @@ impl Gateway {
             multicast: multicast_times(&config.multicast),
         };
         let drain = Duration::from_secs(config.listen.drain_s.into());
-        let upstream = relay.as_ref().map(Relayed::shown);
-        let admin_needs = (
+        let foundation = Foundation {
+            config,
             credentials,
             trust,
-            (audit.clone(), metrics, upstream),
-            book.clone(),
-        );
-        let needs = ((server, sources), admin_needs, front_needs);
-        match Self::listen(config, parts, relay.as_mut(), needs).await {
-            Ok((listener, (admin, front), listening, engine)) => Ok(Self {
-                policies: policies::follow(policies, (&engine, &audit), &book),
+            key_store,
+            sources,
+            book: book.clone(),
+            audit: audit.clone(),
+            metrics,
+        };
+        match foundation.build(server, parts, relay.as_mut()).await {
+            Ok((engine, interfaces)) => Ok(Self {
+                policies: policies::follow(documents, (&engine, &audit), &book),
                 tokens,
                 audit,
                 signer,
                 relay,
-                listener,
-                admin,
-                front,
-                listening,
+                interfaces,
                 drain,
             }),
             Err(error) => {
@@ -223,75 +221,38 @@ impl Gateway {
         }
     }
 
-    async fn listen(
-        config: Config,
-        parts: engine::Parts,
-        relay: Option<&mut Relayed>,
-        ((server, sources), (credentials, trust, tells, book), front_needs): Needs,
-    ) -> Result<(Listener, Interfaces, Listening, Handle), AppError> {
-        let engine = engine::start(parts).await?;
-        if let Some(relay) = relay {
-            let escrow_label = config.token.escrow_label.clone();
-            relay.keep(engine.clone(), escrow_label).await?;
-        }
-        let groups = engine.groups().len();
-        let (limits, multicast) = (limits(&config), multicast(&config.multicast));
-        let (address, multicast) = (config.listen.address, multicast.as_ref());
-        let parts = quic::Parts {
-            engine: engine.clone(),
-            sources,
-            audit: Some(tells.0.clone()),
-        };
-        let listener = Listener::bind(address, server, limits, multicast, parts)?;
-        let local = listener.local_addr().map_err(|source| AppError::System {
-            what: "cannot tell the address of the QUIC listener",
-            source,
-        })?;
-        let admin = admin(
-            config.admin,
-            book,
-            credentials,
-            trust,
-            tells,
-            engine.clone(),
-        )
-        .await?;
-        let front = front::bind(front_needs, engine.clone()).await?;
-        let listening = Listening {
-            quic: local,
-            admin: admin.as_ref().map(AdminServer::local_addr),
-            front: front.as_ref().map(Front::local_addr),
-            groups,
-        };
-        Ok((listener, (admin, front), listening, engine))
-    }
-
     /// Where it listens.
     pub fn listening(&self) -> &Listening {
-        &self.listening
+        &self.interfaces.listening
     }
 
     /// Serves until `stop` is done; then ends in the opposite order, members first, within the configured time.
     pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Interfaces {
+            listener,
+            admin,
+            front,
+            ..
+        } = self.interfaces;
         let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let admin = self.admin.map(|server| {
+        let admin = admin.map(|server| {
             tokio::spawn(server.serve(async {
                 let _ = stopped.await;
             }))
         });
         let (stopping_front, front_stopped) = tokio::sync::oneshot::channel::<()>();
-        let front = self.front.map(|server| {
+        let front = front.map(|server| {
             tokio::spawn(server.serve(async {
                 let _ = front_stopped.await;
             }))
         });
         tokio::select! {
-            () = self.listener.run() => {}
+            () = listener.run() => {}
             () = stop => {}
         }
         tracing::info!("stopping: members are told to come back");
         drop(self.policies);
-        if timeout(self.drain, self.listener.drain(COME_BACK))
+        if timeout(self.drain, listener.drain(COME_BACK))
             .await
             .is_err()
         {
@@ -305,7 +266,7 @@ impl Gateway {
         if let Some(admin) = admin {
             let _ = timeout(self.drain, admin).await;
         }
-        drop(self.listener);
+        drop(listener);
         let stopped = Entry::of_gateway(Event::Stopped);
         self.audit.note(vec![stopped]).await;
         // The trail of a gateway that stopped ends in a signature, for which a token is needed.
@@ -317,27 +278,77 @@ impl Gateway {
     }
 }
 
-async fn admin(
-    config: config::Admin,
-    book: Arc<Book>,
-    credentials: Credentials,
-    trust: Trust,
-    (audit, metrics, upstream): Tells,
-    engine: Handle,
-) -> Result<Option<AdminServer>, AppError> {
-    let Some(address) = config.address else {
-        return Ok(None);
-    };
-    let options = admin::Options {
-        credentials,
-        trust,
-        operators: config.operators.into_iter().collect(),
-        book,
-        audit: Some(audit),
-        metrics,
-        upstream,
-    };
-    Ok(Some(AdminServer::bind(address, options, engine).await?))
+impl Foundation {
+    /// Starts the engine, and listens.
+    async fn build(
+        self,
+        server: rustls::ServerConfig,
+        parts: engine::Parts,
+        mut relay: Option<&mut Relayed>,
+    ) -> Result<(Handle, Interfaces), AppError> {
+        let engine = engine::start(parts).await?;
+        if let Some(relay) = &mut relay {
+            let escrow_label = self.config.token.escrow_label.clone();
+            relay.keep(engine.clone(), escrow_label).await?;
+        }
+        let listener = self.listener(server, engine.clone())?;
+        let quic = listener.local_addr().map_err(|source| AppError::System {
+            what: "cannot tell the address of the QUIC listener",
+            source,
+        })?;
+        let upstream = relay.map(|relay| relay.shown());
+        let admin = self.admin(upstream, engine.clone()).await?;
+        let front = front::bind(&self, engine.clone()).await?;
+        let listening = Listening {
+            quic,
+            admin: admin.as_ref().map(AdminServer::local_addr),
+            front: front.as_ref().map(Front::local_addr),
+            groups: engine.groups().len(),
+        };
+        let interfaces = Interfaces {
+            listener,
+            admin,
+            front,
+            listening,
+        };
+        Ok((engine, interfaces))
+    }
+
+    fn listener(&self, server: rustls::ServerConfig, engine: Handle) -> Result<Listener, AppError> {
+        let Config {
+            listen, multicast, ..
+        } = &self.config;
+        let multicast = self::multicast(multicast);
+        let parts = quic::Parts {
+            engine,
+            sources: self.sources.clone(),
+            audit: Some(self.audit.clone()),
+        };
+        let limits = limits(&self.config);
+        let listener = Listener::bind(listen.address, server, limits, multicast.as_ref(), parts)?;
+        Ok(listener)
+    }
+
+    async fn admin(
+        &self,
+        upstream: Option<admin::Upstream>,
+        engine: Handle,
+    ) -> Result<Option<AdminServer>, AppError> {
+        let config::Admin { address, operators } = &self.config.admin;
+        let Some(address) = *address else {
+            return Ok(None);
+        };
+        let options = admin::Options {
+            credentials: self.credentials.clone(),
+            trust: self.trust.clone(),
+            operators: operators.iter().cloned().collect(),
+            book: self.book.clone(),
+            audit: Some(self.audit.clone()),
+            metrics: self.metrics.clone(),
+            upstream,
+        };
+        Ok(Some(AdminServer::bind(address, options, engine).await?))
+    }
 }
 
 /// Runs what blocks beside the runtime's own threads.

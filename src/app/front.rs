@@ -1,16 +1,10 @@
 //! The front for programs, as the configuration says.
 
-use std::net::SocketAddr;
-
-use super::AppError;
-use crate::attributes::jwt::Tokens;
-use crate::audit::Audit;
-use crate::config::{Config, Front as Configured};
+use super::{AppError, Foundation};
+use crate::config::Front as Configured;
 use crate::engine::Handle;
 use crate::front::role::{Appointments, Role};
 use crate::front::{Front, Options, StartError};
-use crate::kmip::client::Client;
-use crate::tls::{Credentials, Trust};
 
 /// The front's own database, beside the store.
 const DATABASE: &str = "front.db";
@@ -23,37 +17,24 @@ pub enum FrontError {
     Start(#[from] StartError),
 }
 
-/// What a front is made of, before there is an engine; none if there is to be none.
-pub(super) struct Needs {
-    address: SocketAddr,
-    options: Options,
-}
-
-/// What the front needs of what is there already.
-pub(super) fn needs(
-    config: &Config,
-    (credentials, trust): (Credentials, Trust),
-    (audit, tokens): (Audit, Option<Tokens>),
-    upstream: Option<Client>,
-) -> Option<Needs> {
-    let address = config.front.address?;
+/// Listens, if it is to.
+pub(super) async fn bind(
+    foundation: &Foundation,
+    engine: Handle,
+) -> Result<Option<Front>, AppError> {
+    let config = &foundation.config;
+    let Some(address) = config.front.address else {
+        return Ok(None);
+    };
     let options = Options {
-        credentials,
-        trust,
+        credentials: foundation.credentials.clone(),
+        trust: foundation.trust.clone(),
         appointments: appointments(&config.front),
-        tokens,
-        upstream,
-        audit,
+        tokens: foundation.sources.tokens.clone(),
+        upstream: foundation.key_store.clone(),
+        audit: foundation.audit.clone(),
         audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),
-    };
-    Some(Needs { address, options })
-}
-
-/// Listens.
-pub(super) async fn bind(needs: Option<Needs>, engine: Handle) -> Result<Option<Front>, AppError> {
-    let Some(Needs { address, options }) = needs else {
-        return Ok(None);
     };
     let front = Front::bind(address, options, engine).await;
     Ok(Some(front.map_err(FrontError::from)?))
