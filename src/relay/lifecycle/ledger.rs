@@ -158,9 +158,15 @@ impl Ledger {
         .await
     }
 
-    /// This is known of a group now.
+    /// This is known now of a group that is there. It stays busy if it is.
     pub(super) async fn put(&self, known: Known) -> Result<(), LedgerError> {
-        self.with(move |ledger| write(ledger, &known, None)).await
+        self.with(move |ledger| {
+            let text = text(&known)?;
+            let update = "UPDATE groups SET known = ?2 WHERE id = ?1";
+            ledger.execute(update, params![known.id, text])?;
+            Ok(())
+        })
+        .await
     }
 
     /// Groups after this one that are neither busy nor over, by identifier.
@@ -182,9 +188,13 @@ pub(super) fn on_disk(error: LedgerError) -> SinkError {
     SinkError::Unreachable(error.to_string())
 }
 
+fn text(known: &Known) -> rusqlite::Result<String> {
+    serde_json::to_string(known)
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
 fn write(ledger: &Transaction<'_>, known: &Known, over: Option<i64>) -> rusqlite::Result<()> {
-    let text = serde_json::to_string(known)
-        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+    let text = text(known)?;
     let statement = "INSERT INTO groups (id, known, busy, over) VALUES (?1, ?2, 0, ?3) \
                      ON CONFLICT (id) DO UPDATE SET known = ?2, busy = 0, over = ?3";
     let mut statement = ledger.prepare_cached(statement)?;

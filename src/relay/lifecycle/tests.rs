@@ -237,6 +237,9 @@ async fn the_ledger_keeps_what_is_known_and_hides_what_is_busy_or_over() {
     assert_eq!(ledger.get(&known.id, true).await.expect("read"), None);
     let found = ledger.get(&known.id, false).await.expect("read");
     assert_eq!(found, Some(known.clone()));
+    ledger.put(known.clone()).await.expect("kept");
+    let page = ledger.page("", 9).await.expect("read");
+    assert_eq!(page, [], "it is busy still");
     let ids = [("a".to_owned(), "1".to_owned())].into();
     ledger.all_begun(8, ids).await.expect("kept");
     drop(ledger);

@@ -307,9 +307,10 @@ async fn act<G: Groups>(shared: &Shared<G>, id: &str) -> Result<(), LookError> {
             return Ok(());
         }
     }
-    // The records of what was done may have been applied meanwhile, and more known.
+    // The records of what was done may have been applied meanwhile, and more known. Busy or not: what is done is not done
+    // again, for an operator may have thawed the group since.
     let _turn = shared.turn.lock().await;
-    if let Some(mut known) = shared.ledger.get(id, true).await?
+    if let Some(mut known) = shared.ledger.get(id, false).await?
         && !known.over
     {
         known.due = None;
