@@ -117,7 +117,7 @@ pub(super) fn escrow(session: &Session, label: &str) -> Result<ObjectHandle, Tok
         "is no AES key of 256 bits"
     } else if !has(Attribute::Wrap(true)) {
         "may not wrap (CKA_WRAP)"
-    } else if has(Attribute::Unwrap(true)) || has(Attribute::Decrypt(true)) {
+    } else if !has(Attribute::Unwrap(false)) || !has(Attribute::Decrypt(false)) {
         "could open what it has wrapped (CKA_UNWRAP, CKA_DECRYPT)"
     } else {
         return Ok(key);
