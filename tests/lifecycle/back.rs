@@ -53,11 +53,14 @@ async fn a_key_that_is_revoked_upstream_is_replaced_with_all_others() {
         .await;
     anna.holds(Epoch(2)).await;
     // A rollover gives every node its next generation, and the root one of its own besides.
+    let began = Instant::now();
     let after = loop {
         let objects = upstream.objects().await;
         if !objects.contains_key(&key(1)) && objects.len() == 2 {
             break objects;
         }
+        assert!(began.elapsed() < SOON * 2, "no new key: {objects:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     };
     let newest = after
         .keys()
