@@ -191,6 +191,18 @@ impl Ledger {
         })
         .await
     }
+
+    /// Groups to which something is still to be done, by identifier: busy ones too.
+    pub(super) async fn due(&self) -> Result<Vec<String>, LedgerError> {
+        self.with(|ledger| {
+            let query = "SELECT id FROM groups WHERE over IS NULL \
+                         AND json_extract(known, '$.due') IS NOT NULL ORDER BY id";
+            let mut query = ledger.prepare_cached(query)?;
+            let found = query.query_map([], |row| row.get::<_, String>(0))?;
+            found.collect()
+        })
+        .await
+    }
 }
 
 /// Trouble with the ledger says nothing of the store, but is a matter of patience too.

@@ -78,8 +78,19 @@ pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
 
 /// Looks at all objects once, and acts on what is found.
 pub(super) async fn look<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, LookError> {
+    let looked = find(shared).await;
+    // What is to be done to groups needs no store.
+    let due = shared.ledger.due().await?;
+    for some in due.chunks(ACTS) {
+        act_on(shared, some).await?;
+    }
+    looked
+}
+
+/// Looks at all objects once, and notes what is to be done for what is found.
+async fn find<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, LookError> {
     let mut after = String::new();
-    let (mut findings, mut due) = (Vec::new(), Vec::new());
+    let mut findings = Vec::new();
     // Found before, and nothing has come of it yet: of a look that was interrupted, the next one thinks the same.
     let mut gone = 0;
     let mut looked = Looked::default();
@@ -91,11 +102,6 @@ pub(super) async fn look<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, L
             break;
         };
         after.clone_from(&last.id);
-        due.extend(
-            page.iter()
-                .filter(|known| known.due.is_some())
-                .map(|known| known.id.clone()),
-        );
         let live = page.iter().flat_map(Known::objects);
         let before = live.filter(|object| object.found == Some(Ended::Destroyed));
         let before = before.count();
@@ -114,19 +120,12 @@ pub(super) async fn look<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, L
     }
     for finding in findings {
         let mass = vanished.filter(|_| finding.how == Ended::Destroyed);
-        let news = match note(shared, &finding, mass).await {
+        match note(shared, &finding, mass).await {
             Err(LookError::Group(group, why)) => {
                 tracing::warn!(group, %why, "what was found upstream cannot be acted on now; it is looked at again");
-                continue;
             }
             noted => noted?,
-        };
-        if news && !due.contains(&finding.group) {
-            due.push(finding.group);
         }
-    }
-    for some in due.chunks(ACTS) {
-        act_on(shared, some).await?;
     }
     Ok(looked)
 }
@@ -209,23 +208,23 @@ fn vanished(findings: &[Finding], before: usize, of: usize) -> Option<Vanished> 
     many.then_some(Vanished { objects, of })
 }
 
-/// Puts on record what was found and what is to be done for it, if it is still news; whether it is.
+/// Puts on record what was found and what is to be done for it, if it is still news.
 async fn note<G: Groups>(
     shared: &Shared<G>,
     finding: &Finding,
     mass: Option<Vanished>,
-) -> Result<bool, LookError> {
+) -> Result<(), LookError> {
     let _turn = shared.turn.lock().await;
     let Some(mut known) = shared.ledger.get(&finding.group, true).await? else {
-        return Ok(false);
+        return Ok(());
     };
     let news =
         |object: &super::known::Object| object.name == finding.object && object.found.is_none();
     if !known.objects().any(news) {
-        return Ok(false);
+        return Ok(());
     }
     let Some(facts) = facts(shared, &known).await? else {
-        return Ok(false);
+        return Ok(());
     };
     let due = due(&facts, finding, mass);
     let entry = Entry {
@@ -260,7 +259,7 @@ async fn note<G: Groups>(
     // What is to be done already comes first.
     known.due.get_or_insert(due);
     shared.ledger.put(known).await?;
-    Ok(true)
+    Ok(())
 }
 
 fn due(facts: &Facts, finding: &Finding, mass: Option<Vanished>) -> Due {

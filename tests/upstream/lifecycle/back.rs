@@ -123,7 +123,7 @@ async fn a_group_object_that_was_revoked_has_a_successor_after_the_rollover() {
 
 #[tokio::test]
 async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
-    let (mut bench, _server) = bench();
+    let (mut bench, mut server) = bench();
     bench.groups([1], &policy(OnRevoked::Roll)).await;
     bench.revoke(&key_object(1, 1), reason::Unspecified).await;
     let stuck = |why: Option<&str>| {
@@ -156,6 +156,18 @@ async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
     bench.restart();
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), []);
+
+    // Nor does it need the key store.
+    bench.revoke(&group_object(1), reason::Unspecified).await;
+    bench
+        .script
+        .with(|script| script.stuck = Some("the token is down".to_owned()));
+    assert_eq!(bench.look().await, 1);
+    bench.script.with(|script| script.stuck = None);
+    server.kill();
+    let (lifecycle, _) = bench.lifecycle.as_ref().expect("it runs");
+    assert!(lifecycle.look().await.is_err(), "the key store is down");
+    assert_eq!(bench.script.acts(), [(name(1), OnRevoked::Roll)]);
 }
 
 #[tokio::test]
