@@ -205,7 +205,8 @@ impl<S: Sink> Feed<S> {
                     tracing::error!(sink, error = %why, "the audit trail cannot be read to be relayed; it is tried again");
                 }
                 self.pause(DISK_PAUSE).await?;
-                Ok(false)
+                // At once, whether or not anything is written meanwhile; a gateway that stops does not wait for it.
+                Ok(!*self.signals.stop.borrow())
             }
         }
     }
