@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::envelope::{self, EnvelopeFault};
@@ -20,6 +21,8 @@ const PAGE: u32 = 4_000;
 const NAMES: usize = 32;
 /// Bytes of a segment that is written, after which the next begins.
 const SEGMENT: u64 = 16 << 20;
+/// Nobody but who reads it back sees who is in which group.
+const FILE_MODE: u32 = 0o600;
 
 /// Whose trail is read back, and from where.
 pub struct Source {
@@ -249,7 +252,9 @@ impl Trail {
             Some(segment) => segment,
             none => {
                 let path = self.folder.join(format!("{first:020}.jsonl"));
-                let file = OpenOptions::new().write(true).create_new(true).open(&path);
+                let mut options = OpenOptions::new();
+                options.write(true).create_new(true).mode(FILE_MODE);
+                let file = options.open(&path);
                 let file = file.map_err(|source| FetchError::Io {
                     path: path.clone(),
                     source,
