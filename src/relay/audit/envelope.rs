@@ -119,7 +119,7 @@ pub(super) fn open(content: &[u8]) -> Result<(Envelope, &[u8]), EnvelopeFault> {
             return Err(EnvelopeFault::Changed(expected.saturating_sub(1)));
         }
         head = Digest::of(line);
-        expected += 1;
+        expected = expected.saturating_add(1);
     }
     let (last, found) = (envelope.last, expected.saturating_sub(1));
     if found != last || last < envelope.first {

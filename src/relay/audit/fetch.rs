@@ -203,7 +203,7 @@ fn follow(gateway: &str, batches: &[(u64, u64, String)]) -> Result<(), FetchErro
             continue;
         };
         let next = envelope::name(gateway, *first, *end);
-        if *first > last + 1 {
+        if *first > last.saturating_add(1) {
             return Err(FetchError::Missing {
                 first: last + 1,
                 last: first - 1,
