@@ -221,6 +221,8 @@ impl Watch {
         );
         let lost = Entry::of_gateway(Event::UpstreamLost { why });
         self.audit.note(vec![lost]).await;
+        // An outage begins where it began, for a gateway too that is started anew in it.
+        self.note(Duration::ZERO).await;
     }
 
     /// For how long it has not answered.
