@@ -25,6 +25,9 @@ impl Documents {
                     let first = self.hindered.insert(entry.subject.clone());
                     if first {
                         tracing::error!(group = name, %why, "a policy document cannot be followed");
+                    }
+                    // Another document that came meanwhile has taken it away, or has trouble of its own to be shown.
+                    if entry.refused.is_none() {
                         self.book.hindered(&entry.subject, Some(why.to_string()));
                     }
                 }
