@@ -114,7 +114,10 @@ fn write(path: &Path, kept: &[Kept]) -> io::Result<()> {
     let contents = Contents {
         documents: documents.collect(),
     };
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent();
+    // That of a mere name is empty, which cannot be opened.
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
     // Whole or not at all, whenever the machine stops.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(&serde_json::to_vec_pretty(&contents)?)?;
