@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use crate::policy::documents::{Book, Kept, Source, Subject};
 
@@ -85,12 +86,14 @@ impl File {
     }
 
     /// Writes what is in force, if that is something else than before. A file that cannot be written is written next time.
-    pub(super) fn keep(&mut self, book: &Book) {
+    pub(super) async fn keep(&mut self, book: &Book) {
         let kept = book.kept();
         if kept == self.written {
             return;
         }
-        match write(&self.path, &kept) {
+        let (path, all) = (self.path.clone(), kept.clone());
+        let written = spawn_blocking(move || write(&path, &all)).await;
+        match written.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => self.written = kept,
             Err(error) => {
                 let path = self.path.display();
@@ -142,13 +145,13 @@ mod tests {
         Book::new(GroupPolicy::default(), Arc::new(Decider::default()))
     }
 
-    #[test]
-    fn what_is_kept_is_in_force_again() {
+    #[tokio::test]
+    async fn what_is_kept_is_in_force_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("policies.json");
         let before = book();
         let mut file = File::new(&path, &before);
-        file.keep(&before);
+        file.keep(&before).await;
         assert!(!path.exists(), "there is nothing to be kept");
         restore(&path, &before).expect("no file is none to be read");
         let documents = [
@@ -163,7 +166,7 @@ mod tests {
             let offered = before.offer(subject, Source::Upstream("7".into()), text, None);
             offered.expect("good");
         }
-        file.keep(&before);
+        file.keep(&before).await;
         let after = book();
         restore(&path, &after).expect("reads");
         let view = |book: &Book| {

@@ -57,6 +57,7 @@ impl Documents {
             }
         }
         self.offer();
+        self.kept.keep(&self.book).await;
         Ok(())
     }
 
@@ -131,7 +132,6 @@ impl Documents {
                 }
             }
         }
-        self.kept.keep(&self.book);
     }
 
     /// The objects about something, the newest first.
