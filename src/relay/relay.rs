@@ -23,7 +23,7 @@ const SHOW: Duration = Duration::from_secs(1);
 pub enum RelayError {
     /// A file beside the audit trail.
     #[error(
-        "cannot read {path}: {source}; see to it, or remove it: all of the audit trail on disk is relayed again then"
+        "cannot read {path}: {source}; see to it: without it all of the audit trail on disk is relayed again, and is upstream twice"
     )]
     File {
         /// The file.
