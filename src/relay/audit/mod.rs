@@ -26,7 +26,7 @@ const BOUNDS: Bounds = Bounds {
 const PATIENCE: Duration = Duration::from_secs(15);
 /// A store that answers has done within this time what it was asked before, if it does it at all: much longer than it takes to read
 /// a batch.
-const SETTLE: Duration = Duration::from_secs(5);
+pub(super) const SETTLE: Duration = Duration::from_secs(5);
 /// Objects of one name that are looked at.
 const MOST_ALIKE: u32 = 16;
 /// What an `OpaqueObject` is, where its owner says no more.

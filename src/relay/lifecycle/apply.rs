@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use metrics::counter;
+use tokio::time::sleep;
 
 use super::escrow::{self, EscrowKey};
 use super::groups::{EscrowError, Groups};
@@ -24,6 +25,7 @@ use crate::kmip::client::{
 };
 use crate::kmip::codec::values;
 use crate::relay::SinkError;
+use crate::relay::audit::SETTLE;
 
 /// Look-ups by name in one message: stores may search all that they have for each.
 const LOOK_UPS: usize = 4;
@@ -177,7 +179,12 @@ impl<G: Groups> Applier<'_, G> {
             let unknown: Vec<&str> = names
                 .filter(|name| !self.progress.ids.contains_key(*name))
                 .collect();
-            let found = locate(self.client, &unknown).await?;
+            let mut found = locate(self.client, &unknown).await?;
+            if found.len() < unknown.len() {
+                // They may be on their way there still.
+                sleep(SETTLE).await;
+                found = locate(self.client, &unknown).await?;
+            }
             self.progress.ids.extend(found);
             self.progress.uncertain = false;
         }
