@@ -17,7 +17,10 @@ impl Documents {
             };
             match self.follow(name, &document).await {
                 Ok(()) => {
-                    if self.hindered.remove(&entry.subject) {
+                    // A newer document that is bad is shown on.
+                    let refused = entry.refused.as_ref().map(|refused| &refused.source);
+                    let own = refused == entry.source.as_ref();
+                    if self.hindered.remove(&entry.subject) && own {
                         self.book.hindered(&entry.subject, None);
                     }
                 }
