@@ -86,6 +86,8 @@ fn as_json(fetched: &Fetched, folder: Option<&Path>) -> serde_json::Value {
         fields.remove("noted_head_found");
         fields.remove("unfinished_bytes");
         fields.insert("batches".into(), json!(fetched.batches));
+        // A path that is no text is no JSON either.
+        let folder = folder.map(|folder| folder.display().to_string());
         fields.insert("folder".into(), json!(folder));
     }
     trail
