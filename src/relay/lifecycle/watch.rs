@@ -62,15 +62,22 @@ struct Vanished {
 
 /// Looks for ever, each time within an interval.
 pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
+    let mut trouble = false;
     loop {
         // Gateways that were started together do not ask all at once.
         let [random] = crypto::random::<1>();
         sleep(every.mul_f64(1.0 - f64::from(random) / 1_024.0)).await;
         match look(&shared).await {
-            Ok(Looked { objects, .. }) => gauge!("wardcast_lifecycle_objects").set(objects as f64),
+            Ok(Looked { objects, .. }) => {
+                trouble = false;
+                gauge!("wardcast_lifecycle_objects").set(objects as f64);
+            }
             Err(error) => {
                 counter!("wardcast_lifecycle_look_failures_total").increment(1);
-                tracing::debug!(%error, "what became of objects upstream is not known");
+                // Once, not every time.
+                if !std::mem::replace(&mut trouble, true) {
+                    tracing::warn!(%error, "what became of objects upstream is not known; it is looked again");
+                }
             }
         }
     }
