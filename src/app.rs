@@ -267,12 +267,16 @@ impl Gateway {
             let _ = timeout(self.drain, admin).await;
         }
         drop(listener);
+        let mut relay = self.relay;
+        if let Some(relay) = &mut relay {
+            relay.rest().await;
+        }
         let stopped = Entry::of_gateway(Event::Stopped);
         self.audit.note(vec![stopped]).await;
         // The trail of a gateway that stopped ends in a signature, for which a token is needed.
         self.signer.finish().await;
         self.tokens.stop().await;
-        if let Some(relay) = self.relay {
+        if let Some(relay) = relay {
             relay.stop(self.drain).await;
         }
     }

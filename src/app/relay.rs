@@ -90,11 +90,17 @@ impl Relayed {
         })
     }
 
+    /// Acts on nothing any more that is done to objects upstream: the last record of the trail is about to be written.
+    pub(super) async fn rest(&mut self) {
+        if let Some(watching) = self.watching.take() {
+            watching.abort();
+            // It has ended then; how, is the same.
+            let _ = watching.await;
+        }
+    }
+
     /// Sends what is on the trail, within this time.
     pub(super) async fn stop(self, within: Duration) {
-        if let Some(watching) = self.watching {
-            watching.abort();
-        }
         self.relay.stop(within).await;
     }
 }
