@@ -185,12 +185,16 @@ async fn identifiers(client: &Client, gateway: &str) -> Result<Vec<String>, Fetc
             maximum_items: Some(PAGE),
         };
         let page = LocatePage { locate, offset };
-        let page = client.call(&page).await?.unique_identifiers;
+        let located = client.call(&page).await?;
+        let total = located.located_items.unwrap_or_default();
+        let page = located.unique_identifiers;
         let (some, before) = (page.len(), all.len());
         // What was registered meanwhile has moved others to the next page.
         all.extend(page.into_iter().filter(|own| known.insert(own.clone())));
-        offset += PAGE;
-        if some < PAGE as usize || all.len() == before {
+        offset += u32::try_from(some).unwrap_or(PAGE);
+        // A store may have less room in an answer than was asked for, and says then how many there are.
+        let more = some >= PAGE as usize || i64::from(total) > i64::from(offset);
+        if !more || all.len() == before {
             return Ok(all);
         }
     }
