@@ -33,7 +33,7 @@ impl Connection {
     }
 
     /// The entries that a filter finds, of more than one any two.
-    pub(super) async fn search(&self, filter: &str) -> Result<Vec<Values>, String> {
+    pub(super) async fn search(&self, filter: &str) -> Result<Vec<Values>, Trouble> {
         let (ldap, used) = self.connected().await?;
         let found = self.search_on(ldap, filter).await;
         match found {
@@ -45,9 +45,6 @@ impl Connection {
             }
             found => found,
         }
-        .map_err(|trouble| match trouble {
-            Trouble::Connection(why) | Trouble::Answer(why) => why,
-        })
     }
 
     /// Does not use the connection any more.
@@ -56,7 +53,7 @@ impl Connection {
     }
 
     /// A connection, and whether it has been used before.
-    async fn connected(&self) -> Result<(Ldap, bool), String> {
+    async fn connected(&self) -> Result<(Ldap, bool), Trouble> {
         let mut open = self.open.lock().await;
         if let Some(ldap) = open.as_mut()
             && !ldap.is_closed()
@@ -76,7 +73,7 @@ impl Connection {
                 }
             }
         }
-        Err(why)
+        Err(Trouble::Connection(why))
     }
 
     async fn connect(&self, address: &str) -> Result<Ldap, LdapError> {
@@ -134,9 +131,11 @@ impl Connection {
     }
 }
 
-enum Trouble {
-    /// It may be another one on another connection.
+/// Why there is no answer that can be used.
+pub(super) enum Trouble {
+    /// The directory is down, or does not know the gateway; it may be another one on another connection.
     Connection(String),
+    /// It is about this question alone.
     Answer(String),
 }
 

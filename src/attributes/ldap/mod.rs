@@ -18,7 +18,7 @@ use super::certificate::Parts;
 use super::recent::Recent;
 use super::{MAX_NAMES, Values};
 use crate::group::ids::Identity;
-use connection::Connection;
+use connection::{Connection, Trouble};
 pub use filter::{Filter, FilterError};
 pub use password::{Password, PasswordError};
 
@@ -150,12 +150,16 @@ impl Inner {
         if let Some(why) = self.rests() {
             return Err(Refused::Unreachable(why));
         }
+        // That many ask is not the directory's failure. It is closed never.
+        let Ok(_turn) = timeout(self.times.deadline, self.turns.acquire()).await else {
+            return Err(Refused::Unreachable("too many wait for it".into()));
+        };
+        // It may have failed while others had their turns.
+        if let Some(why) = self.rests() {
+            return Err(Refused::Unreachable(why));
+        }
         let filter = self.filter.of(&Parts::new(identity), identity);
-        let asked = timeout(self.times.deadline, async {
-            // It is closed never.
-            let _turn = self.turns.acquire().await;
-            self.connection.search(&filter).await
-        });
+        let asked = timeout(self.times.deadline, self.connection.search(&filter));
         let failed = |why: String| {
             let why: Arc<str> = why.into();
             tracing::warn!(%why, "the directory cannot be asked");
@@ -165,7 +169,12 @@ impl Inner {
         };
         let mut entries = match asked.await {
             Ok(Ok(entries)) => entries,
-            Ok(Err(why)) => return Err(failed(why)),
+            Ok(Err(Trouble::Connection(why))) => return Err(failed(why)),
+            // The others can be asked about all the same.
+            Ok(Err(Trouble::Answer(why))) => {
+                tracing::warn!(%identity, %why, "the directory does not answer about somebody");
+                return Err(Refused::Unreachable(why.into()));
+            }
             Err(_) => {
                 self.connection.forget().await;
                 let deadline = self.times.deadline.as_millis();
