@@ -120,14 +120,21 @@ impl Connection {
         if found.1.rc != 0 && found.1.rc != MORE {
             return Err(Trouble::Answer(found.1.to_string()));
         }
+        if found.1.rc == MORE && found.0.len() < 2 {
+            // Its own limit is lower: the one that it told of is not the only one.
+            return Err(Trouble::Answer(found.1.to_string()));
+        }
         let wanted = attributes.clone();
         // It panics on an entry that is none, which ends a task of its own.
         let read = tokio::spawn(async move {
             let entries = found.0.into_iter().map(SearchEntry::construct);
-            entries.map(|entry| values(entry, &wanted)).collect()
+            let values = entries.map(|entry| values(entry, &wanted));
+            values.collect::<Result<Vec<Values>, String>>()
         });
-        read.await
-            .map_err(|_| Trouble::Answer("its answer is malformed".into()))
+        match read.await {
+            Ok(read) => read.map_err(Trouble::Answer),
+            Err(_) => Err(Trouble::Answer("its answer is malformed".into())),
+        }
     }
 }
 
@@ -139,16 +146,70 @@ pub(super) enum Trouble {
     Answer(String),
 }
 
-/// What is wanted of an entry, by the names that it is wanted by: the directory spells them as it likes.
-fn values(entry: SearchEntry, wanted: &[String]) -> Values {
-    let named = wanted.iter().filter_map(|name| {
-        let same = |(known, _): &(&String, _)| known.eq_ignore_ascii_case(name);
-        let (_, texts) = entry.attrs.iter().find(same)?;
-        let fit = texts.iter().filter(|text| text.len() <= MAX_VALUE);
-        let texts: BTreeSet<String> = fit.take(MAX_VALUES).cloned().collect();
-        Some((name.clone(), texts))
-    });
-    let mut values: Values = named.collect();
+/// What is wanted of an entry, by the names that it is wanted by: the directory spells them as it likes. All of it or an error, for
+/// what is left out may be what forbids.
+fn values(entry: SearchEntry, wanted: &[String]) -> Result<Values, String> {
+    let mut values = Values::new();
+    for name in wanted {
+        let same = |known: &str| known.eq_ignore_ascii_case(name);
+        // Some directories tell of many values in ranges, each under a name of its own.
+        let in_part = |known: &str| {
+            let (base, option) = known.split_once(';').unwrap_or((known, ""));
+            same(base) && option.to_ascii_lowercase().starts_with("range=")
+        };
+        if entry.attrs.keys().any(|known| in_part(known)) {
+            return Err(format!("{name}: it has more values than it tells"));
+        }
+        if entry.bin_attrs.keys().any(|known| same(known)) {
+            return Err(format!("{name}: a value is no text"));
+        }
+        let Some((_, texts)) = entry.attrs.iter().find(|(known, _)| same(known)) else {
+            continue;
+        };
+        if texts.len() > MAX_VALUES {
+            let count = texts.len();
+            return Err(format!("{name}: {count} values; at most {MAX_VALUES}"));
+        }
+        if texts.iter().any(|text| text.len() > MAX_VALUE) {
+            return Err(format!("{name}: a value of more than {MAX_VALUE} bytes"));
+        }
+        values.insert(name.clone(), texts.iter().cloned().collect());
+    }
     values.insert(DN.to_owned(), BTreeSet::from([entry.dn]));
-    values
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(name: &str, texts: &[String]) -> Result<Values, String> {
+        let entry = SearchEntry {
+            dn: "uid=anna".into(),
+            attrs: HashMap::from([(name.to_owned(), texts.to_vec())]),
+            bin_attrs: HashMap::new(),
+        };
+        values(entry, &["memberOf".into()])
+    }
+
+    #[test]
+    fn what_is_wanted_is_taken_whole_or_not_at_all() {
+        let many: Vec<String> = (0..=MAX_VALUES).map(|at| at.to_string()).collect();
+        let taken = read("memberof", &many[1..]).expect("fits");
+        assert_eq!(taken["memberOf"].len(), MAX_VALUES);
+        assert_eq!(taken[DN], BTreeSet::from(["uid=anna".to_owned()]));
+        assert!(read("memberOf", &many).is_err());
+        assert!(read("memberOf", &["x".repeat(MAX_VALUE + 1)]).is_err());
+        assert!(read("memberOf;range=0-1499", &many[1..]).is_err());
+        let other = read("title", &many).expect("is not wanted");
+        assert_eq!(other.len(), 1, "its name alone");
+        let entry = SearchEntry {
+            dn: "uid=anna".into(),
+            attrs: HashMap::new(),
+            bin_attrs: HashMap::from([("memberOf".into(), vec![vec![0xff]])]),
+        };
+        assert!(values(entry, &["memberOf".into()]).is_err());
+    }
 }
