@@ -98,7 +98,8 @@ impl Connection {
 
     /// A connection takes a part of the time alone, so that the next address has its turn.
     fn attempt(&self) -> Duration {
-        self.options.times.deadline * 2 / 5
+        let addresses = u32::try_from(self.options.addresses.len()).unwrap_or(u32::MAX);
+        self.options.times.deadline * 4 / 5 / addresses.max(2)
     }
 
     async fn search_on(&self, mut ldap: Ldap, filter: &str) -> Result<Vec<Values>, Trouble> {
