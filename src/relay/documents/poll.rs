@@ -1,6 +1,8 @@
 //! What the key store has: objects that are new are fetched, and offered to the book, the newest of a name first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use super::{Documents, Options};
 use crate::audit::{Entry, Event};
@@ -43,6 +45,7 @@ impl Documents {
             located.truncate(MAX_OBJECTS);
         }
         self.found.retain(|id, _| located.contains(id));
+        let mut unread = HashSet::new();
         for id in located {
             if self.found.contains_key(&id) {
                 continue;
@@ -52,11 +55,14 @@ impl Documents {
                 // Destroyed meanwhile, or another's: the others are looked at all the same, and this one next time.
                 Err(error @ (ClientError::Failed { .. } | ClientError::Answer { .. })) => {
                     tracing::debug!(object = id, %error, "an object cannot be fetched");
+                    if !is_gone(&error) {
+                        unread.insert(id);
+                    }
                 }
                 Err(error) => return Err(error),
             }
         }
-        self.offer();
+        self.offer(&unread);
         self.kept.keep(&self.book).await;
         Ok(())
     }
@@ -101,8 +107,8 @@ impl Documents {
         })
     }
 
-    /// Offers what is new to the book, and tells it what is gone.
-    fn offer(&mut self) {
+    /// Offers what is new to the book, and tells it what is gone. What is there and could not be read is neither.
+    fn offer(&mut self, unread: &HashSet<String>) {
         let mut subjects: Vec<Subject> = self.offered.keys().cloned().collect();
         subjects.extend(
             self.found
@@ -116,6 +122,9 @@ impl Documents {
         subjects.dedup();
         for subject in subjects {
             let about = self.about(&subject);
+            if self.stands_unread(&subject, about.first(), unread) {
+                continue;
+            }
             match about.first() {
                 None => {
                     let known = self.offered.remove(&subject).is_some();
@@ -132,6 +141,24 @@ impl Documents {
                 }
             }
         }
+    }
+
+    /// Whether what is in force is upstream still but cannot be read now, as after a start, and nothing newer can: an older
+    /// document must not come back for it.
+    fn stands_unread(
+        &self,
+        subject: &Subject,
+        newest: Option<&String>,
+        unread: &HashSet<String>,
+    ) -> bool {
+        let kept = self.book.kept();
+        let Some(kept) = kept.iter().find(|kept| kept.subject == *subject) else {
+            return false;
+        };
+        let since = kept.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+        let newest = newest.and_then(|id| self.found.get(id));
+        unread.contains(&kept.object) && newest.is_none_or(|found| found.date <= since)
     }
 
     /// The objects about something, the newest first.
@@ -206,6 +233,16 @@ impl Documents {
         let mut of = kept.into_iter().filter(|kept| kept.subject == *subject);
         of.next().map(|kept| kept.object)
     }
+}
+
+/// Whether the store says that there is no such object any more.
+fn is_gone(error: &ClientError) -> bool {
+    let gone = [
+        values::ResultReason::ItemNotFound,
+        values::ResultReason::ObjectNotFound,
+        values::ResultReason::ObjectDestroyed,
+    ];
+    error.reason().is_some_and(|reason| gone.contains(&reason))
 }
 
 fn count_refused() {
