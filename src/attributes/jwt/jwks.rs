@@ -79,7 +79,8 @@ impl Jwks {
     ) -> Result<DecodingKey, Refused> {
         let before = Instant::now();
         if let Some((keys, age)) = self.0.usable() {
-            if age >= self.0.refresh {
+            // One is enough: others that wait for it would pile up.
+            if age >= self.0.refresh && self.0.turn.try_lock().is_ok() {
                 // Whoever asks is served with what there is; the next ones have the new keys.
                 let inner = self.0.clone();
                 tokio::spawn(async move { inner.fetch(before).await });
