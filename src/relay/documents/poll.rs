@@ -10,7 +10,7 @@ use crate::kmip::client::{
     Attribute, AttributeName, Batch, ClientError, Get, GetAttributes, Locate, Object,
 };
 use crate::kmip::codec::{Value, tag, values};
-use crate::policy::documents::{Source, Subject};
+use crate::policy::documents::{MAX_DOCUMENT, Source, Subject};
 
 /// Objects that are looked at; what the store names beyond is not.
 const MAX_OBJECTS: usize = 4_096;
@@ -93,6 +93,11 @@ impl Documents {
                 _ => None,
             });
         let text = match &got.object {
+            // It would be refused, and is not to be held until then.
+            Object::Opaque(object) if object.value.as_bytes().len() > MAX_DOCUMENT => {
+                let length = object.value.as_bytes().len();
+                Err(format!("{length} bytes; at most {MAX_DOCUMENT}"))
+            }
             Object::Opaque(object) => std::str::from_utf8(object.value.as_bytes())
                 .map(Arc::from)
                 .map_err(|_| "it is not UTF-8".to_owned()),
