@@ -211,6 +211,8 @@ impl Decider {
         }
         let mut names: Vec<String> = diagnostics.reason().map(ToString::to_string).collect();
         names.sort();
+        // More are never told, and each answer that is kept would have all of them.
+        names.truncate(MAX_TOLD);
         match (response.decision(), names.is_empty()) {
             (Effect::Allow, _) => Verdict::Permitted(names.into()),
             (Effect::Deny, true) => Verdict::NotPermitted,
