@@ -179,16 +179,26 @@ impl Book {
         self.write().page(subject).refused = Some(refused);
     }
 
-    /// A document of a group that is good, but cannot be followed: why, or that it is by now.
+    /// A document of a group that is good, but cannot be followed: why, or that it is by now. What was refused of a newer one is told
+    /// still.
     pub fn hindered(&self, subject: &Subject, why: Option<String>) {
         let mut state = self.write();
         let page = state.page(subject);
         let source = page.force.as_ref().map(|force| force.source.clone());
+        let told = page.refused.as_ref().map(|refused| &refused.source);
+        if told.is_some() && told != source.as_ref() {
+            return;
+        }
         page.refused = why.zip(source).map(|(why, source)| Refusal {
             source,
             why,
             at: now(),
         });
+    }
+
+    /// What is in force is the newest there is: what was refused after it is gone.
+    pub fn newest(&self, subject: &Subject) {
+        self.write().page(subject).refused = None;
     }
 
     /// There is no document about this any more. What a group's said is the group's policy still, and is free to be changed; the

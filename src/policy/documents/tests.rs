@@ -85,6 +85,18 @@ fn the_last_good_document_stays_and_a_refusal_shows() {
     );
     let told = entry.refused.expect("a refusal");
     assert_eq!((told.source, told.why), (upstream("2"), refused));
+    // Nor does trouble with the one in force hide it, or the end of that.
+    let of = || book.list().pop().and_then(|entry| entry.refused);
+    for why in [Some("a token is away".to_owned()), None] {
+        book.hindered(&studio(), why);
+        assert!(of().is_some_and(|refused| refused.source == upstream("2")));
+    }
+    book.newest(&studio());
+    assert!(of().is_none());
+    book.hindered(&studio(), Some("a token is away".into()));
+    assert!(of().is_some_and(|refused| refused.source == upstream("1")));
+    book.hindered(&studio(), None);
+    assert!(of().is_none());
     offer("3", r#"{"quorum_percent": 60}"#).expect("good");
     assert!(
         book.list()

@@ -17,22 +17,16 @@ impl Documents {
             };
             match self.follow(name, &document).await {
                 Ok(()) => {
-                    // A newer document that is bad is shown on.
-                    let refused = entry.refused.as_ref().map(|refused| &refused.source);
-                    let own = refused == entry.source.as_ref();
-                    if self.hindered.remove(&entry.subject) && own {
+                    if self.hindered.remove(&entry.subject) {
                         self.book.hindered(&entry.subject, None);
                     }
                 }
                 Err(why) => {
-                    let first = self.hindered.insert(entry.subject.clone());
-                    if first {
+                    if self.hindered.insert(entry.subject.clone()) {
                         tracing::error!(group = name, %why, "a policy document cannot be followed");
                     }
-                    // Another document that came meanwhile has taken it away, or has trouble of its own to be shown.
-                    if entry.refused.is_none() {
-                        self.book.hindered(&entry.subject, Some(why.to_string()));
-                    }
+                    // Each time: it may be another document than it was, or another reason.
+                    self.book.hindered(&entry.subject, Some(why.to_string()));
                 }
             }
         }

@@ -183,7 +183,7 @@ impl Documents {
         let in_force = self.in_force(subject);
         if in_force.as_ref() == about.first() {
             // What was refused since is gone.
-            return self.book.hindered(subject, None);
+            return self.book.newest(subject);
         }
         let mut bad: Option<(&String, String)> = None;
         for id in about {
