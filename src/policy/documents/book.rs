@@ -327,7 +327,17 @@ impl State {
                 continue;
             }
             match Document::parse(&default, &force.text) {
-                Ok(document) => force.document = Some(document),
+                Ok(document) => {
+                    force.document = Some(document);
+                    // It could not with the default before, or it is told of again.
+                    if page
+                        .refused
+                        .as_ref()
+                        .is_some_and(|told| told.source == force.source)
+                    {
+                        page.refused = None;
+                    }
+                }
                 Err(why) => {
                     page.refused = Some(Refusal {
                         source: force.source.clone(),

@@ -136,6 +136,10 @@ fn documents_of_groups_stand_on_the_default() {
     // What is not there any more stays in force.
     book.gone(&Subject::Default);
     assert_eq!(book.default_policy().quorum_percent, 30);
+    offer(&Subject::Default, r#"{"quorum_percent": 20}"#).expect("good");
+    assert_eq!(quorum(), 20);
+    let entry = book.list().pop().expect("an entry");
+    assert!(entry.refused.is_none(), "it stands on the default again");
 }
 
 #[test]
