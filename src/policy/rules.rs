@@ -17,6 +17,9 @@ pub const SCHEMA: &str = include_str!("rules.cedarschema");
 pub const MAX_TEXT: usize = 256 * 1024;
 /// How many rules there may be: a decision looks at all of them.
 pub const MAX_RULES: usize = 256;
+/// How deep brackets may stand in brackets. Cedar's parser calls itself for each without looking at its stack, and running out of
+/// that ends the process.
+const MAX_NESTED: usize = 32;
 /// The longest name of a rule, in bytes: it goes into the audit trail.
 const MAX_ID: usize = 128;
 /// Errors that are told of rules that are refused.
@@ -75,6 +78,10 @@ impl Rules {
         if text.len() > MAX_TEXT {
             return Err(RulesError::TooLong(text.len()));
         }
+        if is_too_deep(text) {
+            let why = format!("brackets stand more than {MAX_NESTED} deep in brackets");
+            return Err(RulesError::Syntax(why));
+        }
         let read = PolicySet::from_str(text).map_err(|error| RulesError::Syntax(chain(&error)))?;
         if let Some(template) = read.templates().next() {
             return Err(RulesError::Template(template.id().to_string()));
@@ -105,6 +112,31 @@ impl Rules {
     pub(super) fn policies(&self) -> &PolicySet {
         &self.0.policies
     }
+}
+
+/// Whether brackets stand deeper in brackets than they may. Those in a text or a comment are none.
+fn is_too_deep(text: &str) -> bool {
+    let (mut depth, mut in_text) = (0_usize, false);
+    let mut bytes = text.bytes().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if in_text => {
+                bytes.next();
+            }
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'/' if bytes.peek() == Some(&b'/') => {
+                while bytes.next_if(|byte| !b"\r\n".contains(byte)).is_some() {}
+            }
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_NESTED {
+            return true;
+        }
+    }
+    false
 }
 
 /// The same rules, by their own names.
@@ -215,6 +247,16 @@ mod tests {
             assert!(refused(text).contains(why), "{text}: {}", refused(text));
         }
         assert!(refused(&" ".repeat(MAX_TEXT + 1)).contains("bytes"));
+        let nested = |depth: usize| {
+            let (open, close) = ("(".repeat(depth), ")".repeat(depth));
+            let comment = "[".repeat(2 * MAX_NESTED);
+            format!(
+                "permit (principal, action, resource) // {comment}\nwhen {{ {open}true{close} && \"{comment}\" != \"\\\"\" }};"
+            )
+        };
+        assert!(Rules::parse(&nested(8)).is_ok());
+        assert!(refused(&nested(MAX_NESTED)).contains("deep in brackets"));
+        assert!(refused(&nested(100_000)).contains("deep in brackets"));
         let many = "permit (principal, action, resource);".repeat(MAX_RULES + 1);
         assert!(refused(&many).starts_with("257 rules"));
     }
