@@ -32,6 +32,7 @@ pub(super) async fn bind(
         appointments: appointments(&config.front),
         tokens: foundation.sources.tokens.clone(),
         upstream: foundation.key_store.clone(),
+        own_names: config.upstream.name.clone(),
         audit: foundation.audit.clone(),
         audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),

@@ -31,6 +31,8 @@
 //! By REST viewers look, operators register, activate, archive and recover, key officers do that and revoke, grant and exclude (not for
 //! themselves: another one has to), and auditors read the trail; with any role one can ask for access.
 //! The gateway answers Query, Discover Versions, Poll and Cancel itself. What is refused says which role is needed.
+//! Names and object groups that begin with `upstream.name` and a dot are of the gateway's own objects: nobody gives them here, so that policy
+//! documents come from those alone who may write to the store itself.
 //!
 //! # Relaying
 //! Allowed items that follow one another go to the store in one message, in the caller's own version of KMIP: messages are not
@@ -111,6 +113,8 @@ pub struct Options {
     pub tokens: Option<Tokens>,
     /// The key store; nothing is relayed if there is none.
     pub upstream: Option<Client>,
+    /// What names of the gateway's own objects begin with there, before a dot.
+    pub own_names: String,
     /// Where calls are put on record.
     pub audit: Audit,
     /// The folder of that trail.
@@ -175,7 +179,7 @@ impl Front {
             appointments: options.appointments,
             tokens: options.tokens,
             upstream: options.upstream,
-            known: kmip::Store::default(),
+            known: kmip::Store::new(&options.own_names),
             exchanges,
             requests: Requests::new(durable),
             granting: tokio::sync::Mutex::new(()),

@@ -403,6 +403,13 @@ async fn what_is_not_as_described_is_refused() {
         .fails("auditor", "GET /v1/audit?after=-1", "", NONE)
         .await;
     assert_eq!(code, "bad_request");
+    for own in [
+        json!({ "name": "wardcast.policy.studio", "content": "eA==" }),
+        json!({ "name": "a", "group": "wardcast.policies", "content": "eA==" }),
+    ] {
+        let code = book.fails("officer", REGISTER, "", own).await;
+        assert_eq!(code, "forbidden");
+    }
     for place in ["zz", "00", &"0".repeat(64)] {
         assert_eq!(book.fails("viewer", LOOK, place, NONE).await, "not_found");
     }

@@ -2,11 +2,15 @@
 //!
 //! Keys in the clear are for key officers. Others may `Get` what is none: a certificate, a public key, an opaque object, a key that the
 //! store keeps wrapped. They cannot have a key wrapped for them, for they could know the key that it is wrapped under.
+//!
+//! Names of the gateway's own objects are for the gateway alone: whoever gave one could put a policy document, or a batch of the
+//! audit trail, in the gateway's place.
 
 use crate::front::role::{LOCAL, Role, Roles, Rule, named, rule};
 use crate::kmip::codec::{Item, Tag, Value, tag, values};
 use crate::kmip::message::Field;
 
+use super::local::Store;
 use super::message::{AskedItem, Reply, name};
 
 use values::{Operation as operation, ResultReason as reason};
@@ -24,7 +28,7 @@ pub(super) enum Decision {
 }
 
 /// Decides about an item.
-pub(super) fn decide(roles: Roles, item: &AskedItem) -> Decision {
+pub(super) fn decide(roles: Roles, item: &AskedItem, store: &Store) -> Decision {
     let called = name(item.operation);
     if LOCAL.contains(&item.operation) {
         return match roles.is_empty() {
@@ -44,7 +48,24 @@ pub(super) fn decide(roles: Roles, item: &AskedItem) -> Decision {
     if wraps && !roles.has(Role::KeyOfficer) {
         return denied("Get with KeyWrappingSpecification", &[Role::KeyOfficer]);
     }
+    // What may be repeated changes nothing.
+    if !rule.repeatable && names_own(&item.payload, store) {
+        let why = format!("{called}: names of the gateway's own objects are for the gateway alone");
+        return Decision::Denied(Reply::failed(reason::PermissionDenied, why));
+    }
     Decision::Relay(rule)
+}
+
+/// Whether a tree has a name or an object group of the gateway's own objects, in the form of any version.
+fn names_own(item: &Item, store: &Store) -> bool {
+    match &item.value {
+        Value::Structure(items) => items.iter().any(|item| names_own(item, store)),
+        Value::TextString(text) => {
+            let names = [tag::NameValue, tag::ObjectGroup, tag::AttributeValue];
+            names.contains(&item.tag) && store.is_own(text)
+        }
+        _ => false,
+    }
 }
 
 fn denied(what: &str, roles: &[Role]) -> Decision {
@@ -150,6 +171,10 @@ mod tests {
         Structure::new(tag::RequestPayload)
     }
 
+    fn store() -> Store {
+        Store::new("wardcast")
+    }
+
     fn roles(role: Role) -> Roles {
         Roles::default().with(role)
     }
@@ -177,9 +202,11 @@ mod tests {
 
     #[test]
     fn who_lacks_a_role_is_told_which_one() {
-        let Decision::Denied(reply) =
-            decide(roles(Role::Viewer), &item(operation::Revoke, payload()))
-        else {
+        let Decision::Denied(reply) = decide(
+            roles(Role::Viewer),
+            &item(operation::Revoke, payload()),
+            &store(),
+        ) else {
             panic!("a viewer does not revoke");
         };
         assert_eq!(reply.outcome(), "PermissionDenied");
@@ -189,11 +216,15 @@ mod tests {
             "{said}"
         );
         assert!(matches!(
-            decide(Roles::default(), &item(operation::Query, payload())),
+            decide(
+                Roles::default(),
+                &item(operation::Query, payload()),
+                &store()
+            ),
             Decision::Denied(_)
         ));
         for never in [operation::Login, operation::Put, 0x8000_0001] {
-            let decision = decide(roles(Role::KeyOfficer), &item(never, payload()));
+            let decision = decide(roles(Role::KeyOfficer), &item(never, payload()), &store());
             assert!(matches!(decision, Decision::Unsupported(_)), "{never}");
         }
     }
@@ -203,13 +234,38 @@ mod tests {
         let wrapping = Structure::new(tag::KeyWrappingSpecification);
         let get = item(operation::Get, payload().structure(wrapping));
         assert!(matches!(
-            decide(roles(Role::Operator), &get),
+            decide(roles(Role::Operator), &get, &store()),
             Decision::Denied(_)
         ));
         assert!(matches!(
-            decide(roles(Role::KeyOfficer), &get),
+            decide(roles(Role::KeyOfficer), &get, &store()),
             Decision::Relay(_)
         ));
+    }
+
+    #[test]
+    fn nobody_gives_an_object_a_name_of_the_gateways_own() {
+        let name = |name: &str| {
+            let value = Structure::new(tag::Name).text(tag::NameValue, name);
+            let attributes = Structure::new(tag::Attributes).structure(value);
+            payload().structure(attributes)
+        };
+        let old = |group: &str| {
+            let attribute = Structure::new(tag::Attribute)
+                .text(tag::AttributeName, "Object Group")
+                .text(tag::AttributeValue, group);
+            payload().structure(attribute)
+        };
+        let is_denied = |operation: u32, payload: Structure| {
+            let decision = decide(roles(Role::KeyOfficer), &item(operation, payload), &store());
+            matches!(decision, Decision::Denied(_))
+        };
+        assert!(is_denied(operation::Register, name("wardcast.policy.room")));
+        assert!(is_denied(operation::AddAttribute, old("wardcast.policies")));
+        assert!(!is_denied(operation::Register, name("wardcasts")));
+        assert!(!is_denied(operation::Locate, name("wardcast.policy.room")));
+        let revoke = payload().text(tag::UniqueIdentifier, "wardcast.key.1");
+        assert!(!is_denied(operation::Revoke, revoke));
     }
 
     #[test]

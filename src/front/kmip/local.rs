@@ -28,13 +28,26 @@ struct Facts {
     object_types: Vec<u32>,
 }
 
-/// What the store said last, and when it was asked last.
-#[derive(Default)]
+/// What the store said last, and when it was asked last; and what the gateway's own objects are called there.
 pub(in crate::front) struct Store {
     known: Mutex<(Option<Instant>, Option<Facts>)>,
+    own: String,
 }
 
 impl Store {
+    /// Nothing is known of it but that names of the gateway's own objects begin with this and a dot.
+    pub(in crate::front) fn new(name: &str) -> Self {
+        Self {
+            known: Mutex::default(),
+            own: format!("{name}."),
+        }
+    }
+
+    /// Whether a name, or an object group, is one of the gateway's own objects.
+    pub(in crate::front) fn is_own(&self, name: &str) -> bool {
+        name.starts_with(&self.own)
+    }
+
     /// What is known of it. While it cannot be reached that is what it said last, if anything.
     async fn facts(&self, client: Option<&Client>) -> Option<Facts> {
         let known = || {

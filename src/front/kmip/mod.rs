@@ -142,7 +142,7 @@ async fn answer(shared: &Shared, who: &Who, asked: &Asked) -> Vec<Reply> {
     let decided: Vec<Decision> = asked
         .items
         .iter()
-        .map(|item| gate::decide(who.roles, item))
+        .map(|item| gate::decide(who.roles, item, &shared.known))
         .collect();
     while let Some(item) = asked.items.get(replies.len()) {
         let at = replies.len();

@@ -110,6 +110,12 @@ pub(super) async fn register(
             plain("group", group, MAX_NAME)?;
             attributes.push(Attribute::object_group(group));
         }
+        let named = [Some(&new.name), new.group.as_ref()];
+        let mut named = named.into_iter().flatten();
+        if named.any(|name| shared.known.is_own(name)) {
+            let why = "names of the gateway's own objects are for the gateway alone";
+            return Err(Failure::new(FailureCode::Forbidden, why));
+        }
         let content = content(&new)?;
         let store = store(&shared)?;
         let locate = Locate {
