@@ -37,6 +37,10 @@ pub(super) fn decide(roles: Roles, item: &AskedItem, store: &Store) -> Decision 
         };
     }
     let Some(rule) = rule(item.operation) else {
+        // Refusals are counted where they are repeated: who may do nothing cannot fill the trail with what nobody does.
+        if roles.is_empty() {
+            return denied(&called, &Role::ALL);
+        }
         let why = format!("{called}: is not relayed; Query says what is");
         return Decision::Unsupported(Reply::failed(reason::OperationNotSupported, why));
     };
