@@ -3,7 +3,9 @@
 //! Messages are not converted between versions: attributes of KMIP 1.x and 2.x have no one-to-one form (indices, custom attributes,
 //! template attributes), and what is lost silently is worse than an error. Callers learn by Discover Versions what the store speaks.
 
-use crate::kmip::client::{Answer, Batch, Client, ClientError, RawRequest, Request, Version};
+use crate::kmip::client::{
+    Answer, Batch, Client, ClientError, RawRequest, Request, TransportError, Version,
+};
 use crate::kmip::codec::values::ResultReason as reason;
 
 use super::message::{AskedItem, Reply};
@@ -83,6 +85,14 @@ fn failed(error: &ClientError) -> Relayed {
         ClientError::Request(error) => {
             let why = format!("the request cannot be relayed: {error}");
             Relayed::Failed(Reply::failed(reason::InvalidMessage, why), false)
+        }
+        // It would be as long the next time.
+        ClientError::Unreachable {
+            error: TransportError::TooLong { limit, .. },
+            ..
+        } => {
+            let why = format!("the key store's answer has more than {limit} bytes: ask for less");
+            Relayed::Failed(Reply::failed(reason::ResponseTooLarge, why), false)
         }
         error if error.is_unknown() => Relayed::Unknown(unknown()),
         ClientError::Answer { .. } => Relayed::Unknown(unknown()),
