@@ -158,14 +158,14 @@ impl Exchanges {
         self.0.run(waits).await
     }
 
-    /// The next one that waits, with its number. That it runs is on disk then.
-    pub(super) async fn take(&self) -> Result<Option<(i64, Job)>, DurableError> {
-        let take = |transaction: &Transaction<'_>| {
+    /// The next one that waits, with its number: the oldest after this number, or else the oldest. That it runs is on disk then.
+    pub(super) async fn take(&self, after: i64) -> Result<Option<(i64, Job)>, DurableError> {
+        let take = move |transaction: &Transaction<'_>| {
             let next = transaction
                 .query_row(
-                    "SELECT id, caller, version, operation, object, request FROM exchanges
-                     WHERE state = ?1 ORDER BY id LIMIT 1",
-                    [WAITING],
+                    "SELECT id, caller, version, operation, object, request FROM exchanges WHERE id =
+                     (SELECT id FROM exchanges WHERE state = ?1 ORDER BY id <= ?2, id LIMIT 1)",
+                    [WAITING, after],
                     job,
                 )
                 .optional()?;

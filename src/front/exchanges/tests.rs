@@ -30,13 +30,13 @@ async fn an_exchange_is_answered_to_its_own_caller() {
     let look =
         async |caller: &str, value: &[u8]| exchanges.look(caller, value).await.expect("read");
     assert_eq!(look("cn:anna", &value).await, Found::Pending);
-    let (id, taken) = exchanges.take().await.expect("read").expect("one waits");
+    let (id, taken) = exchanges.take(0).await.expect("read").expect("one waits");
     assert_eq!(
         (taken.caller.as_str(), &taken.request[..]),
         ("cn:anna", &b"asked"[..])
     );
     assert!(
-        exchanges.take().await.expect("read").is_none(),
+        exchanges.take(0).await.expect("read").is_none(),
         "it is taken once"
     );
     exchanges
@@ -60,22 +60,39 @@ async fn what_waits_can_be_cancelled_and_what_runs_cannot() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchanges = open(&folder);
     let (first, second) = (submit(&exchanges, "a").await, submit(&exchanges, "a").await);
-    let (id, _) = exchanges.take().await.expect("read").expect("one waits");
+    let (id, _) = exchanges.take(0).await.expect("read").expect("one waits");
     let cancel = async |value: &[u8]| exchanges.cancel("a", value).await.expect("written");
     assert_eq!(cancel(&first).await, Cancelled::TooLate);
     assert_eq!(cancel(&second).await, Cancelled::Now);
-    assert!(exchanges.take().await.expect("read").is_none());
+    assert!(exchanges.take(0).await.expect("read").is_none());
     assert_eq!(
         exchanges.look("a", &second).await.expect("read"),
         Found::Cancelled
     );
     exchanges.put_back(id).await.expect("written");
     assert_eq!(
-        exchanges.take().await.expect("read").map(|(id, _)| id),
+        exchanges.take(id).await.expect("read").map(|(id, _)| id),
         Some(id)
     );
     exchanges.finish(id, vec![1]).await.expect("written");
     assert_eq!(cancel(&first).await, Cancelled::Done(vec![1]));
+}
+
+#[tokio::test]
+async fn what_could_not_be_done_lets_others_go_first() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchanges = open(&folder);
+    for _ in 0..2 {
+        submit(&exchanges, "a").await;
+    }
+    let take = async |after: i64| {
+        let taken = exchanges.take(after).await.expect("read");
+        taken.map(|(id, _)| id).expect("one waits")
+    };
+    let first = take(0).await;
+    exchanges.put_back(first).await.expect("written");
+    assert_eq!(take(first).await, first + 1);
+    assert_eq!(take(first).await, first, "it is the only one");
 }
 
 #[tokio::test]
@@ -87,9 +104,9 @@ async fn a_restart_repeats_what_it_may_and_owns_up_to_the_rest() {
         submit(&exchanges, "a").await,
         submit(&exchanges, "a").await,
     ];
-    let (first, _) = exchanges.take().await.expect("read").expect("one waits");
+    let (first, _) = exchanges.take(0).await.expect("read").expect("one waits");
     exchanges
-        .take()
+        .take(0)
         .await
         .expect("read")
         .expect("another waits");
@@ -100,11 +117,11 @@ async fn a_restart_repeats_what_it_may_and_owns_up_to_the_rest() {
     let look = async |value: &[u8]| exchanges.look("a", value).await.expect("read");
     assert_eq!(look(&values[0]).await, Found::Done(b"unknown".to_vec()));
     assert_eq!(look(&values[2]).await, Found::Pending);
-    let (third, _) = exchanges.take().await.expect("read").expect("one waits");
+    let (third, _) = exchanges.take(0).await.expect("read").expect("one waits");
     assert_eq!(third, first + 2);
     assert_eq!(exchanges.recover(|_| true, b"").expect("written"), (1, 0));
     assert_eq!(
-        exchanges.take().await.expect("read").map(|(id, _)| id),
+        exchanges.take(0).await.expect("read").map(|(id, _)| id),
         Some(third)
     );
 }
@@ -120,7 +137,7 @@ async fn bounds_are_kept_and_age_frees_places() {
     let refused = exchanges.submit(100, job("a")).await.expect("read");
     assert_eq!(refused, Err(Bound::Caller));
     // What was told, or cancelled, makes room, and nothing else.
-    let (id, _) = exchanges.take().await.expect("read").expect("one waits");
+    let (id, _) = exchanges.take(0).await.expect("read").expect("one waits");
     exchanges.finish(id, vec![1]).await.expect("written");
     let refused = exchanges.submit(100, job("a")).await.expect("read");
     assert_eq!(refused, Err(Bound::Caller));
@@ -139,7 +156,7 @@ async fn bounds_are_kept_and_age_frees_places() {
         exchanges.submit(100, long).await.expect("read"),
         Err(Bound::Size)
     );
-    let (running, _) = exchanges.take().await.expect("read").expect("one waits");
+    let (running, _) = exchanges.take(0).await.expect("read").expect("one waits");
     let expired = exchanges.expire(101 + MAX_AGE_S).await.expect("written");
     assert_eq!(
         expired,

@@ -52,6 +52,8 @@ pub(in crate::front) fn recover(
 pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
     let mut pause = PAUSE.0;
     let mut expires = Instant::now();
+    // What could not be done lets others go first: a store that is well may be too slow for it, each time.
+    let mut after = 0;
     loop {
         if stopped.has_changed().is_err() {
             return;
@@ -60,8 +62,12 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
             expires = Instant::now();
             expire(&shared).await;
         }
-        let done = match next(&shared).await {
-            Ok(Next::Job(id, job)) => run(&shared, id, job).await,
+        let done = match next(&shared, after).await {
+            Ok(Next::Job(id, job)) => {
+                let done = run(&shared, id, job).await;
+                after = if done { 0 } else { id };
+                done
+            }
             Ok(Next::Outage) => false,
             Ok(Next::Nothing) => {
                 let idle = timeout(EXPIRY, shared.work.notified());
@@ -97,7 +103,7 @@ enum Next {
 }
 
 /// Takes one, if any waits and the store answers: what is taken and then interrupted may never be known.
-async fn next(shared: &Shared) -> Result<Next, crate::front::DurableError> {
+async fn next(shared: &Shared, after: i64) -> Result<Next, crate::front::DurableError> {
     if !shared.exchanges.any_waits().await? {
         return Ok(Next::Nothing);
     }
@@ -111,7 +117,7 @@ async fn next(shared: &Shared) -> Result<Next, crate::front::DurableError> {
     if !answers {
         return Ok(Next::Outage);
     }
-    Ok(match shared.exchanges.take().await? {
+    Ok(match shared.exchanges.take(after).await? {
         Some((id, job)) => Next::Job(id, job),
         None => Next::Nothing,
     })
