@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{AUTHORIZATION, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CONNECTION, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -61,7 +61,7 @@ pub(super) async fn known(
 ) -> Response {
     if request.headers().contains_key(ORIGIN) {
         let why = "requests from web pages are not taken";
-        return Failure::new(FailureCode::Forbidden, why).into_response();
+        return last(Failure::new(FailureCode::Forbidden, why).into_response());
     }
     let authorization = request.headers().get(AUTHORIZATION).cloned();
     let found = match authorization {
@@ -89,9 +89,16 @@ pub(super) async fn known(
             debug_assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             let headers = response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            response
+            last(response)
         }
     }
+}
+
+/// The connection's last answer: strangers must not keep the places of callers by asking on.
+fn last(mut response: Response) -> Response {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
+    response
 }
 
 fn by_certificate(shared: &Shared, caller: &Caller) -> Result<Who, String> {

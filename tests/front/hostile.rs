@@ -163,6 +163,16 @@ async fn strangers_are_not_served() {
     let unknown = Caller::new(&stage.site, None);
     let (status, _) = unknown.post("application/json", good()).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let port = stage.site.front.expect("a front").port();
+    let page = unknown
+        .http
+        .get(format!("https://localhost:{port}/v1/objects"));
+    let answer = page.send().await.expect("an answer");
+    assert_eq!(
+        answer.headers()["connection"],
+        "close",
+        "no place is kept for a stranger"
+    );
     let (status, why) = Caller::new(&stage.site, Some("viewer"))
         .bearing("x.y.z")
         .post("application/json", good())
@@ -189,7 +199,6 @@ async fn strangers_are_not_served() {
         .tls_backend_preconfigured(tls.expect("a TLS configuration"))
         .build()
         .expect("a client");
-    let port = stage.site.front.expect("a front").port();
     let answer = http
         .post(format!("https://localhost:{port}/kmip"))
         .body(good())
