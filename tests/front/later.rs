@@ -40,7 +40,10 @@ async fn a_request_is_answered_by_poll_also_when_the_store_comes_back_late_and_t
         .await
         .pending();
     assert!(located.len() >= 16);
-    assert_eq!(operator.answered(&located).await.object(), object);
+    let answer = operator.answered(&located).await;
+    assert_eq!(answer.object(), object);
+    // As if it had been answered at once.
+    assert_eq!(answer.operation(), Some(operation::Locate));
     // The answer stays.
     assert_eq!(operator.poll(&located).await.object(), object);
 

@@ -193,7 +193,7 @@ fn correlation(item: &AskedItem) -> Result<&[u8], MessageError> {
 /// An answer that was kept.
 pub(super) fn stored(answer: &[u8]) -> Reply {
     let reply = ttlv::decode(answer).ok();
-    let reply = reply.and_then(|item| Reply::of(&item).ok());
+    let reply = reply.and_then(|item| Reply::kept(&item).ok());
     reply.unwrap_or_else(|| {
         Reply::failed(
             reason::GeneralFailure,

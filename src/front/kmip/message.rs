@@ -43,9 +43,11 @@ pub(super) struct AskedItem {
     pub(super) beside: Vec<Item>,
 }
 
-/// The answer to one item: all but its operation and identifier.
+/// The answer to one item: all but its identifier, and its operation where that is the one of the item.
 #[derive(Clone)]
 pub(super) struct Reply {
+    /// What was done, where that was asked for before: the answer to a `Poll` is that of what is polled (KMIP 2.1 section 6.1.43).
+    operation: Option<u32>,
     pub(super) status: u32,
     /// From `ResultStatus` on.
     pub(super) items: Vec<Item>,
@@ -150,7 +152,7 @@ impl Asked {
             let id = asked.id.clone();
             let id = id.map(|id| Item::new(tag::UniqueBatchItemID, Value::ByteString(id)));
             let item = Structure::new(tag::BatchItem)
-                .enumeration(tag::Operation, asked.operation)
+                .enumeration(tag::Operation, reply.operation.unwrap_or(asked.operation))
                 .items(id)
                 .items(reply.items);
             Item::from(item)
@@ -252,6 +254,7 @@ impl Reply {
         let answer = Structure::new(tag::ResponsePayload).items(payload);
         let item = Item::new(tag::ResultStatus, Value::Enumeration(status::Success));
         Self {
+            operation: None,
             status: status::Success,
             items: vec![item, answer.into()],
         }
@@ -266,6 +269,7 @@ impl Reply {
             Item::new(tag::ResultMessage, Value::TextString(why.into())),
         ];
         Self {
+            operation: None,
             status,
             items: items.into(),
         }
@@ -280,6 +284,7 @@ impl Reply {
             Item::new(tag::AsynchronousCorrelationValue, correlation),
         ];
         Self {
+            operation: None,
             status,
             items: items.into(),
         }
@@ -295,15 +300,39 @@ impl Reply {
             .iter()
             .filter(|item| !own.contains(&item.tag));
         Ok(Self {
+            operation: None,
             status,
             items: items.cloned().collect(),
         })
     }
 
+    /// As the answer of what was asked for before.
+    pub(super) fn about(self, operation: u32) -> Self {
+        Self {
+            operation: Some(operation),
+            ..self
+        }
+    }
+
     /// As it is kept.
     pub(super) fn item(&self) -> Item {
+        let operation = self.operation.map(Value::Enumeration);
+        let operation = operation.map(|operation| Item::new(tag::Operation, operation));
         let items = self.items.iter().cloned();
-        Structure::new(tag::BatchItem).items(items).into()
+        Structure::new(tag::BatchItem)
+            .items(operation)
+            .items(items)
+            .into()
+    }
+
+    /// As it was kept.
+    pub(super) fn kept(batch_item: &Item) -> Result<Self, MessageError> {
+        let operation = Field::of(batch_item, tag::BatchItem)?.optional(tag::Operation)?;
+        let operation = operation.map(|operation| operation.enumeration());
+        Ok(Self {
+            operation: operation.transpose()?,
+            ..Self::of(batch_item)?
+        })
     }
 
     /// Whether it was not done, now or later.

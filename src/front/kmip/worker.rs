@@ -133,7 +133,7 @@ async fn expire(shared: &Shared) {
 /// Does one; false where it waits again, because nothing could be done.
 async fn run(shared: &Shared, id: i64, job: Job) -> bool {
     let reply = match execute(shared, &job).await {
-        Some(reply) => reply,
+        Some(reply) => reply.about(job.operation),
         None => {
             if let Err(error) = shared.exchanges.put_back(id).await {
                 tracing::warn!(%error, "front: the database fails");
@@ -147,7 +147,7 @@ async fn run(shared: &Shared, id: i64, job: Job) -> bool {
     };
     let answer = fitting(&reply).unwrap_or_else(|| {
         let why = format!("it was done, but its answer has more than {MAX_ANSWER} bytes");
-        let failed = Reply::failed(reason::ResponseTooLarge, why);
+        let failed = Reply::failed(reason::ResponseTooLarge, why).about(job.operation);
         fitting(&failed).expect("it is short")
     });
     // On record before anybody can see it.
