@@ -33,6 +33,7 @@ pub(super) async fn bind(
         tokens: foundation.sources.tokens.clone(),
         upstream: foundation.key_store.clone(),
         own_names: config.upstream.name.clone(),
+        book: foundation.book.clone(),
         audit: foundation.audit.clone(),
         audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),

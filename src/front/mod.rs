@@ -79,6 +79,7 @@ use crate::audit::Audit;
 use crate::engine::Handle;
 use crate::https::{self, ALPN, HttpsListener};
 use crate::kmip::client::Client;
+use crate::policy::documents::Book;
 use crate::tls::{self, Credentials, Trust};
 
 use durable::Durable;
@@ -115,6 +116,8 @@ pub struct Options {
     pub upstream: Option<Client>,
     /// What names of the gateway's own objects begin with there, before a dot.
     pub own_names: String,
+    /// The policies of groups that are a document's, which is not changed here.
+    pub book: Arc<Book>,
     /// Where calls are put on record.
     pub audit: Audit,
     /// The folder of that trail.
@@ -143,8 +146,8 @@ struct Shared {
     known: kmip::Store,
     exchanges: Exchanges,
     requests: Requests,
-    /// Who holds it may change what admits somebody.
-    granting: tokio::sync::Mutex<()>,
+    /// Who holds it may change what admits somebody, where that is not a document's.
+    granting: tokio::sync::Mutex<Arc<Book>>,
     /// There is something to be done.
     work: Notify,
     audit: Audit,
@@ -182,7 +185,7 @@ impl Front {
             known: kmip::Store::new(&options.own_names),
             exchanges,
             requests: Requests::new(durable),
-            granting: tokio::sync::Mutex::new(()),
+            granting: tokio::sync::Mutex::new(options.book),
             work: Notify::new(),
             audit: options.audit,
             audit_directory: options.audit_directory,

@@ -1,6 +1,7 @@
 //! Access to groups: who wishes it asks, a key officer grants it or does not, and takes it away again.
 //!
-//! What is granted is a rule of the group's policy for one identity. Where the policy is kept in the key store, its next revision there is what counts.
+//! What is granted is a rule of the group's policy for one identity. A policy that is a document's is not changed here: it would be
+//! set again with the next look at the key store.
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::front::role::Role as FrontRole;
 use crate::group::ids::{MemberId, Role};
 use crate::group::limits::MAX_GROUP_NAME;
 use crate::group::policy::{AdmissionRule, GroupPolicy};
+use crate::policy::documents::Book;
 
 /// The longest reason, in bytes.
 const MAX_REASON: usize = 512;
@@ -196,12 +198,13 @@ pub(super) async fn grant(
 ) -> Response {
     let work = async {
         // One at a time: each changes what it read.
-        let _granting = shared.granting.lock().await;
+        let book = shared.granting.lock().await;
         let wish = concerning(&shared, &who, &id).await?;
         if wish.asker == who.key() {
             let why = "nobody grants a request of their own: another key officer has to";
             return Err(failure(FailureCode::Forbidden, why));
         }
+        free(&book, &wish.group)?;
         let policy = shared.engine.group(&wish.group).await?.policy;
         let policy = admitting(policy, &wish)
             .map_err(|why| failure(FailureCode::Conflict, format!("the group's policy: {why}")))?;
@@ -212,6 +215,17 @@ pub(super) async fn grant(
         Ok(Done::now(StatusCode::OK, WishView::from(wish)).to(about))
     };
     call(&shared, &who, "grant", Some(&id), work).await
+}
+
+/// Whether a group's policy can be changed here.
+fn free(book: &Book, group: &str) -> Result<(), Failure> {
+    match book.of(group) {
+        None => Ok(()),
+        Some(_) => {
+            let why = "the group has the policy of a document in the key store: change that one";
+            Err(failure(FailureCode::Conflict, why))
+        }
+    }
 }
 
 /// The policy, with a rule for one identity.
@@ -248,7 +262,7 @@ pub(super) async fn exclude(
         if !reason.is_empty() {
             plain("reason", &reason, MAX_REASON)?;
         }
-        let _granting = shared.granting.lock().await;
+        let book = shared.granting.lock().await;
         let mut policy = shared.engine.group(&name).await?.policy;
         let rules = policy.admit.len();
         policy.admit.retain(|rule| rule.identity != identity);
@@ -261,6 +275,7 @@ pub(super) async fn exclude(
             .collect();
         // First the rule, so that nobody comes back meanwhile.
         if rules > 0 {
+            free(&book, &name)?;
             shared.engine.set_policy(&name, policy).await?;
         }
         let members = members(&shared, &name, &identity).await?;
@@ -303,6 +318,8 @@ async fn members(shared: &Shared, name: &str, identity: &str) -> Result<Vec<Memb
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Decider;
+    use crate::policy::documents::{Source, Subject};
 
     fn wish(role: &str) -> Wish {
         Wish {
@@ -326,5 +343,16 @@ mod tests {
         assert_eq!(rule.identity, "cn:anna");
         assert_eq!(rule.roles, [Role::Receiver, Role::Sender]);
         assert!(admitting(policy, &wish("king")).is_err());
+    }
+
+    #[test]
+    fn what_a_document_says_is_not_changed_here() {
+        let book = Book::new(GroupPolicy::default(), Arc::new(Decider::default()));
+        let (subject, source) = (Subject::Group("room".into()), Source::Upstream("7".into()));
+        let offered = book.offer(&subject, source, r#"{"quorum_percent": 50}"#, None);
+        offered.expect("good");
+        let refused = free(&book, "room").expect_err("a document's");
+        assert_eq!(refused.code, FailureCode::Conflict);
+        assert!(free(&book, "other").is_ok());
     }
 }
