@@ -92,6 +92,8 @@ use role::Appointments;
 const MAX_BODY: usize = 4 * 1024 * 1024;
 /// Bodies that are read at a time; more wait.
 const MAX_BODIES: usize = 32;
+/// The same of callers without a role, who are told so and no more: they must not keep the others waiting.
+const MAX_IDLE_BODIES: usize = 4;
 /// Within this a body is there.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Exchanges that are done at a time, of those that are answered later.

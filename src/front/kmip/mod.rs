@@ -16,13 +16,14 @@ use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::caller::Who;
 use super::exchanges::{Bound, Job, MAX_AGE_S, MAX_EXCHANGES, MAX_PER_CALLER, MAX_REQUEST, VALUE};
 use super::observe::{self, Outcome};
 use super::role::Rule;
-use super::{MAX_BODIES, MAX_BODY, PATIENCE, Shared};
+use super::{MAX_BODIES, MAX_BODY, MAX_IDLE_BODIES, PATIENCE, Shared};
 use crate::kmip::client::Version;
 use crate::kmip::codec::{Item, Layout, Value, View, tag, ttlv, values};
 use crate::kmip::message::MessageError;
@@ -65,7 +66,7 @@ pub(super) async fn post(
         let why = "KMIP comes as application/octet-stream (TTLV), application/json or text/xml\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into_response();
     };
-    let body = match read(request).await {
+    let body = match read(request, !who.roles.is_empty()).await {
         Ok(body) => body,
         Err((status, why)) => return (status, format!("{why}\n")).into_response(),
     };
@@ -86,11 +87,14 @@ pub(super) async fn post(
     encoded(view, asked.as_ref(), &answer)
 }
 
-/// Reads a body, within bounds of its size, of the time that it may take, and of how many are read at once.
-pub(super) async fn read(request: Request) -> Result<Bytes, (StatusCode, String)> {
-    static READING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(MAX_BODIES);
+/// Reads a body, within bounds of its size, of the time that it may take, and of how many are read at once of callers with a role and
+/// of those without.
+pub(super) async fn read(request: Request, has_role: bool) -> Result<Bytes, (StatusCode, String)> {
+    static READING: Semaphore = Semaphore::const_new(MAX_BODIES);
+    static IDLE: Semaphore = Semaphore::const_new(MAX_IDLE_BODIES);
+    let places = if has_role { &READING } else { &IDLE };
     let reading = async {
-        let _place = READING.acquire().await;
+        let _place = places.acquire().await;
         Bytes::from_request(request, &()).await
     };
     match timeout(PATIENCE, reading).await {

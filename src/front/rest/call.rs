@@ -89,9 +89,9 @@ pub(super) async fn call(
     }
 }
 
-/// The body of a request, which must be this and nothing else.
+/// The body of a request, which must be this and nothing else. It is read for callers alone who may make the call.
 pub(super) async fn parsed<T: DeserializeOwned>(request: Request) -> Result<T, Failure> {
-    let body = kmip::read(request).await.map_err(|(status, why)| {
+    let body = kmip::read(request, true).await.map_err(|(status, why)| {
         let code = match status {
             StatusCode::PAYLOAD_TOO_LARGE => FailureCode::TooLarge,
             _ => FailureCode::BadRequest,
