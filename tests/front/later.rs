@@ -9,6 +9,7 @@ use wardcast::kmip::codec::{Item, Value, tag, values};
 use wardcast::kmip::message::Field;
 
 use crate::kmip::{Message, Reply, about, payload, plain_key};
+use crate::relay::{KEY, is_in_no_file};
 use crate::stub::{Reaction, Stub, success};
 use crate::support::SOON;
 use crate::{OBJECT, Seen, Site, Stage};
@@ -192,7 +193,7 @@ async fn each_version_says_by_its_own_means_that_it_can_wait_and_keys_are_never_
     assert_eq!(at_once.status(), status::Success);
 
     // What may hold a key is answered at once, or not at all.
-    let key = plain_key("kept?", b"0123456789abcdef");
+    let key = plain_key("kept?", KEY);
     let registered = ask(
         Version::V1_4,
         Value::Boolean(true),
@@ -217,6 +218,7 @@ async fn each_version_says_by_its_own_means_that_it_can_wait_and_keys_are_never_
     )
     .await;
     assert_eq!(must.reason(), Some(reason::FeatureNotSupported));
+    is_in_no_file(&stage);
     let several = Message::new(Version::V2_0)
         .later(number(indicator::Mandatory))
         .item(operation::Locate, payload())

@@ -15,7 +15,7 @@ use crate::{OBJECT, Seen, Site, Stage};
 use values::{Operation as operation, ResultReason as reason, ResultStatus as status};
 
 /// A key that is found wherever it is not meant to be.
-const KEY: &[u8; 16] = b"a-key-in-the-ope";
+pub(crate) const KEY: &[u8; 16] = b"a-key-in-the-ope";
 
 fn got(payload: &Item) -> Vec<u8> {
     let payload = Field::of(payload, tag::ResponsePayload).expect("a payload");
@@ -96,6 +96,11 @@ async fn keys_in_the_clear_are_for_key_officers_and_nowhere_else() {
         .await;
     assert!(wrapped.denied().contains("KeyWrappingSpecification"));
     // It is in no file of the gateway's: log, trail, database.
+    is_in_no_file(&stage);
+}
+
+/// The key is in no file of the gateway's.
+pub(crate) fn is_in_no_file(stage: &Stage) {
     for entry in walk(stage.site.folder()) {
         let bytes = std::fs::read(&entry).unwrap_or_default();
         let found = bytes.windows(KEY.len()).any(|window| window == KEY);
