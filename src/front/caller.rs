@@ -8,11 +8,12 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
 
-use super::Shared;
 use super::observe::{self, Outcome};
 use super::rest::{Failure, FailureCode};
 use super::role::Roles;
+use super::{LISTENER, Shared};
 use crate::group::ids::Identity;
 use crate::https::Caller;
 
@@ -72,7 +73,7 @@ pub(super) async fn known(
     match found {
         Ok(who) => {
             request.extensions_mut().insert(who);
-            next.run(request).await
+            to_the_end(request, next).await
         }
         Err(why) => {
             tracing::info!(%why, "front: a caller is not known");
@@ -92,6 +93,19 @@ pub(super) async fn known(
             last(response)
         }
     }
+}
+
+/// Does what is asked for to its end, also where its caller does not wait for it: what is done goes on record afterwards.
+async fn to_the_end(request: Request, next: Next) -> Response {
+    static UNDER_WAY: Semaphore = Semaphore::const_new(LISTENER.connections);
+    let place = UNDER_WAY.acquire().await;
+    let doing = async move {
+        let _place = place;
+        next.run(request).await
+    };
+    let done = tokio::spawn(doing).await;
+    // Nothing cancels it, so it fails only as it panics, and that goes on here.
+    done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
 
 /// The connection's last answer: strangers must not keep the places of callers by asking on.

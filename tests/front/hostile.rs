@@ -1,5 +1,7 @@
 //! What comes from outside and is no good: each is refused in its own way, and nothing of it reaches the store.
 
+use std::time::{Duration, Instant};
+
 use reqwest::StatusCode;
 use wardcast::kmip::client::Version;
 use wardcast::kmip::codec::{Item, Layout, Value, View, tag, values};
@@ -9,6 +11,7 @@ use wardcast::tls::{self, Credentials};
 
 use crate::kmip::{Caller, Message, about, replies};
 use crate::stub::{Reaction, Stub, success};
+use crate::support::SOON;
 use crate::{OBJECT, Seen, Site, Stage};
 
 use values::{Operation as operation, ResultReason as reason};
@@ -206,4 +209,41 @@ async fn strangers_are_not_served() {
         .await;
     assert!(answer.is_err(), "another authority's officer");
     assert!(seen.operations().is_empty());
+}
+
+#[tokio::test]
+async fn who_does_not_wait_is_on_record_all_the_same() {
+    let own = Site::new();
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let stub = Stub::start(&own, move |message| match noted.note(message) {
+        true => Reaction::Silence,
+        false => Reaction::Answer(success(message)),
+    })
+    .await;
+    let stage = Stage::start(own, &stub.url()).await;
+    let officer = stage.caller("officer");
+    let began = Instant::now();
+    let pause = Duration::from_millis(10);
+    let reached = async {
+        while seen.operations().is_empty() {
+            assert!(began.elapsed() < SOON, "it does not reach the store");
+            tokio::time::sleep(pause).await;
+        }
+    };
+    tokio::select! {
+        reply = officer.ask(Version::V1_4, operation::Destroy, about(OBJECT)) => {
+            panic!("nobody answers: {reply:?}")
+        }
+        () = reached => {}
+    }
+    drop(officer);
+    let on_record = || {
+        let trail = stage.site.audit();
+        trail.iter().any(|record| record["operation"] == "Destroy")
+    };
+    while !on_record() {
+        assert!(began.elapsed() < 2 * SOON, "it is not on record");
+        tokio::time::sleep(pause).await;
+    }
 }
