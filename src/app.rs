@@ -29,7 +29,6 @@ use crate::front::Front;
 use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
-use crate::kmip::client::Client;
 use crate::policy::documents::Book;
 use crate::quic::{self, Listener};
 use crate::relay::RelayError;
@@ -141,7 +140,6 @@ struct Foundation {
     config: Config,
     credentials: Credentials,
     trust: Trust,
-    key_store: Option<Client>,
     sources: Sources,
     book: Arc<Book>,
     audit: Audit,
@@ -181,7 +179,7 @@ impl Gateway {
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
         let signer = Signer::start(tokens.pool.clone(), audit.clone());
-        let mut relay = relay::start(&config.upstream, key_store.clone(), &audit)?;
+        let mut relay = relay::start(&config.upstream, key_store, &audit)?;
         let parts = engine::Parts {
             store: Arc::new(store),
             audit: Some(audit.clone()),
@@ -197,7 +195,6 @@ impl Gateway {
             config,
             credentials,
             trust,
-            key_store,
             sources,
             book: book.clone(),
             audit: audit.clone(),

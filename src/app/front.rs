@@ -1,6 +1,6 @@
 //! The front for programs, as the configuration says.
 
-use super::{AppError, Foundation};
+use super::{AppError, Foundation, upstream};
 use crate::config::Front as Configured;
 use crate::engine::Handle;
 use crate::front::role::{Appointments, Role};
@@ -31,7 +31,7 @@ pub(super) async fn bind(
         trust: foundation.trust.clone(),
         appointments: appointments(&config.front),
         tokens: foundation.sources.tokens.clone(),
-        upstream: foundation.key_store.clone(),
+        upstream: upstream::of_front(config)?,
         own_names: config.upstream.name.clone(),
         book: foundation.book.clone(),
         audit: foundation.audit.clone(),

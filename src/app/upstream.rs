@@ -31,14 +31,28 @@ pub enum UpstreamError {
 /// # Errors
 /// When its addresses or certificates are bad.
 pub fn client(config: &Config) -> Result<Option<Client>, AppError> {
+    named(config, Options::default().metrics)
+}
+
+/// Another one, for what callers of the front ask for: they shall neither take the places of what the gateway has to say itself, nor
+/// make an address rest for it.
+pub(super) fn of_front(config: &Config) -> Result<Option<Client>, AppError> {
+    named(config, "wardcast_front_upstream")
+}
+
+fn named(config: &Config, metrics: &'static str) -> Result<Option<Client>, AppError> {
     let upstream = &config.upstream;
     if upstream.addresses.is_empty() {
         return Ok(None);
     }
-    Ok(Some(connectable(config, upstream)?))
+    Ok(Some(connectable(config, upstream, metrics)?))
 }
 
-fn connectable(config: &Config, upstream: &Upstream) -> Result<Client, UpstreamError> {
+fn connectable(
+    config: &Config,
+    upstream: &Upstream,
+    metrics: &'static str,
+) -> Result<Client, UpstreamError> {
     let view = match upstream.encoding {
         Encoding::Ttlv => View::Ttlv,
         Encoding::Json => View::Json,
@@ -65,6 +79,7 @@ fn connectable(config: &Config, upstream: &Upstream) -> Result<Client, UpstreamE
         deadline,
         attempt: deadline * 2 / 5,
         rest: (REST, LONGEST_REST),
+        metrics,
         ..Options::default()
     };
     Ok(Client::new(&endpoints, credentials, &trust, options)?)

@@ -33,6 +33,17 @@ pub enum Refused {
     Directory(#[from] ldap::Refused),
 }
 
+impl Refused {
+    /// Whether it is trouble of whoever was to be asked, which passes: whoever asks may come back.
+    pub fn passes(&self) -> bool {
+        matches!(
+            self,
+            Refused::Token(jwt::Refused::Unreachable(_))
+                | Refused::Directory(ldap::Refused::Unreachable(_))
+        )
+    }
+}
+
 impl Sources {
     /// What is known about the owner of a certificate (DER), which was verified, and who may present a token.
     pub async fn of(

@@ -20,7 +20,7 @@ pub struct Upstream {
     pub ca: PathBuf,
     /// What names of the gateway's objects begin with there.
     pub name: String,
-    /// Connections at a time.
+    /// Connections at a time; as many again for callers of the front.
     pub connections: u32,
     /// Within this a request is answered, in milliseconds.
     pub deadline_ms: u32,

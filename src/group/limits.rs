@@ -36,6 +36,8 @@ pub const MAX_PATTERN_BYTES: usize = 512;
 pub const FROZEN_RETRY_MS: u64 = 30_000;
 /// When whoever was not admitted because the key store upstream is out of reach may ask again.
 pub const OUTAGE_RETRY_MS: u64 = 5_000;
+/// When whoever was not admitted because a directory or an identity provider cannot be asked may ask again, in milliseconds.
+pub const SOURCE_RETRY_MS: u64 = 5_000;
 /// Joins of one group that wait for the next change; more are refused as busy.
 pub const MAX_WAITING_JOINS: usize = 65_536;
 /// Members of one group that wait for their path or grant, one ticket each; more are refused as busy.

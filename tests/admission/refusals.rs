@@ -108,11 +108,16 @@ async fn ask(site: &Site, name: &str, role: Role, token: Option<&str>) -> Respon
 }
 
 async fn refused(site: &Site, name: &str, role: Role, token: Option<&str>) {
-    match ask(site, name, role, token).await {
-        // The peer is told that, and nothing more.
+    let answer = ask(site, name, role, token).await;
+    told_alone(name, answer, RefusalCode::NotAdmitted);
+}
+
+/// The peer is told that, and nothing more.
+fn told_alone(name: &str, answer: Response, code: RefusalCode) {
+    match answer {
         Response::Refused(refusal) => {
-            assert_eq!(refusal.code, RefusalCode::NotAdmitted, "{name}");
-            assert_eq!(refusal.message, RefusalCode::NotAdmitted.text());
+            assert_eq!(refusal.code, code, "{name}");
+            assert_eq!(refusal.message, code.text());
         }
         other => panic!("{name}: {other:?}"),
     }
@@ -270,7 +275,9 @@ async fn each_is_refused_for_its_own_reason_and_the_trail_says_so() {
     shut_out(&site, site.credentials("rob")).await;
     shut_out(&site, expired).await;
     world.slapd.kill();
-    refused(&site, "frieda", Role::Receiver, Some(&token)).await;
+    // That passes: she is told to come back.
+    let answer = ask(&site, "frieda", Role::Receiver, Some(&token)).await;
+    told_alone("frieda", answer, RefusalCode::Busy);
     // Who was looked up before is known still.
     granted(ask(&site, "anna", Role::Both, None).await);
 

@@ -12,7 +12,7 @@ use crate::engine::count;
 use crate::engine::event::{Ask, Joining, Known, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Role, Suite, Time};
-use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS};
+use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS, SOURCE_RETRY_MS};
 use crate::group::machine::{Claim, Input};
 use crate::group::wire::{
     ChannelOpened, Grant, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
@@ -166,8 +166,7 @@ impl Served {
         }
         let rule = match self.decided(&decider, known, join.role) {
             Ok(rule) => rule,
-            Err(why) => {
-                let refusal = Refusal::new(RefusalCode::NotAdmitted);
+            Err((why, refusal)) => {
                 return self.not_admitted((identity, join.role), why, refusal, reply);
             }
         };
@@ -199,12 +198,25 @@ impl Served {
     }
 
     /// By which rule somebody is admitted, or why he is not. Never asked for who is a member.
-    fn decided(&self, decider: &Decider, known: Known, role: Role) -> Result<String, String> {
-        let known = known.map_err(|unknown| unknown.to_string())?;
+    fn decided(
+        &self,
+        decider: &Decider,
+        known: Known,
+        role: Role,
+    ) -> Result<String, (String, Refusal)> {
+        let never = || Refusal::new(RefusalCode::NotAdmitted);
+        let known = known.map_err(|unknown| {
+            let refusal = match unknown.passes() {
+                // What is down comes back: nobody is to take it for the last word.
+                true => Refusal::retry(RefusalCode::Busy, SOURCE_RETRY_MS),
+                false => never(),
+            };
+            (unknown.to_string(), refusal)
+        })?;
         let policy = self.machine.state().policy();
         match decider.decide(self.name(), policy, &known, role) {
             Decision::Admitted { rule } => Ok(rule),
-            Decision::Refused { why } => Err(why.to_string()),
+            Decision::Refused { why } => Err((why.to_string(), never())),
         }
     }
 

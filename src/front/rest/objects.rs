@@ -110,9 +110,8 @@ pub(super) async fn register(
             plain("group", group, MAX_NAME)?;
             attributes.push(Attribute::object_group(group));
         }
-        let named = [Some(&new.name), new.group.as_ref()];
-        let mut named = named.into_iter().flatten();
-        if named.any(|name| shared.known.is_own(name)) {
+        let is_own = |name: &String| shared.known.is_own(name);
+        if is_own(&new.name) || new.group.as_ref().is_some_and(is_own) {
             let why = "names of the gateway's own objects are for the gateway alone";
             return Err(Failure::new(FailureCode::Forbidden, why));
         }

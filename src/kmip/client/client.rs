@@ -84,7 +84,7 @@ impl Client {
             })
         });
         let addresses = addresses.collect::<Result<Vec<_>, SetupError>>()?;
-        let observer = Observer::new();
+        let observer = Observer::new(options.metrics);
         for address in &addresses {
             observer.begins(&address.name);
         }

@@ -10,6 +10,7 @@ use super::exchange::{Answer, Answers};
 
 /// The metrics of a client. Their handles are looked up once.
 pub(super) struct Observer {
+    prefix: &'static str,
     requests: Counter,
     retries: Counter,
     seconds: Histogram,
@@ -17,12 +18,14 @@ pub(super) struct Observer {
 }
 
 impl Observer {
-    pub(super) fn new() -> Self {
+    /// Metrics whose names begin with this.
+    pub(super) fn new(prefix: &'static str) -> Self {
         Self {
-            requests: counter!("wardcast_upstream_requests_total"),
-            retries: counter!("wardcast_upstream_retries_total"),
-            seconds: histogram!("wardcast_upstream_seconds"),
-            connections: gauge!("wardcast_upstream_connections"),
+            prefix,
+            requests: counter!(format!("{prefix}_requests_total")),
+            retries: counter!(format!("{prefix}_retries_total")),
+            seconds: histogram!(format!("{prefix}_seconds")),
+            connections: gauge!(format!("{prefix}_connections")),
         }
     }
 
@@ -36,12 +39,18 @@ impl Observer {
             Ok(_) => "refused",
             Err(error) => error.kind(),
         };
-        counter!("wardcast_upstream_failures_total", "kind" => kind).increment(1);
+        let name = format!("{}_failures_total", self.prefix);
+        counter!(name, "kind" => kind).increment(1);
     }
 
     /// An address is there, and does not rest.
     pub(super) fn begins(&self, address: &str) {
-        gauge!("wardcast_upstream_resting", "address" => address.to_owned()).set(0.0);
+        self.resting(address).set(0.0);
+    }
+
+    fn resting(&self, address: &str) -> Gauge {
+        let name = format!("{}_resting", self.prefix);
+        gauge!(name, "address" => address.to_owned())
     }
 
     pub(super) fn retried(&self) {
@@ -67,7 +76,6 @@ impl Observer {
                 0.0
             }
         };
-        let address = address.to_owned();
-        gauge!("wardcast_upstream_resting", "address" => address).set(resting);
+        self.resting(address).set(resting);
     }
 }

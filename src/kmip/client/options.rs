@@ -45,6 +45,8 @@ pub struct Options {
     pub failures: u32,
     /// How long it rests: first, and at most. The rest doubles while its probes fail, with jitter.
     pub rest: (Duration, Duration),
+    /// What the names of its metrics begin with.
+    pub metrics: &'static str,
 }
 
 impl Default for Options {
@@ -60,6 +62,7 @@ impl Default for Options {
             max_response: MAX_MESSAGE,
             failures: 3,
             rest: (Duration::from_millis(500), Duration::from_secs(30)),
+            metrics: "wardcast_upstream",
         }
     }
 }
