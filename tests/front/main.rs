@@ -17,6 +17,7 @@ mod hostile;
 mod kills;
 mod kmip;
 mod later;
+mod own;
 mod relay;
 mod rest;
 mod roles;
@@ -70,7 +71,9 @@ struct Seen(Arc<Mutex<Vec<u32>>>);
 impl Seen {
     /// Whether a message is a caller's; its operations are kept then.
     fn note(&self, message: &Item) -> bool {
-        let is = format!("{message:?}").contains(OBJECT);
+        let text = format!("{message:?}");
+        // Before an object is changed, the gateway asks what it is called.
+        let is = text.contains(OBJECT) && !text.contains("Object Group");
         if is {
             let asked = stub::operations(message);
             self.0.lock().expect("no panic").extend(asked);

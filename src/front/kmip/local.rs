@@ -48,6 +48,17 @@ impl Store {
         name.starts_with(&self.own)
     }
 
+    /// Whether an operation that changes what is called so is for the gateway alone. Ends of groups and their keys are not: the
+    /// gateway acts on those.
+    pub(super) fn keeps(&self, name: &str, operation: u32) -> bool {
+        let Some(what) = name.strip_prefix(&self.own) else {
+            return false;
+        };
+        let of_a_group = what.starts_with("group.") || what.starts_with("key.") || what == "keys";
+        let ends = [values::Operation::Revoke, values::Operation::Destroy].contains(&operation);
+        !(of_a_group && ends)
+    }
+
     /// What is known of it. While it cannot be reached that is what it said last, if anything.
     async fn facts(&self, client: Option<&Client>) -> Option<Facts> {
         let known = || {

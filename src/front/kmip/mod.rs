@@ -3,6 +3,7 @@
 mod gate;
 mod local;
 mod message;
+mod own;
 mod relay;
 #[cfg(test)]
 mod tests;
@@ -226,7 +227,8 @@ async fn segment_replies(
         }
         (Later::May, _) => {}
     }
-    match relay::relay(store, Some(asked.version), segment, asked.go_on).await {
+    let site = (store, &shared.known);
+    match relay::relay(site, Some(asked.version), segment, asked.go_on).await {
         Relayed::Answered(replies) => {
             let replies = replies.into_iter().zip(segment);
             let seen = replies.map(|(reply, (item, _))| {

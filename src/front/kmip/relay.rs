@@ -8,7 +8,9 @@ use crate::kmip::client::{
 };
 use crate::kmip::codec::values::ResultReason as reason;
 
+use super::local::Store;
 use super::message::{AskedItem, Reply};
+use super::own;
 use crate::front::role::Rule;
 
 /// What the store made of some items.
@@ -21,13 +23,20 @@ pub(super) enum Relayed {
     Unknown(Reply),
 }
 
-/// Asks the store for items that follow one another; in the version that was agreed on with it, if none is named.
+/// Asks the store for items that follow one another; in the version that was agreed on with it, if none is named. The first that
+/// would change one of the gateway's own objects is refused, and those after it are not asked for yet.
 pub(super) async fn relay(
-    store: &Client,
+    (store, known): (&Client, &Store),
     version: Option<Version>,
     items: &[(&AskedItem, &'static Rule)],
     go_on: bool,
 ) -> Relayed {
+    let (items, refused) = match own::first_refused(store, known, version, items).await {
+        Ok(Some((0, refused))) => return Relayed::Answered(vec![refused]),
+        Ok(Some((at, refused))) => (&items[..at], Some(refused)),
+        Ok(None) => (items, None),
+        Err(error) => return failed(&error),
+    };
     let raw: Vec<RawRequest> = items
         .iter()
         .map(|(item, rule)| RawRequest {
@@ -61,6 +70,10 @@ pub(super) async fn relay(
                 return Relayed::Unknown(Reply::failed(reason::GeneralFailure, why));
             }
         }
+    }
+    let all = replies.len() == items.len();
+    if all && (go_on || !replies.iter().any(Reply::is_failure)) {
+        replies.extend(refused);
     }
     Relayed::Answered(replies)
 }

@@ -193,7 +193,7 @@ async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
     }
     let place = usize::try_from(job.version).ok();
     let version = place.and_then(|place| Version::ALL.get(place).copied());
-    match relay::relay(store, version, &[(&item, rule)], false).await {
+    match relay::relay((store, &shared.known), version, &[(&item, rule)], false).await {
         Relayed::Answered(replies) => {
             let reply = replies.into_iter().next().unwrap_or_else(damaged);
             // What is kept holds no key, whoever asked.
