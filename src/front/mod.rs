@@ -32,7 +32,8 @@
 //! themselves: another one has to), and auditors read the trail; with any role one can ask for access.
 //! The gateway answers Query, Discover Versions, Poll and Cancel itself. What is refused says which role is needed.
 //! Names and object groups that begin with `upstream.name` and a dot are of the gateway's own objects: nobody gives them here, so that policy
-//! documents come from those alone who may write to the store itself.
+//! documents come from those alone who may write to the store itself. Nor does anybody change such objects by their identifiers (the
+//! store is asked first what an object is called), but that key officers revoke and destroy those of groups and of their keys.
 //!
 //! # Relaying
 //! Allowed items that follow one another go to the store in one message, in the caller's own version of KMIP: messages are not
