@@ -231,7 +231,8 @@ pub enum Event {
         /// The object or the group that it is about, if it names one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         object: Option<String>,
-        /// What became of it: done, pending, or why not.
+        /// What became of it: done, pending, or why not; begun where it is about to be asked of the store, which another record of it
+        /// follows unless the gateway was killed.
         outcome: String,
     },
     /// Somebody who may not called the admin interface, or the front, for whatever it was.

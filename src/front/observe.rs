@@ -59,7 +59,6 @@ impl Outcome {
         };
         counter!("wardcast_front_calls_total", "operation" => self.label(), "outcome" => outcome)
             .increment(1);
-        let plain = |text: &str, most: usize| -> String { text.chars().take(most).collect() };
         let event = match self.denied {
             true => Event::Denied {
                 identity: (*who.name).clone(),
@@ -68,14 +67,11 @@ impl Outcome {
             },
             false => Event::Relayed {
                 operation: self.operation,
-                object: object.map(|object| plain(object, MAX_OBJECT)),
+                object: object.map(told),
                 outcome: self.outcome,
             },
         };
-        Entry {
-            actor: Actor::Caller((*who.name).clone()),
-            ..Entry::of_gateway(event)
-        }
+        entry(who, event)
     }
 
     /// What callers make up is one label.
@@ -93,6 +89,31 @@ impl Outcome {
             true => self.operation.clone(),
             false => "other".to_owned(),
         }
+    }
+}
+
+/// What is about to be asked of the store and changes something there goes on record before it is asked, so that a kill cannot leave
+/// a change without a record.
+pub(super) fn begun(operation: u32, who: &Who, object: Option<&str>) -> Entry {
+    let Outcome {
+        operation, outcome, ..
+    } = Outcome::of(operation, false, "begun".to_owned());
+    let event = Event::Relayed {
+        operation,
+        object: object.map(told),
+        outcome,
+    };
+    entry(who, event)
+}
+
+fn told(object: &str) -> String {
+    object.chars().take(MAX_OBJECT).collect()
+}
+
+fn entry(who: &Who, event: Event) -> Entry {
+    Entry {
+        actor: Actor::Caller((*who.name).clone()),
+        ..Entry::of_gateway(event)
     }
 }
 

@@ -240,7 +240,14 @@ async fn who_does_not_wait_is_on_record_all_the_same() {
     drop(officer);
     let on_record = || {
         let trail = stage.site.audit();
-        trail.iter().any(|record| record["operation"] == "Destroy")
+        let destroyed = trail
+            .iter()
+            .filter(|record| record["operation"] == "Destroy");
+        let outcomes: Vec<&serde_json::Value> =
+            destroyed.map(|record| &record["outcome"]).collect();
+        // Before it reached the store, too.
+        assert_eq!(*outcomes[0], "begun");
+        outcomes.len() == 2
     };
     while !on_record() {
         assert!(began.elapsed() < 2 * SOON, "it is not on record");

@@ -103,7 +103,10 @@ async fn everybody_is_let_do_what_their_role_is_for_and_nothing_else() {
 /// What was done is on record, each by itself, and that something was refused.
 fn on_record(trail: &[Value], relayed: usize) {
     let of = |event: &str| {
-        let own = trail.iter().filter(|record| record["event"] == event);
+        let begun = |record: &&Value| record["outcome"] == "begun";
+        let own = trail
+            .iter()
+            .filter(|record| record["event"] == event && !begun(record));
         own.collect::<Vec<_>>()
     };
     // Nobody's are refusals as the others of theirs.

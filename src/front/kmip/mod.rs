@@ -227,6 +227,9 @@ async fn segment_replies(
         }
         (Later::May, _) => {}
     }
+    let changes = segment.iter().filter(|(_, rule)| !rule.repeatable);
+    let begun = changes.map(|(item, _)| observe::begun(item.operation, who, item.object()));
+    observe::put_on_record(shared, begun.collect()).await;
     let site = (store, &shared.known);
     match relay::relay(site, Some(asked.version), segment, asked.go_on).await {
         Relayed::Answered(replies) => {

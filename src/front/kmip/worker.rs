@@ -191,6 +191,11 @@ async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
     if !shared.audit.admits() {
         return None;
     }
+    if !rule.repeatable {
+        let who = Who::remembered(&job.caller);
+        let begun = observe::begun(job.operation, &who, job.object.as_deref());
+        observe::put_on_record(shared, vec![begun]).await;
+    }
     let place = usize::try_from(job.version).ok();
     let version = place.and_then(|place| Version::ALL.get(place).copied());
     match relay::relay((store, &shared.known), version, &[(&item, rule)], false).await {

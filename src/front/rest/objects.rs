@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::call::{Done, call, parsed, plain};
 use super::exchanges::{Exchange, accepted};
 use super::failure::{Failure, FailureCode, of_client};
-use crate::front::Shared;
 use crate::front::caller::Who;
+use crate::front::{Shared, observe};
 use crate::kmip::client::{
     Activate, Archive, Attribute, AttributeName, Client, GetAttributes, Locate, Object,
     OpaqueObject, Recover, Register, Request as Asked, Revoke, Version,
@@ -136,6 +136,8 @@ pub(super) async fn register(
             }),
             attributes,
         };
+        let begun = observe::begun(values::Operation::Register, &who, Some(&new.name));
+        observe::put_on_record(&shared, vec![begun]).await;
         let id = store
             .call(&register)
             .await
