@@ -212,6 +212,7 @@ impl Gateway {
             }),
             Err(error) => {
                 // In good order, so that no host has the last word.
+                signer.abandon();
                 tokens.stop().await;
                 Err(error)
             }

@@ -44,6 +44,11 @@ impl Signer {
         }
     }
 
+    /// Ends it as it is: the gateway could not start.
+    pub(super) fn abandon(self) {
+        self.task.abort();
+    }
+
     /// Has what is left signed, if the tokens can do so soon; the last record of all was written before.
     pub(super) async fn finish(self) {
         // A task that has ended needs not be told.

@@ -124,7 +124,7 @@ async fn a_group_object_that_was_revoked_has_a_successor_after_the_rollover() {
 #[tokio::test]
 async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
     let (mut bench, mut server) = bench();
-    bench.groups([1], &policy(OnRevoked::Roll)).await;
+    bench.groups([1, 2], &policy(OnRevoked::Roll)).await;
     bench.revoke(&key_object(1, 1), reason::Unspecified).await;
     let stuck = |why: Option<&str>| {
         bench
@@ -157,7 +157,7 @@ async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), []);
 
-    // Nor does it need the key store.
+    // Nor does it need the key store, which cannot tell how the other group is.
     bench.revoke(&group_object(1), reason::Unspecified).await;
     bench
         .script
