@@ -221,15 +221,21 @@ impl Decider {
     }
 }
 
-/// Of everything that an answer depends on. The policy of a group is in it by what the list says.
+/// Of everything that an answer depends on, and of nothing that rules do not look at: by the built-in ones all who are listed have
+/// the same answer. The policy of a group is in it by what the list says.
 fn key(rules: &Rules, group: &str, attributes: &Attributes, role: Role, listed: bool) -> Key {
     use sha2::{Digest, Sha256};
+    let looks = rules.looks();
     let mut hash = Sha256::new();
     hash.update(rules.revision().0);
-    hash.update((group.len() as u64).to_be_bytes());
-    hash.update(group);
     hash.update([role as u8, u8::from(listed)]);
-    hash.update(attributes.digest());
+    if looks.group {
+        hash.update((group.len() as u64).to_be_bytes());
+        hash.update(group);
+    }
+    if looks.member {
+        hash.update(attributes.digest());
+    }
     hash.finalize().into()
 }
 

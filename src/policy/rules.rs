@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
 
 use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validator};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// The rules of a gateway that is configured with none of its own.
@@ -38,6 +39,16 @@ pub struct Rules(Arc<Checked>);
 struct Checked {
     policies: PolicySet,
     revision: Revision,
+    looks: Looks,
+}
+
+/// What rules look at besides the role and whether somebody is listed. Answers are the same for whatever they do not look at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Looks {
+    /// At who asks.
+    pub(super) member: bool,
+    /// At the group that he asks for.
+    pub(super) group: bool,
 }
 
 /// SHA-256 of the rules' text.
@@ -92,6 +103,7 @@ impl Rules {
         let errors: Vec<String> = errors.map(ToString::to_string).collect();
         match errors.is_empty() {
             true => Ok(Self(Arc::new(Checked {
+                looks: Looks::of(&policies),
                 policies,
                 revision: Revision(Sha256::digest(text).into()),
             }))),
@@ -111,6 +123,56 @@ impl Rules {
 
     pub(super) fn policies(&self) -> &PolicySet {
         &self.0.policies
+    }
+
+    pub(super) fn looks(&self) -> Looks {
+        self.0.looks
+    }
+}
+
+impl Looks {
+    /// Of all these rules together.
+    fn of(policies: &PolicySet) -> Self {
+        policies.policies().fold(Self::default(), |all, rule| {
+            let one = Self::of_one(rule);
+            Self {
+                member: all.member || one.member,
+                group: all.group || one.group,
+            }
+        })
+    }
+
+    /// By the rule's form in JSON, which names variables and entities alike wherever they stand.
+    fn of_one(rule: &Policy) -> Self {
+        let Ok(rule) = rule.to_json() else {
+            return Self {
+                member: true,
+                group: true,
+            };
+        };
+        let bounded = |scope: &str| rule[scope]["op"] != "All";
+        let conditions = &rule["conditions"];
+        // An entity that is named outright may be anybody's, and the group's.
+        let entity = mentions(conditions, &|name, _| name == "__entity");
+        let variable = |wanted: &str| {
+            let is = |name: &str, value: &Value| name == "Var" && value == wanted;
+            mentions(conditions, &is)
+        };
+        Self {
+            member: bounded("principal") || entity || variable("principal"),
+            group: bounded("resource") || entity || variable("resource"),
+        }
+    }
+}
+
+/// Whether such a field stands anywhere in a value.
+fn mentions(value: &Value, field: &dyn Fn(&str, &Value) -> bool) -> bool {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .any(|(name, value)| field(name, value) || mentions(value, field)),
+        Value::Array(values) => values.iter().any(|value| mentions(value, field)),
+        _ => false,
     }
 }
 
@@ -205,6 +267,47 @@ mod tests {
     fn the_rules_of_this_crate_are_good() {
         assert_eq!(Rules::built_in().count(), 1);
         assert_eq!(Rules::built_in().revision().to_string().len(), 12);
+    }
+
+    #[test]
+    fn it_is_known_what_rules_look_at() {
+        let looks = |text: &str| {
+            let Looks { member, group } = Rules::parse(text).expect(text).looks();
+            (member, group)
+        };
+        assert_eq!(looks(BUILT_IN), (false, false));
+        let when = |condition: &str| {
+            let all = "permit (principal, action, resource)";
+            looks(&format!("{BUILT_IN}\n{all} when {{ {condition} }};"))
+        };
+        assert_eq!(when("action in Action::\"join\""), (true, true), "named");
+        assert_eq!(when("[principal.name].contains(\"a\")"), (true, false));
+        assert_eq!(
+            when("!context.listed && resource.name like \"a*\""),
+            (false, true)
+        );
+        let named = "Attributes::\"claims\".hasTag(\"level\")";
+        assert_eq!(when(named), (true, true));
+        for (scope, expected) in [
+            (
+                "principal == Member::\"cn:anna\", action, resource",
+                (true, false),
+            ),
+            ("principal is Member, action, resource", (true, false)),
+            (
+                "principal, action, resource == Group::\"studio\"",
+                (false, true),
+            ),
+            (
+                "principal, action in Action::\"send\", resource",
+                (false, false),
+            ),
+        ] {
+            assert_eq!(looks(&format!("permit ({scope});")), expected, "{scope}");
+        }
+        let unless =
+            "forbid (principal, action, resource) unless { principal.kind == \"spiffe\" };";
+        assert_eq!(looks(unless), (true, false));
     }
 
     #[test]
