@@ -260,18 +260,14 @@ impl Book {
     /// All that is in force or was refused: rules, default, then groups by name.
     pub fn list(&self) -> Vec<Entry> {
         let state = self.read();
-        let entry = |(subject, page): (&Subject, &Page)| Entry {
-            subject: subject.clone(),
-            source: page.force.as_ref().map(|force| force.source.clone()),
-            revision: page.force.as_ref().map(|force| force.revision),
-            since: match (&page.force, &page.refused) {
-                (Some(force), _) => force.since,
-                (None, Some(refused)) => refused.at,
-                (None, None) => SystemTime::UNIX_EPOCH,
-            },
-            refused: page.refused.clone(),
-        };
-        state.pages.iter().map(entry).collect()
+        let pages = state.pages.iter();
+        pages.map(|(subject, page)| page.entry(subject)).collect()
+    }
+
+    /// What is in force about something, or was refused of it.
+    pub fn entry(&self, subject: &Subject) -> Option<Entry> {
+        let state = self.read();
+        Some(state.pages.get(subject)?.entry(subject))
     }
 
     /// What came from the key store and is in force, to be offered again after a start.
@@ -306,6 +302,22 @@ fn now() -> SystemTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since.unwrap_or_default().as_millis();
     UNIX_EPOCH + Duration::from_millis(u64::try_from(since).unwrap_or(u64::MAX))
+}
+
+impl Page {
+    fn entry(&self, subject: &Subject) -> Entry {
+        Entry {
+            subject: subject.clone(),
+            source: self.force.as_ref().map(|force| force.source.clone()),
+            revision: self.force.as_ref().map(|force| force.revision),
+            since: match (&self.force, &self.refused) {
+                (Some(force), _) => force.since,
+                (None, Some(refused)) => refused.at,
+                (None, None) => SystemTime::UNIX_EPOCH,
+            },
+            refused: self.refused.clone(),
+        }
+    }
 }
 
 impl State {

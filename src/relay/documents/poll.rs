@@ -1,6 +1,6 @@
 //! What the key store has: objects that are new are fetched, and offered to the book, the newest of a name first.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
@@ -44,7 +44,9 @@ impl Documents {
             );
             located.truncate(MAX_OBJECTS);
         }
-        self.found.retain(|id, _| located.contains(id));
+        let there: HashSet<&str> = located.iter().map(String::as_str).collect();
+        self.found.retain(|id, _| there.contains(id.as_str()));
+        drop(there);
         let mut unread = HashSet::new();
         for id in located {
             if self.found.contains_key(&id) {
@@ -114,19 +116,19 @@ impl Documents {
 
     /// Offers what is new to the book, and tells it what is gone. What is there and could not be read is neither.
     fn offer(&mut self, unread: &HashSet<String>) {
-        let mut subjects: Vec<Subject> = self.offered.keys().cloned().collect();
-        subjects.extend(
-            self.found
-                .values()
-                .filter_map(|found| found.subject.clone()),
-        );
-        // What came from a run before, and is not there any more.
+        let mut all: BTreeMap<Subject, Vec<String>> = BTreeMap::new();
+        // What was there before, in this run or an earlier one: without an object it is gone.
         let of_before = self.book.kept().into_iter().map(|kept| kept.subject);
-        subjects.extend(of_before);
-        subjects.sort();
-        subjects.dedup();
-        for subject in subjects {
-            let about = self.about(&subject);
+        for subject in self.offered.keys().cloned().chain(of_before) {
+            all.entry(subject).or_default();
+        }
+        for (id, found) in &self.found {
+            if let Some(subject) = &found.subject {
+                all.entry(subject.clone()).or_default().push(id.clone());
+            }
+        }
+        for (subject, mut about) in all {
+            self.newest_first(&mut about);
             if self.stands_unread(&subject, about.first(), unread) {
                 continue;
             }
@@ -156,26 +158,26 @@ impl Documents {
         newest: Option<&String>,
         unread: &HashSet<String>,
     ) -> bool {
-        let kept = self.book.kept();
-        let Some(kept) = kept.iter().find(|kept| kept.subject == *subject) else {
+        let Some(entry) = self.book.entry(subject) else {
             return false;
         };
-        let since = kept.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let Some(Source::Upstream(object)) = &entry.source else {
+            return false;
+        };
+        let since = entry.since.duration_since(UNIX_EPOCH).unwrap_or_default();
         let since = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
         let newest = newest.and_then(|id| self.found.get(id));
-        unread.contains(&kept.object) && newest.is_none_or(|found| found.date <= since)
+        unread.contains(object) && newest.is_none_or(|found| found.date <= since)
     }
 
-    /// The objects about something, the newest first.
-    fn about(&self, subject: &Subject) -> Vec<String> {
-        let about = self.found.iter();
-        let mut about: Vec<(&String, &Found)> = about
-            .filter(|(_, found)| found.subject.as_ref() == Some(subject))
-            .collect();
+    /// Puts the objects about something in order.
+    fn newest_first(&self, about: &mut [String]) {
         // Identifiers of some stores are numbers that grow.
-        let age = |(id, found): &(&String, &Found)| (found.date, id.parse::<u64>().ok());
-        about.sort_by(|a, b| age(b).cmp(&age(a)).then_with(|| b.0.cmp(a.0)));
-        about.into_iter().map(|(id, _)| id.clone()).collect()
+        let age = |id: &String| {
+            let date = self.found.get(id).map(|found| found.date);
+            (date, id.parse::<u64>().ok())
+        };
+        about.sort_by(|a, b| age(b).cmp(&age(a)).then_with(|| b.cmp(a)));
     }
 
     /// The newest that is good is in force; if a newer one is bad, that is told of the newest.
@@ -218,9 +220,8 @@ impl Documents {
 
     /// Puts on record what came of a document.
     fn put_on_record(&self, subject: &Subject, id: &str, refused: Option<String>) {
-        let known = self.book.list();
-        let own = known.iter().find(|entry| entry.subject == *subject);
-        let revision = own.and_then(|entry| entry.revision);
+        let entry = self.book.entry(subject);
+        let revision = entry.and_then(|entry| entry.revision);
         let event = Event::Document {
             about: subject.to_string(),
             object: id.to_owned(),
@@ -234,9 +235,10 @@ impl Documents {
 
     /// The object whose document is in force.
     fn in_force(&self, subject: &Subject) -> Option<String> {
-        let kept = self.book.kept();
-        let mut of = kept.into_iter().filter(|kept| kept.subject == *subject);
-        of.next().map(|kept| kept.object)
+        match self.book.entry(subject)?.source? {
+            Source::Upstream(object) => Some(object),
+            Source::Configured => None,
+        }
     }
 }
 
