@@ -69,7 +69,7 @@ pub enum Refused {
     #[error("no rule permits it{}", told(.0))]
     NotPermitted(Option<NotListed>),
     /// Rules forbid it.
-    #[error("forbidden by rule {}", named(.0))]
+    #[error("forbidden by rule {}", .0.join(", "))]
     Forbidden(Arc<[String]>),
     /// Rules cannot be evaluated, so they might have forbidden it.
     #[error("rule cannot be evaluated: {0}")]
@@ -161,10 +161,10 @@ impl Decider {
         let refused = |why| Decision::Refused { why };
         match (verdict, listed) {
             (Verdict::Permitted(rules), Ok(entry)) => Decision::Admitted {
-                rule: format!("{}, admit[{entry}]", named(&rules)),
+                rule: format!("{}, admit[{entry}]", rules.join(", ")),
             },
             (Verdict::Permitted(rules), Err(_)) => Decision::Admitted {
-                rule: named(&rules),
+                rule: rules.join(", "),
             },
             (Verdict::NotPermitted, listed) => refused(Refused::NotPermitted(listed.err())),
             (Verdict::Forbidden(rules), _) => refused(Refused::Forbidden(rules)),
@@ -241,11 +241,6 @@ fn key(rules: &Rules, group: &str, attributes: &Attributes, role: Role, listed: 
 
 fn count(how: &'static str) {
     metrics::counter!("wardcast_decisions_total", "how" => how).increment(1);
-}
-
-fn named(rules: &[String]) -> String {
-    let told: Vec<&str> = rules.iter().take(MAX_TOLD).map(String::as_str).collect();
-    told.join(", ")
 }
 
 fn told(listed: &Option<NotListed>) -> String {
