@@ -42,7 +42,7 @@ use crate::group::policy::GroupPolicy;
 pub use list::{NotListed, admit};
 pub use rules::{BUILT_IN, MAX_RULES, MAX_TEXT, Revision, Rules, RulesError, SCHEMA};
 
-/// Answers that are kept, in each of two generations: about 4 MiB together.
+/// Answers that are kept, in each of two generations.
 const KEPT: usize = 16_384;
 /// Names of rules that are told of one decision.
 const MAX_TOLD: usize = 8;
