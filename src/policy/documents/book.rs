@@ -8,7 +8,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sha2::{Digest, Sha256};
 
 use super::document::Document;
-use crate::group::ids::Suite;
 use crate::group::policy::GroupPolicy;
 use crate::policy::{Decider, Revision, Rules};
 
@@ -250,11 +249,6 @@ impl Book {
         let page = state.pages.get(&Subject::Group(group.to_owned()))?;
         let force = page.force.as_ref()?;
         Some((force.document.clone()?, force.source.clone()))
-    }
-
-    /// The suite that a group's document asks for.
-    pub fn suite(&self, group: &str) -> Option<Suite> {
-        self.of(group)?.0.suite
     }
 
     /// All that is in force or was refused: rules, default, then groups by name.
