@@ -64,7 +64,11 @@ pub(super) async fn put(args: &PutArgs) -> Result<String, String> {
     let wrong = |why: String| format!("{}: {why}", args.file.display());
     match &subject {
         Subject::Rules => drop(Rules::parse(&text).map_err(|error| wrong(error.to_string()))?),
-        Subject::Default | Subject::Group(_) => {
+        Subject::Default => {
+            let default = Document::parse_default(&config.policy.default, &text);
+            default.map_err(|error| wrong(error.to_string()))?;
+        }
+        Subject::Group(_) => {
             let document = Document::parse(&config.policy.default, &text);
             document.map_err(|error| wrong(error.to_string()))?;
         }

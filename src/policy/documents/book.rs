@@ -223,12 +223,8 @@ impl Book {
                 Ok(None)
             }
             Subject::Default => {
-                let default = Document::parse(&self.configured, text);
-                let default = default.map_err(|error| error.to_string())?;
-                if default.suite.is_some() {
-                    return Err("suite: it is for the documents of groups".into());
-                }
-                state.stand_on(default.policy);
+                let default = Document::parse_default(&self.configured, text);
+                state.stand_on(default.map_err(|error| error.to_string())?);
                 Ok(None)
             }
             Subject::Group(_) => {

@@ -54,6 +54,21 @@ impl Document {
         let policy = merged(default, changes)?;
         Ok(Self { policy, suite })
     }
+
+    /// Reads the document of all groups, which stands on what is configured. It has no suite.
+    pub fn parse_default(
+        configured: &GroupPolicy,
+        text: &str,
+    ) -> Result<GroupPolicy, DocumentError> {
+        let Self { policy, suite } = Self::parse(configured, text)?;
+        match suite {
+            None => Ok(policy),
+            Some(_) => Err(DocumentError::Key {
+                key: "suite".into(),
+                why: "it is for the documents of groups".into(),
+            }),
+        }
+    }
 }
 
 fn suite(value: Value) -> Result<Suite, DocumentError> {
