@@ -19,11 +19,10 @@ use serde_json::{Map, Value};
 
 use crate::tls::{self, TlsError, Trust};
 
+pub use crate::group::limits::MAX_TOKEN;
 pub use claims::Claims;
 use jwks::Jwks;
 
-/// The longest token, in bytes.
-pub const MAX_TOKEN: usize = 8 * 1024;
 /// The longest part of a token or of a key set that is told in a reason, in characters.
 const MAX_TOLD: usize = 128;
 
