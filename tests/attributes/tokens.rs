@@ -74,15 +74,11 @@ async fn eventually(tokens: &Tokens, token: &str, is: impl Fn(&Result<(), Refuse
 async fn a_good_token_is_believed() {
     let site = Site::start().await;
     let tokens = site.tokens(|_| ());
-    let exp = now() + 60;
     let token = site.key.token(json!({
-        "groups": ["crew", "cast"], "exp": exp, "nbf": now() - 1, "aud": ["other", AUDIENCE]
+        "groups": ["crew", "cast"], "exp": now() + 60, "nbf": now() - 1, "aud": ["other", AUDIENCE]
     }));
     let claims = tokens.verify(&token).await.expect("a good token");
-    assert_eq!(
-        (claims.subject.as_deref(), claims.expires),
-        (Some("anna"), exp)
-    );
+    assert_eq!(claims.subject.as_deref(), Some("anna"));
     let groups = BTreeSet::from(["crew".to_owned(), "cast".to_owned()]);
     assert_eq!(claims.attributes["groups"], groups);
     assert_eq!(

@@ -13,8 +13,6 @@ use crate::attributes::{MAX_NAMES, MAX_VALUE, MAX_VALUES, Values};
 pub struct Claims {
     /// Whom it is about: `sub`.
     pub subject: Option<String>,
-    /// Until when it is valid, in seconds since 1970: `exp`.
-    pub expires: u64,
     /// SHA-256 of the certificate that it is bound to: `cnf` with `x5t#S256` (RFC 8705 section 3.1). With any other certificate
     /// it is nobody's.
     pub bound_to: Option<[u8; 32]>,
@@ -34,7 +32,6 @@ impl Claims {
         });
         Ok(Self {
             subject: claims.get("sub").and_then(Value::as_str).map(str::to_owned),
-            expires: expires(claims.get("exp")),
             bound_to: bound_to(claims.get("cnf"))?,
             attributes: attributes.collect(),
         })
@@ -74,13 +71,6 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// It was checked that it is there; it may have a fraction.
-fn expires(value: Option<&Value>) -> u64 {
-    let whole = value.and_then(Value::as_u64);
-    let rounded = || value.and_then(Value::as_f64).map_or(0, |time| time as u64);
-    whole.unwrap_or_else(rounded)
-}
-
 /// A binding that is not understood must not be taken for none.
 fn bound_to(confirmation: Option<&Value>) -> Result<Option<[u8; 32]>, Refused> {
     let Some(confirmation) = confirmation else {
@@ -112,7 +102,7 @@ mod tests {
     #[test]
     fn claims_become_sets_of_texts_by_name_or_path() {
         let token = json!({
-            "sub": "anna", "exp": 17.5, "level": 3, "staff": true, "groups": ["crew", 7, {"no": 1}, ["nor"]],
+            "sub": "anna", "level": 3, "staff": true, "groups": ["crew", 7, {"no": 1}, ["nor"]],
             "realm_access": {"roles": ["sender"]}, "https://example.org/desk": "news", "none": null, "empty": [], "scope": "join watch"
         });
         let wanted = [
@@ -130,7 +120,7 @@ mod tests {
         ];
         let claims = claims(token, &wanted).expect("good claims");
         assert_eq!(claims.subject.as_deref(), Some("anna"));
-        assert_eq!((claims.expires, claims.bound_to), (17, None));
+        assert_eq!(claims.bound_to, None);
         let found: Vec<(&str, Vec<&str>)> = claims
             .attributes
             .iter()
