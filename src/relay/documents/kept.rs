@@ -50,31 +50,42 @@ pub fn restore(path: &Path, book: &Book) -> io::Result<()> {
         Err(error) => return Err(error),
     };
     let Contents { documents } = serde_json::from_slice(&text).map_err(io::Error::other)?;
-    let subject = |about| match about {
-        About::Rules => Subject::Rules,
-        About::Default => Subject::Default,
-        About::Group(name) => Subject::Group(name),
-    };
-    let mut lines: Vec<(Subject, Line)> = Vec::new();
-    for mut line in documents {
-        let about = std::mem::replace(&mut line.about, About::Rules);
-        lines.push((subject(about), line));
-    }
+    let mut kept: Vec<Kept> = documents.into_iter().map(Kept::from).collect();
     // The default first, for the others stand on it.
-    lines.sort_by(|a, b| a.0.cmp(&b.0));
-    for (subject, line) in lines {
-        let since = UNIX_EPOCH + Duration::from_millis(line.since);
-        let source = Source::Upstream(line.object.clone());
-        match book.offer(&subject, source, &line.text, Some(since)) {
+    kept.sort_by(|a, b| a.subject.cmp(&b.subject));
+    for Kept {
+        subject,
+        object,
+        text,
+        since,
+    } in kept
+    {
+        let source = Source::Upstream(object.clone());
+        match book.offer(&subject, source, &text, Some(since)) {
             Ok(()) => {
-                tracing::info!(%subject, object = line.object, "a kept policy document is in force");
+                tracing::info!(%subject, object, "a kept policy document is in force");
             }
             Err(why) => {
-                tracing::error!(%subject, object = line.object, %why, "a kept policy document is refused");
+                tracing::error!(%subject, object, %why, "a kept policy document is refused");
             }
         }
     }
     Ok(())
+}
+
+impl From<Line> for Kept {
+    fn from(line: Line) -> Self {
+        Self {
+            subject: match line.about {
+                About::Rules => Subject::Rules,
+                About::Default => Subject::Default,
+                About::Group(name) => Subject::Group(name),
+            },
+            object: line.object,
+            text: line.text.into(),
+            since: UNIX_EPOCH + Duration::from_millis(line.since),
+        }
+    }
 }
 
 impl File {
