@@ -16,8 +16,7 @@ use crate::kmip::client::{
 pub use envelope::{Envelope, EnvelopeFault};
 pub use fetch::{FetchError, Fetched, Source, fetch};
 
-/// What one batch may have. PyKMIP reads an object in a time that grows with the square of its size: 0.2 s for 64 KiB, 1.7 s for
-/// 256 KiB.
+/// What one batch may have. PyKMIP reads an object in a time that grows with the square of its size, so objects are many and small.
 const BOUNDS: Bounds = Bounds {
     records: 1_000,
     bytes: 64 * 1024,
