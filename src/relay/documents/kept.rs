@@ -1,6 +1,6 @@
 //! The documents in force, in a file beside the store: a gateway that starts while the key store is out of reach has them.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use crate::policy::documents::{Book, Kept, Source, Subject};
+use crate::relay::cursor::replace;
 
 /// The file, and what was written there last.
 pub(super) struct File {
@@ -128,16 +129,7 @@ fn write(path: &Path, kept: &[Kept]) -> io::Result<()> {
     let contents = Contents {
         documents: documents.collect(),
     };
-    let folder = path.parent();
-    // That of a mere name is empty, which cannot be opened.
-    let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    // Whole or not at all, whenever the machine stops.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&serde_json::to_vec_pretty(&contents)?)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(folder)?.sync_all()
+    replace(path, &serde_json::to_vec_pretty(&contents)?)
 }
 
 fn milliseconds(time: SystemTime) -> u64 {
