@@ -37,7 +37,6 @@ use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use admission::{AdmissionError, rules};
-pub use front::FrontError;
 use relay::Relayed;
 use signer::Signer;
 use token::Tokens;
@@ -98,8 +97,8 @@ pub enum AppError {
     #[error("[admin] {0}")]
     Admin(#[from] admin::StartError),
     /// The front for programs.
-    #[error(transparent)]
-    Front(#[from] FrontError),
+    #[error("[front] {0}")]
+    Front(#[from] crate::front::StartError),
     /// The system.
     #[error("{what}: {source}")]
     System {

@@ -4,18 +4,10 @@ use super::{AppError, Foundation, upstream};
 use crate::config::Front as Configured;
 use crate::engine::Handle;
 use crate::front::role::{Appointments, Role};
-use crate::front::{Front, Options, StartError};
+use crate::front::{Front, Options};
 
 /// The front's own database, beside the store.
 const DATABASE: &str = "front.db";
-
-/// Why there is no front.
-#[derive(Debug, thiserror::Error)]
-pub enum FrontError {
-    /// It cannot start.
-    #[error("[front] {0}")]
-    Start(#[from] StartError),
-}
 
 /// Listens, if it is to.
 pub(super) async fn bind(
@@ -38,8 +30,7 @@ pub(super) async fn bind(
         audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),
     };
-    let front = Front::bind(address, options, engine).await;
-    Ok(Some(front.map_err(FrontError::from)?))
+    Ok(Some(Front::bind(address, options, engine).await?))
 }
 
 fn appointments(front: &Configured) -> Appointments {
