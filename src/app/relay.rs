@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::{AppError, blocking};
 use crate::admin::{self, api};
@@ -24,7 +24,7 @@ pub(super) struct Relayed {
     name: String,
     every: Duration,
     /// Looks at what is done to objects upstream.
-    watching: Option<JoinHandle<()>>,
+    watching: JoinSet<()>,
 }
 
 /// Begins to relay; nothing waits for the store.
@@ -49,7 +49,7 @@ pub(super) fn start(
         audit: audit.clone(),
         name: config.name.clone(),
         every,
-        watching: None,
+        watching: JoinSet::new(),
     }))
 }
 
@@ -76,8 +76,8 @@ impl Relayed {
         let lifecycle = blocking(move || Lifecycle::open(&folder, parts)).await?;
         self.relay.feed(lifecycle.sink())?;
         let every = self.every;
-        let watching = tokio::spawn(async move { lifecycle.watch(every).await });
-        self.watching = Some(watching);
+        self.watching
+            .spawn(async move { lifecycle.watch(every).await });
         Ok(())
     }
 
@@ -92,11 +92,7 @@ impl Relayed {
 
     /// Acts on nothing any more that is done to objects upstream: the last record of the trail is about to be written.
     pub(super) async fn rest(&mut self) {
-        if let Some(watching) = self.watching.take() {
-            watching.abort();
-            // It has ended then; how, is the same.
-            let _ = watching.await;
-        }
+        self.watching.shutdown().await;
     }
 
     /// Sends what is on the trail, within this time.
