@@ -165,9 +165,8 @@ impl Audit {
         &self.directory
     }
 
-    /// The number of the newest record that is on disk, for whoever follows the trail: it must not read beyond it. The channel ends
-    /// with the trail.
-    pub fn synced(&self) -> watch::Receiver<u64> {
+    /// The newest record that is on disk, for whoever follows the trail: it must not read beyond it. The channel ends with the trail.
+    pub fn synced(&self) -> watch::Receiver<TrailHead> {
         self.status.synced()
     }
 

@@ -1,7 +1,6 @@
 //! How the trail is, for whoever asks meanwhile.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -17,9 +16,7 @@ pub struct Status {
     max_bytes: u64,
     bytes: AtomicU64,
     /// The newest record that is on disk.
-    head: Mutex<TrailHead>,
-    /// Its number.
-    synced: watch::Sender<u64>,
+    head: watch::Sender<TrailHead>,
     backlog: AtomicU64,
     failing: AtomicBool,
 }
@@ -29,8 +26,7 @@ impl Status {
         let status = Status {
             max_bytes,
             bytes: AtomicU64::new(0),
-            head: Mutex::new(spool.head()),
-            synced: watch::Sender::new(0),
+            head: watch::Sender::new(spool.head()),
             backlog: AtomicU64::new(0),
             failing: AtomicBool::new(false),
         };
@@ -75,12 +71,12 @@ impl Status {
 
     /// The newest record and its digest: what a signature over the trail covers. The number is 0 for none.
     pub fn head(&self) -> TrailHead {
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.head.borrow()
     }
 
-    /// The newest record's number, for whoever waits for it to grow. What comes after it in the files may yet be cut off.
-    pub(super) fn synced(&self) -> watch::Receiver<u64> {
-        self.synced.subscribe()
+    /// The newest record, for whoever waits for the next. What comes after it in the files may yet be cut off.
+    pub(super) fn synced(&self) -> watch::Receiver<TrailHead> {
+        self.head.subscribe()
     }
 
     /// Records that wait in memory for the disk.
@@ -95,9 +91,7 @@ impl Status {
 
     pub(super) fn wrote(&self, spool: &Spool) {
         self.measured(spool);
-        let head = spool.head();
-        *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
-        self.synced.send_replace(head.sequence);
+        self.head.send_replace(spool.head());
         self.failing.store(false, Ordering::Relaxed);
         metrics::gauge!("wardcast_audit_writable").set(1.0);
     }

@@ -17,6 +17,7 @@ use super::progress::Progress;
 use super::{Bounds, Sink, SinkError};
 use crate::audit::Audit;
 use crate::crypto;
+use crate::group::wire::TrailHead;
 
 /// What comes on the trail within this time is read at once.
 const PACE: Duration = Duration::from_millis(50);
@@ -65,7 +66,7 @@ pub(super) struct Signals {
 /// The way from the trail to one sink.
 pub(super) struct Feed<S> {
     sink: S,
-    synced: watch::Receiver<u64>,
+    synced: watch::Receiver<TrailHead>,
     signals: Signals,
     pauses: Pauses,
     file: CursorFile,
@@ -135,7 +136,7 @@ impl<S: Sink> Feed<S> {
     async fn gather(&mut self) -> Result<usize, Over> {
         loop {
             let stopping = *self.signals.stop.borrow_and_update();
-            let until = *self.synced.borrow_and_update();
+            let until = self.synced.borrow_and_update().sequence;
             let more = self.read(until).await?;
             let due = self.since.map(|since| since + self.sink.patience());
             let late = due.is_some_and(|due| due <= Instant::now());

@@ -13,6 +13,7 @@ use super::feed::{Feed, Pauses, Signals};
 use super::progress::{Progress, SinkView};
 use super::standing::{Standing, Watch};
 use crate::audit::Audit;
+use crate::group::wire::TrailHead;
 use crate::kmip::client::Client;
 
 /// How often it is shown how far sinks are behind.
@@ -46,7 +47,7 @@ pub struct Relay {
 /// How the feeds are, for whoever asks.
 #[derive(Clone)]
 pub struct Status {
-    synced: watch::Receiver<u64>,
+    synced: watch::Receiver<TrailHead>,
     feeds: Arc<Mutex<Vec<Arc<Progress>>>>,
 }
 
@@ -138,7 +139,7 @@ impl Status {
 
     /// How each feed is now.
     pub fn views(&self) -> Vec<SinkView> {
-        let (synced, now) = (*self.synced.borrow(), SystemTime::now());
+        let (synced, now) = (self.synced.borrow().sequence, SystemTime::now());
         let feeds = self.feeds();
         feeds.iter().map(|feed| feed.view(synced, now)).collect()
     }
@@ -148,7 +149,7 @@ impl Status {
         let mut often = interval(SHOW);
         while self.synced.has_changed().is_ok() {
             often.tick().await;
-            let synced = *self.synced.borrow();
+            let synced = self.synced.borrow().sequence;
             for feed in &*self.feeds() {
                 feed.show(synced);
             }
