@@ -11,16 +11,11 @@ use wardcast::kmip::codec::values::RevocationReasonCode as reason;
 
 use super::Upstream;
 use crate::support::members::{Ledger, Member};
-use crate::support::{GROUP, SOON, Setup, Site, raw};
+use crate::support::{GROUP, SOON, Site, raw};
 
 /// A gateway with a group of this policy, and a member in it.
 async fn site(upstream: &Upstream, on_revoked: &str, ledger: &Ledger) -> (Site, Member) {
-    let more = upstream.config();
-    let site = Site::start(Setup {
-        more: &more,
-        ..Setup::default()
-    })
-    .await;
+    let site = upstream.site().await;
     site.create(GROUP, json!({ "on_revoked": on_revoked }))
         .await;
     let anna = Member::join(&site, "anna", ledger).await;

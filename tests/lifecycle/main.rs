@@ -22,7 +22,7 @@ use wardcast::pki::{Authority, Request};
 use wardcast::tls::{Credentials, Trust};
 
 use pykmip::PyKmip;
-use support::SOON;
+use support::{SOON, Setup, Site};
 
 /// A key store, with an authority of its own, and the people who run it.
 struct Upstream {
@@ -73,6 +73,15 @@ impl Upstream {
             poll_s = 1
             "#
         )
+    }
+
+    /// A gateway that is below it.
+    async fn site(&self) -> Site {
+        let setup = Setup {
+            more: &self.config(),
+            ..Setup::default()
+        };
+        Site::start(setup).await
     }
 
     /// The objects of groups with their identifiers and states, by name.

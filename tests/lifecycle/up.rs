@@ -7,18 +7,13 @@ use serde_json::json;
 use wardcast::group::ids::Epoch;
 
 use super::Upstream;
+use crate::support::GROUP;
 use crate::support::members::{Ledger, Member};
-use crate::support::{GROUP, Setup, Site};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_while_the_store_is_down_is_there_once_it_is_back() {
     let mut upstream = Upstream::start();
-    let more = upstream.config();
-    let mut site = Site::start(Setup {
-        more: &more,
-        ..Setup::default()
-    })
-    .await;
+    let mut site = upstream.site().await;
     site.create(GROUP, json!({})).await;
     let ledger = Ledger::default();
     let anna = Member::join(&site, "anna", &ledger).await;
@@ -46,12 +41,7 @@ const ROTATIONS: u32 = 24;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_upstream_from_its_creation_to_its_end() {
     let upstream = Upstream::start();
-    let more = upstream.config();
-    let mut site = Site::start(Setup {
-        more: &more,
-        ..Setup::default()
-    })
-    .await;
+    let mut site = upstream.site().await;
     site.create(GROUP, json!({})).await;
     let id = site.group(GROUP).await.id;
     let group = format!("test.group.{id}");
@@ -77,12 +67,7 @@ async fn a_group_is_upstream_from_its_creation_to_its_end() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_of_the_gateway_lose_nothing_and_repeat_nothing() {
     let upstream = Upstream::start();
-    let more = upstream.config();
-    let mut site = Site::start(Setup {
-        more: &more,
-        ..Setup::default()
-    })
-    .await;
+    let mut site = upstream.site().await;
     site.create(
         GROUP,
         json!({ "batch_interval_ms": 0, "activation_delay_ms": 0 }),
