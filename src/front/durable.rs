@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::store::create_private;
+
 /// "WDCF", in the file's header, so that another program's database is not taken for it.
 const APPLICATION_ID: i64 = 0x5744_4346;
 const SCHEMA_VERSION: i64 = 1;
@@ -72,15 +74,10 @@ pub(super) struct Durable {
 impl Durable {
     /// Opens it, and makes it if it is not there. Nobody else can have it open meanwhile.
     pub(super) fn open(path: &Path) -> Result<Self, DurableError> {
-        let unreachable = |error: std::io::Error| DurableError::Unreachable {
+        create_private(path).map_err(|error| DurableError::Unreachable {
             path: path.to_owned(),
             why: error.to_string(),
-        };
-        let mut file = std::fs::OpenOptions::new();
-        file.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-        drop(file.open(path).map_err(unreachable)?);
+        })?;
         let failed = |source: rusqlite::Error| DurableError::Sqlite {
             path: path.to_owned(),
             source: Arc::new(source),

@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use error::StoreError;
-pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore};
+pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore, create_private};
 
 use crate::group::ids::{GroupId, Revision};
 

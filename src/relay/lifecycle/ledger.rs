@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::known::Known;
 use crate::relay::SinkError;
+use crate::store::create_private;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +47,10 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Opens it, and makes it if it is not there. It blocks.
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        let private = |error: std::io::Error| LedgerError {
+        create_private(path).map_err(|error| LedgerError {
             path: path.to_owned(),
             why: error.to_string(),
-        };
-        // It names groups: it is its owner's alone, as the trail is. SQLite gives the WAL the same permissions.
-        let mut file = std::fs::OpenOptions::new();
-        file.write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
-        drop(file.open(path).map_err(private)?);
+        })?;
         let bad = |error: rusqlite::Error| LedgerError {
             path: path.to_owned(),
             why: error.to_string(),

@@ -35,7 +35,10 @@ const SCHEMA: &str = "
 
 /// Open the file, lock it, and make or check its schema.
 pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
-    create_private(path)?;
+    create_private(path).map_err(|error| StoreError::Unreachable {
+        path: path.to_owned(),
+        why: error.to_string(),
+    })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| StoreError::from_sqlite(path, error);
     let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -49,19 +52,17 @@ pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, St
     Ok(connection)
 }
 
-/// State names members: the file is its owner's alone. SQLite gives the WAL the same permissions.
-fn create_private(path: &Path) -> Result<(), StoreError> {
+/// Makes the file of a database, if it is not there. State names groups and members: the file is its owner's alone. SQLite gives
+/// the WAL the same permissions.
+///
+/// # Errors
+/// When it cannot be made, or not be written.
+pub fn create_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(StoreError::Unreachable {
-            path: path.to_owned(),
-            why: error.to_string(),
-        }),
-    }
+    options.open(path).map(drop)
 }
 
 /// FULL makes every COMMIT wait for the disk. EXCLUSIVE, set before the first access, keeps the lock until the
