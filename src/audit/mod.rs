@@ -49,7 +49,7 @@ pub use segment::{Lines, Segment, segments};
 pub use signature::{Octets, Signature};
 pub use spool::SpoolError;
 pub use status::Status;
-pub use verifier::{MAX_ISSUERS, MAX_UNSIGNED, Signatures, VerifiedLines, Verifier, verify_lines};
+pub use verifier::{MAX_ISSUERS, MAX_UNSIGNED, Signatures};
 pub use verify::{Broken, Verified, verify, verify_pinned};
 pub use writer::MAX_BACKLOG;
 

@@ -29,22 +29,22 @@ pub struct Signatures {
 
 /// What some lines hold that follow each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedLines {
+pub(super) struct VerifiedLines {
     /// The number of the first record.
-    pub first: u64,
+    pub(super) first: u64,
     /// The number of the last.
-    pub last: u64,
+    pub(super) last: u64,
     /// The SHA-256 of the last line.
-    pub head: Digest,
+    pub(super) head: Digest,
     /// What signatures say.
-    pub signatures: Signatures,
+    pub(super) signatures: Signatures,
 }
 
 /// Checks lines of a trail as they come. It may go on from batch to batch of one trail.
 ///
 /// A signature covers a record some lines before its own. Where that is before the first line that the verifier was given, or the
 /// one before that, the signature is checked, but says nothing of these lines.
-pub struct Verifier {
+pub(super) struct Verifier {
     /// None before the first line.
     chain: Option<Chain>,
     /// What the first line must name as the digest of the line before; anything if none.
@@ -60,7 +60,7 @@ pub struct Verifier {
 
 impl Verifier {
     /// Begins after the line with that digest, or anywhere. Signatures must be by one of these keys, if there are any.
-    pub fn new(previous: Option<Digest>, issuers: &[Fingerprint]) -> Self {
+    pub(super) fn new(previous: Option<Digest>, issuers: &[Fingerprint]) -> Self {
         Verifier {
             chain: None,
             previous,
@@ -79,7 +79,7 @@ impl Verifier {
     ///
     /// # Errors
     /// When it does not follow, or is a signature that is none. Then the verifier is of no more use.
-    pub fn follow(&mut self, line: &[u8]) -> Result<Record, Fault> {
+    pub(super) fn follow(&mut self, line: &[u8]) -> Result<Record, Fault> {
         let chain = match &mut self.chain {
             Some(chain) => chain,
             none => {
@@ -155,12 +155,12 @@ impl Verifier {
     }
 
     /// The number of the next record; none before the first line.
-    pub fn next(&self) -> Option<u64> {
+    pub(super) fn next(&self) -> Option<u64> {
         self.chain.as_ref().map(|chain| chain.next)
     }
 
     /// What the lines hold so far; none before the first.
-    pub fn verified(&self) -> Option<VerifiedLines> {
+    pub(super) fn verified(&self) -> Option<VerifiedLines> {
         let chain = self.chain.as_ref()?;
         Some(VerifiedLines {
             first: self.first,
@@ -169,25 +169,6 @@ impl Verifier {
             signatures: self.signatures.clone(),
         })
     }
-}
-
-/// Checks a batch of lines, without their line feeds, that follows the line with the digest `previous` (that of zeros before
-/// the first line of all). Signatures must be by one of these keys, if there are any. None if there are no lines.
-///
-/// A signature may cover a record of an earlier batch: [`Verifier`] goes on from one batch to the next, and sees that too.
-///
-/// # Errors
-/// The first thing that is wrong.
-pub fn verify_lines<'l>(
-    previous: Digest,
-    lines: impl IntoIterator<Item = &'l [u8]>,
-    issuers: &[Fingerprint],
-) -> Result<Option<VerifiedLines>, Fault> {
-    let mut verifier = Verifier::new(Some(previous), issuers);
-    for line in lines {
-        verifier.follow(line)?;
-    }
-    Ok(verifier.verified())
 }
 
 #[cfg(test)]

@@ -76,6 +76,19 @@ fn trail(key: &IssuerKeys) -> (Vec<Write>, Lines) {
     (all, lines)
 }
 
+/// What these lines hold that follow the line with the digest `previous`; none if there are none.
+fn verify_lines<'l>(
+    previous: Digest,
+    lines: impl IntoIterator<Item = &'l [u8]>,
+    issuers: &[Fingerprint],
+) -> Result<Option<VerifiedLines>, Fault> {
+    let mut verifier = Verifier::new(Some(previous), issuers);
+    for line in lines {
+        verifier.follow(line)?;
+    }
+    Ok(verifier.verified())
+}
+
 fn check(lines: &Lines, issuers: &[Fingerprint]) -> Result<VerifiedLines, Fault> {
     let lines = lines.iter().map(Vec::as_slice);
     let verified = verify_lines(Digest::default(), lines, issuers)?;
