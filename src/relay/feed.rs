@@ -47,10 +47,9 @@ impl Pauses {
     /// once.
     fn after(&self, failures: u32) -> Duration {
         let doubled = self.first.saturating_mul(1 << failures.min(16));
-        let [random] = crypto::random::<1>();
         doubled
             .min(self.longest)
-            .mul_f64(1.0 - f64::from(random) / 1_024.0)
+            .mul_f64(1.0 - crypto::fraction() / 4.0)
     }
 }
 

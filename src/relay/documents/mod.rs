@@ -166,8 +166,7 @@ impl Documents {
 
 /// A time that is up to a tenth shorter or longer, so that gateways that started together do not poll together.
 fn around(time: Duration) -> Duration {
-    let [draw]: [u8; 1] = crypto::random();
-    time.mul_f64(0.9 + f64::from(draw) / 255.0 * 0.2)
+    time.mul_f64(0.9 + crypto::fraction() * 0.2)
 }
 
 #[cfg(test)]

@@ -65,8 +65,7 @@ pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
     let mut trouble = false;
     loop {
         // Gateways that were started together do not ask all at once.
-        let [random] = crypto::random::<1>();
-        sleep(every.mul_f64(1.0 - f64::from(random) / 1_024.0)).await;
+        sleep(every.mul_f64(1.0 - crypto::fraction() / 4.0)).await;
         match look(&shared).await {
             Ok(Looked { objects, .. }) => {
                 trouble = false;
