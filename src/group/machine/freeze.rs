@@ -30,12 +30,7 @@ impl GroupMachine {
     pub(super) fn freeze(&mut self, why: &str, by: Option<Identity>) {
         let why = cut(why);
         self.waiting.gate = Some(Record::Frozen(Frozen { why, by }));
-        let joins = self.waiting.take_joins(usize::MAX);
-        let tickets: Vec<Ticket> = joins.into_iter().map(|join| join.ticket).collect();
-        for ticket in tickets {
-            self.refuse_frozen(ticket);
-        }
-        self.waiting.settle();
+        self.refuse_joins(&refusal());
     }
 
     /// Whoever the policy admits is admitted again, once that is on record.
@@ -44,8 +39,7 @@ impl GroupMachine {
     }
 
     pub(super) fn refuse_frozen(&mut self, ticket: Ticket) {
-        let refusal = Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS);
-        self.refuse(ticket, refusal);
+        self.refuse(ticket, refusal());
     }
 
     /// The record of what waits, unless the group is so already: then nothing waits any more.
@@ -55,4 +49,8 @@ impl GroupMachine {
         self.waiting.gate.take_if(changes);
         self.waiting.gate.clone()
     }
+}
+
+fn refusal() -> Refusal {
+    Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS)
 }

@@ -78,7 +78,8 @@ pub enum Input {
     /// The group's keys come from another seed, with the next change that is not urgent. Done when
     /// [`State::rollovers`](crate::group::state::State::rollovers) says so; else [`Effect::RolloverRefused`].
     Rollover(Rollover),
-    /// The policy changes; it was validated before.
+    /// The policy changes; it was validated before. Once it is on record, and admits others than the one before, whoever waits
+    /// to join is refused as busy: he asks again, and it is decided anew.
     SetPolicy(GroupPolicy),
     /// Nobody is admitted any more; everything else goes on.
     Freeze {

@@ -328,6 +328,10 @@ impl GroupMachine {
         if let Record::PolicyChanged(policy) = &record {
             // Unless a newer one came meanwhile.
             self.waiting.policy.take_if(|waiting| waiting == policy);
+            if policy.admit != self.state.policy().admit {
+                // The policy before admitted them: they ask again, for this one to decide.
+                self.refuse_joins(&Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS));
+            }
         }
         self.waiting.gate.take_if(|waiting| *waiting == record);
         self.state
@@ -415,13 +419,10 @@ impl GroupMachine {
                 self.refuse(join.ticket, refusal.clone());
             }
         }
-        for join in self.waiting.take_joins(usize::MAX) {
-            self.refuse(join.ticket, refusal.clone());
-        }
+        self.refuse_joins(&refusal);
         if self.waiting.is_more_than_joins() {
             self.waiting.open(self.now);
         }
-        self.waiting.settle();
     }
 
     /// The group is over.
@@ -440,6 +441,14 @@ impl GroupMachine {
         self.sealing.clear();
         self.token.clear();
         self.effects.push_back(Effect::Destroyed);
+    }
+
+    /// Whoever waits to join is refused; everything else goes on waiting.
+    pub(super) fn refuse_joins(&mut self, refusal: &Refusal) {
+        for join in self.waiting.take_joins(usize::MAX) {
+            self.refuse(join.ticket, refusal.clone());
+        }
+        self.waiting.settle();
     }
 
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {

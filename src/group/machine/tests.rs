@@ -3,6 +3,7 @@
 mod bounds;
 mod freeze;
 mod late;
+mod policy;
 mod rollover;
 mod trouble;
 
