@@ -24,14 +24,14 @@ use crate::group::wire::{
 };
 use crate::hsm::PoolError;
 use crate::store::StoredGroup;
+use ask::Joiner;
 use fan::Fan;
 use listeners::{Listener, Listeners};
 use pace::Pace;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
-    /// With the rule that admitted him.
-    Join(Arc<Outbox>, String, Reply<Grant>),
+    Join(Joiner),
     Path(Reply<PathDelivery>),
     Resume(Reply<Response>),
     Pull(Reply<Response>),
@@ -348,7 +348,7 @@ impl Served {
             to,
         };
         let (outbox, rule, reply) = match waiter {
-            Waiter::Join(outbox, rule, reply) => (outbox, rule, reply),
+            Waiter::Join(joiner) => (joiner.outbox, joiner.rule, joiner.reply),
             // Whoever does not wait any more asks again.
             Waiter::Resume(reply) | Waiter::Pull(reply) => {
                 return Some(granting(grant, Grantee::Member(reply)));
@@ -379,7 +379,7 @@ impl Served {
     fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
         // Whoever does not wait any more needs no answer.
         match self.waiters.remove(&ticket) {
-            Some(Waiter::Join(_, _, reply)) => drop(reply.send(Err(refusal))),
+            Some(Waiter::Join(joiner)) => self.turned_away(joiner, refusal),
             Some(Waiter::Path(reply)) => drop(reply.send(Err(refusal))),
             Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => drop(reply.send(Err(refusal))),
             None => {}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::attributes::Attributes;
 use crate::attributes::certificate::Certificate;
+use crate::audit;
 use crate::crypto::{self, EphemeralKey, Key};
 use crate::group::ids::{
     Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, NodeId, Role, Suite,
@@ -59,10 +60,14 @@ impl Site {
     }
 
     async fn engine(&self) -> Handle {
+        self.engine_with(None).await
+    }
+
+    async fn engine_with(&self, audit: Option<Audit>) -> Handle {
         let store = SqliteStore::open(self.folder.path().join("store")).expect("a store");
         let parts = Parts {
             store: Arc::new(store),
-            audit: None,
+            audit,
             token: self.token.clone(),
             shards: 2,
             lanes: 1,
@@ -266,6 +271,45 @@ async fn what_cannot_be_done_is_refused() {
     let gone = join(&engine, "anna", &outbox).await.expect_err("destroyed");
     assert_eq!(gone.code, RefusalCode::UnknownGroup);
     assert!(engine.groups().is_empty());
+}
+
+#[tokio::test]
+async fn whoever_waits_as_a_group_is_frozen_is_put_on_record_as_refused() {
+    let site = Site::new();
+    let folder = site.folder.path().join("trail");
+    let audit = Audit::open(&audit::Options::new(&folder, 1 << 20)).expect("a trail");
+    let engine = site.engine_with(Some(audit)).await;
+    let slow = GroupPolicy {
+        batch_interval_ms: 60_000,
+        ..policy()
+    };
+    engine.create(GROUP, slow).await.expect("a group");
+    let outbox = Outbox::new();
+    let freeze = async {
+        loop {
+            let view = engine.group(GROUP).await.expect("the group");
+            if view.status.queues.joins > 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        engine.freeze(GROUP, "a reason", None).await
+    };
+    let both = async { tokio::join!(join(&engine, "anna", &outbox), freeze) };
+    let done = tokio::time::timeout(Duration::from_secs(20), both).await;
+    let (joined, frozen) = done.expect("both are answered");
+    frozen.expect("is frozen");
+    let refusal = joined.expect_err("waits as it is frozen");
+    assert_eq!(refusal.code, RefusalCode::Frozen);
+    let mut refused = Vec::new();
+    let verified = audit::verify(&folder, |record, _| {
+        if let audit::Event::Refused { identity, why, .. } = &record.entry.event {
+            refused.push((identity.clone(), why.clone()));
+        }
+    });
+    verified.expect("is whole");
+    let why = "the group is frozen: a reason".to_owned();
+    assert_eq!(refused, [((*who("anna")).clone(), why)]);
 }
 
 #[tokio::test]

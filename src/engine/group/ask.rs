@@ -23,9 +23,19 @@ use crate::policy::{Decider, Decision};
 /// A member that listens to a multicast reports so often before it would be removed as silent.
 const REPORTS_BEFORE_SILENCE: u32 = 4;
 
+/// Somebody who was admitted, and waits to be registered and granted his keys.
+pub(super) struct Joiner {
+    identity: Arc<Identity>,
+    role: Role,
+    /// The rule that admitted him.
+    pub(super) rule: String,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) reply: Reply<Grant>,
+}
+
 impl Served {
     /// A member's request; its identity comes from its certificate.
-    pub(in crate::engine) fn ask(&mut self, now: Time, identity: &Identity, ask: Ask) {
+    pub(in crate::engine) fn ask(&mut self, now: Time, identity: &Arc<Identity>, ask: Ask) {
         match ask {
             Ask::Join(joining, reply) => self.join(now, identity, *joining, reply),
             Ask::Resume(resume, outbox, reply) => {
@@ -140,7 +150,7 @@ impl Served {
         }
     }
 
-    fn join(&mut self, now: Time, identity: &Identity, joining: Joining, reply: Reply<Grant>) {
+    fn join(&mut self, now: Time, identity: &Arc<Identity>, joining: Joining, reply: Reply<Grant>) {
         let Joining {
             join,
             known,
@@ -177,10 +187,16 @@ impl Served {
             let _ = reply.send(Err(refusal));
             return;
         }
-        let ticket = self.ticket(Waiter::Join(outbox, rule, reply));
+        let ticket = self.ticket(Waiter::Join(Joiner {
+            identity: identity.clone(),
+            role: join.role,
+            rule,
+            outbox,
+            reply,
+        }));
         let input = Input::Join {
             ticket,
-            identity: identity.clone(),
+            identity: (**identity).clone(),
             role: join.role,
             offer: join.offer,
         };
@@ -189,12 +205,34 @@ impl Served {
 
     /// Why nobody is admitted now, whoever it is, if that is so.
     fn shut(&self) -> Option<(String, Refusal)> {
-        if let Some(why) = self.machine.frozen() {
-            let refusal = Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS);
-            return Some((format!("the group is frozen: {why}"), refusal));
+        if let Some(why) = self.frozen() {
+            return Some((why, Refusal::retry(RefusalCode::Frozen, FROZEN_RETRY_MS)));
         }
         let why = self.trail.outage(self.machine.state().policy().outage_s)?;
         Some((why, Refusal::retry(RefusalCode::Outage, OUTAGE_RETRY_MS)))
+    }
+
+    /// Why the group admits nobody, if it is frozen.
+    fn frozen(&self) -> Option<String> {
+        let why = self.machine.frozen()?;
+        Some(format!("the group is frozen: {why}"))
+    }
+
+    /// Somebody who was admitted is not registered. If the group was frozen while he waited, that is put on record as it is for
+    /// whoever comes later.
+    pub(super) fn turned_away(&self, joiner: Joiner, refusal: Refusal) {
+        let Joiner {
+            identity,
+            role,
+            reply,
+            ..
+        } = joiner;
+        match self.frozen() {
+            Some(why) if refusal.code == RefusalCode::Frozen => {
+                self.not_admitted((&identity, role), why, refusal, reply);
+            }
+            _ => drop(reply.send(Err(refusal))),
+        }
     }
 
     /// By which rule somebody is admitted, or why he is not. Never asked for who is a member.
