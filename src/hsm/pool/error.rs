@@ -37,10 +37,10 @@ pub enum PoolError {
         /// When what waits now will have been executed, as far as the measured rate tells.
         retry_after: Duration,
     },
-    /// No lane has a token that works.
+    /// No lane has a token that works; or none that does has what is needed, and one that does not may have it.
     #[error("no token is usable, try again in {} ms: {error}", .retry_after.as_millis())]
     Unusable {
-        /// What is wrong with the first lane's.
+        /// What is wrong with the first such lane's.
         error: TokenError,
         /// When a lane is probed again.
         retry_after: Duration,

@@ -201,6 +201,16 @@ pub(super) fn possible(lanes: &[Lane], job: &Job) -> bool {
     (0..lanes.len()).any(|lane| !job.ticket.trials.missing.has(lane) && !down(&lanes[lane]))
 }
 
+/// What is wrong with a lane that is down and may have what others lack for a job: nobody knows before it is back.
+pub(super) fn unasked<'a>(lanes: &'a [Lane], job: &Job) -> Option<&'a TokenError> {
+    let asked = |at: usize| job.ticket.trials.missing.has(at);
+    let mut others = lanes.iter().enumerate().filter(|(at, _)| !asked(*at));
+    others.find_map(|(_, lane)| match &lane.state {
+        PoolState::Unusable(error) => Some(error),
+        _ => None,
+    })
+}
+
 /// Notes that a lane makes a call: slower ones that could have made it were passed over.
 pub(super) fn called(lanes: &mut [Lane], lane: usize) {
     for other in 0..lanes.len() {

@@ -7,7 +7,7 @@ use super::PoolError;
 use super::board::{Board, Doing, Next, State, Work, WorkerId};
 use super::counts::Count;
 use super::job::{Job, Progress, Ticket};
-use super::lane::possible;
+use super::lane::{possible, unasked};
 use super::options::MAX_FAILURES;
 use crate::group::ids::MasterId;
 use crate::group::operations::{Batch, Output};
@@ -232,6 +232,16 @@ impl Settling<'_> {
         if again && job.ticket.expires <= self.now {
             self.board.counters.add(Count::Expired, 1);
             state.answer(job.ticket, Err(PoolError::Expired { after: patience }));
+        } else if !again
+            && is_lacking(&error)
+            && let Some(down) = unasked(&state.lanes, &job)
+        {
+            let unusable = PoolError::Unusable {
+                error: down.clone(),
+                retry_after: state.retry_after(self.now),
+            };
+            self.board.counters.add(Count::Refused, 1);
+            state.answer(job.ticket, Err(unusable));
         } else if !again {
             self.board.counters.add(Count::Failures, 1);
             state.answer(job.ticket, Err(error.into()));
@@ -255,6 +265,11 @@ pub(super) fn jobs(tickets: Vec<Ticket>, batches: Arc<Vec<Batch>>) -> impl Itera
 
 fn is_missing(error: &TokenError) -> bool {
     matches!(error, TokenError::MissingKey { .. })
+}
+
+/// Whether another token may have what this one does not.
+fn is_lacking(error: &TokenError) -> bool {
+    is_missing(error) || matches!(error, TokenError::NoSuite { .. })
 }
 
 fn retryable(error: &TokenError) -> bool {

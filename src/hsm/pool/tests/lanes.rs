@@ -56,6 +56,30 @@ async fn a_key_that_no_lane_has_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_key_that_a_lane_that_is_down_may_have_is_waited_for() {
+    let scripts = [Script::new([]), Script::new([])];
+    scripts[0].rule(|_| Some(Act::Fail(missing())));
+    let trouble = call(ErrorClass::Elsewhere);
+    *lock(&scripts[1].opening_rule) = Some(trouble.clone());
+    let pool = pool([scripts[0].lane("a"), scripts[1].lane("b")], options(1));
+    eventually("one lane works and one is down", || {
+        let lanes = pool.status().lanes;
+        lanes[0].state == PoolState::Usable
+            && lanes[1].state == PoolState::Unusable(trouble.clone())
+    })
+    .await;
+    let failed = pool.execute(Priority::Prefetch, batch(1)).await;
+    assert!(
+        matches!(&failed, Err(PoolError::Unusable { error, .. }) if *error == trouble),
+        "{failed:?}"
+    );
+    *lock(&scripts[1].opening_rule) = None;
+    all_usable(&pool).await;
+    let done = pool.execute(Priority::Prefetch, batch(1)).await;
+    assert_eq!(done, Ok(outputs(&batch(1))));
+}
+
+#[tokio::test]
 async fn a_batch_goes_where_its_master_is() {
     let scripts = [Script::new([]), Script::new([])];
     lock(&scripts[1].profile).masters.push(MasterId(2));
