@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of a token's signing key of one suite: what a member or an auditor pins, written as 64 hexadecimal digits.
@@ -23,7 +24,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -37,19 +38,9 @@ impl FromStr for Fingerprint {
     type Err = NoFingerprint;
 
     fn from_str(text: &str) -> Result<Self, NoFingerprint> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return Err(NoFingerprint);
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-        }
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        let bytes = bytes.map_err(|_| NoFingerprint)?;
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| NoFingerprint)?;
         Ok(Self(bytes))
     }
-}
-
-fn digit(ascii: u8) -> Result<u8, NoFingerprint> {
-    let value = char::from(ascii).to_digit(16).ok_or(NoFingerprint)?;
-    u8::try_from(value).map_err(|_| NoFingerprint)
 }

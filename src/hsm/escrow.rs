@@ -8,6 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use zeroize::Zeroizing;
 
 use super::{TokenConfig, TokenError, TokenKind, not_here, pkcs11, soft};
@@ -54,17 +55,12 @@ pub fn read_escrow_key(path: &Path) -> Result<Key, EscrowFileError> {
     read.map_err(system)?;
     let digits = text.strip_suffix(b"\n").unwrap_or(&text);
     let digits = digits.strip_suffix(b"\r").unwrap_or(digits);
-    let mut bytes = Zeroizing::new([0; 32]);
     if digits.len() != DIGITS {
         return Err(refused("has another length".to_owned()));
     }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let [high, low] = [pair[0], pair[1]].map(|digit| char::from(digit).to_digit(16));
-        let (Some(high), Some(low)) = (high, low) else {
-            return Err(refused("has other characters in it".to_owned()));
-        };
-        *byte = (high << 4 | low) as u8;
-    }
+    let mut bytes = Zeroizing::new([0_u8; DIGITS / 2]);
+    let decoded = HEXLOWER_PERMISSIVE.decode_mut(digits, bytes.as_mut_slice());
+    decoded.map_err(|_| refused("has other characters in it".to_owned()))?;
     Ok(Key::from_bytes(*bytes))
 }
 
