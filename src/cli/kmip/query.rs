@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::Encoding;
 use crate::kmip::client::{Batch, Client, Endpoint, Options, Query, ServerFacts, Version};
-use crate::kmip::codec::{Tag, tag, value_name};
+use crate::kmip::codec::{Tag, tag, value_text};
 use crate::tls::{Credentials, Trust};
 
 /// How wide a table is where the terminal does not say, in characters.
@@ -78,11 +78,7 @@ async fn query(args: &QueryArgs) -> Result<(Version, ServerFacts), String> {
 }
 
 fn names(tag: Tag, values: &[u32]) -> Vec<String> {
-    let name = |value: &u32| match value_name(tag, *value) {
-        Some(name) => name.to_owned(),
-        None => format!("{value:#010X}"),
-    };
-    values.iter().map(name).collect()
+    values.iter().map(|value| value_text(tag, *value)).collect()
 }
 
 fn in_json(version: Version, facts: &ServerFacts) -> String {

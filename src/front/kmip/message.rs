@@ -1,7 +1,7 @@
 //! Requests as callers send them, and the answers to them (KMIP 2.1 sections 7 and 8, KMIP 1.4 sections 6 and 7).
 
 use crate::kmip::client::{MAX_BATCH, Version};
-use crate::kmip::codec::{ByteString, Item, Tag, Value, tag, value_name, values};
+use crate::kmip::codec::{ByteString, Item, Tag, Value, tag, value_text, values};
 use crate::kmip::message::{Field, MessageError, Structure};
 
 use values::{ResultReason as reason, ResultStatus as status};
@@ -237,15 +237,7 @@ pub(super) fn object(payload: &Item) -> Option<&str> {
 
 /// What an operation is called, or its number.
 pub(super) fn name(operation: u32) -> String {
-    named(tag::Operation, operation)
-}
-
-/// The name of an enumeration's value, or its number in hexadecimal digits.
-pub(super) fn named(tag: Tag, value: u32) -> String {
-    match value_name(tag, value) {
-        Some(name) => name.to_owned(),
-        None => format!("{value:#010X}"),
-    }
+    value_text(tag::Operation, operation)
 }
 
 impl Reply {
@@ -357,8 +349,10 @@ impl Reply {
                     Value::Enumeration(value) if item.tag == tag::ResultReason => Some(*value),
                     _ => None,
                 });
-                let reason = numbers.next().map(|value| named(tag::ResultReason, value));
-                reason.unwrap_or_else(|| named(tag::ResultStatus, self.status))
+                let reason = numbers
+                    .next()
+                    .map(|value| value_text(tag::ResultReason, value));
+                reason.unwrap_or_else(|| value_text(tag::ResultStatus, self.status))
             }
         }
     }

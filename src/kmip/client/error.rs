@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::Version;
 use super::options::{MAX_ADDRESSES, MAX_BATCH};
-use crate::kmip::codec::{DecodeError, EncodeError, Tag, tag, value_name};
+use crate::kmip::codec::{DecodeError, EncodeError, tag, value_text};
 use crate::kmip::message::MessageError;
 use crate::tls::TlsError;
 
@@ -169,25 +169,17 @@ impl std::error::Error for ServerError {}
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.operation {
-            Some(operation) => f.write_str(&named(tag::Operation, operation))?,
+            Some(operation) => f.write_str(&value_text(tag::Operation, operation))?,
             None => f.write_str("the whole message")?,
         }
-        write!(f, ": {}", named(tag::ResultStatus, self.status))?;
+        write!(f, ": {}", value_text(tag::ResultStatus, self.status))?;
         if let Some(reason) = self.reason {
-            write!(f, ", {}", named(tag::ResultReason, reason))?;
+            write!(f, ", {}", value_text(tag::ResultReason, reason))?;
         }
         match &self.message {
             Some(message) => write!(f, ": {message}"),
             None => Ok(()),
         }
-    }
-}
-
-/// The name of an enumeration's value, or its number in hexadecimal digits.
-pub(super) fn named(tag: Tag, value: u32) -> String {
-    match value_name(tag, value) {
-        Some(name) => name.to_owned(),
-        None => format!("{value:#010X}"),
     }
 }
 
@@ -260,7 +252,7 @@ pub enum ResponseFault {
     #[error("UniqueBatchItemID of item {0} is missing, unknown, or there twice")]
     BatchItemId(usize),
     /// An item of another operation.
-    #[error("item {place} is about {}, not {}", named(tag::Operation, *.answered), named(tag::Operation, *.asked))]
+    #[error("item {place} is about {}, not {}", value_text(tag::Operation, *.answered), value_text(tag::Operation, *.asked))]
     Operation {
         /// The place of the item in the answer, counted from 0.
         place: usize,

@@ -217,6 +217,15 @@ pub fn value_name(tag: Tag, value: u32) -> Option<&'static str> {
         .and_then(|table| table.name_of(value))
 }
 
+/// The name of an Enumeration's value, or its number in hexadecimal digits.
+#[must_use]
+pub fn value_text(tag: Tag, value: u32) -> String {
+    match value_name(tag, value) {
+        Some(name) => name.to_owned(),
+        None => format!("{value:#010X}"),
+    }
+}
+
 /// The value of an Enumeration that has a name.
 pub(super) fn value_of(tag: Tag, name: &str) -> Option<u32> {
     if holds_tags(tag) {
