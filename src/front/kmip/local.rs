@@ -11,7 +11,7 @@ use crate::kmip::client::{Client, DiscoverVersions, Query, Version};
 use crate::kmip::codec::{Item, Value, tag, ttlv, values};
 use crate::kmip::message::{Field, MessageError};
 
-use super::message::{AskedItem, Reply, numbers, version_item};
+use super::message::{AskedItem, Reply};
 
 use values::{QueryFunction as function, ResultReason as reason};
 
@@ -142,7 +142,7 @@ pub(super) async fn discover_versions(
 ) -> Result<Reply, MessageError> {
     let asked = Field::of(&item.payload, tag::RequestPayload)?;
     let asked = asked.children(tag::ProtocolVersion)?;
-    let asked = asked.map(|version| numbers(&version));
+    let asked = asked.map(|version| Version::numbers_in(&version));
     let asked = asked.collect::<Result<Vec<_>, _>>()?;
     let facts = store.facts(client).await.unwrap_or_default();
     let mut spoken = Version::ALL.to_vec();
@@ -152,7 +152,7 @@ pub(super) async fn discover_versions(
     // The newest first.
     let chosen = spoken.into_iter().rev();
     let chosen = chosen.filter(|version| asked.is_empty() || asked.contains(&version.numbers()));
-    Ok(Reply::done(chosen.map(version_item)))
+    Ok(Reply::done(chosen.map(Version::item)))
 }
 
 /// Answers Poll.

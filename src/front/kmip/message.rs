@@ -366,10 +366,9 @@ pub(super) fn rejection(rejected: &Rejected) -> Item {
 }
 
 fn message(version: Version, correlation: Option<Item>, items: Vec<Item>) -> Item {
-    let now = crate::front::now().unsigned_abs();
     let header = Structure::new(tag::ResponseHeader)
-        .items([version_item(version)])
-        .date_time(tag::TimeStamp, i64::try_from(now).unwrap_or(i64::MAX))
+        .items([version.item()])
+        .date_time(tag::TimeStamp, crate::front::now())
         .items(correlation)
         // There are no more than items of a request.
         .integer(tag::BatchCount, items.len() as i32);
@@ -379,26 +378,10 @@ fn message(version: Version, correlation: Option<Item>, items: Vec<Item>) -> Ite
         .into()
 }
 
-/// A version as messages have it.
-pub(super) fn version_item(version: Version) -> Item {
-    let (major, minor) = version.numbers();
-    Structure::new(tag::ProtocolVersion)
-        .integer(tag::ProtocolVersionMajor, major)
-        .integer(tag::ProtocolVersionMinor, minor)
-        .into()
-}
-
-/// Both numbers of a version.
-pub(super) fn numbers(version: &Field<'_>) -> Result<(i32, i32), MessageError> {
-    let major = version.child(tag::ProtocolVersionMajor)?.integer()?;
-    let minor = version.child(tag::ProtocolVersionMinor)?.integer()?;
-    Ok((major, minor))
-}
-
 fn version(header: &Field<'_>) -> Result<Version, Rejected> {
     let found = header
         .child(tag::ProtocolVersion)
-        .and_then(|found| numbers(&found));
+        .and_then(|found| Version::numbers_in(&found));
     let found = found.map_err(|error| Rejected::malformed(error.to_string()))?;
     Version::of(found).ok_or_else(|| {
         let why = format!(

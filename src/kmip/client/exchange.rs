@@ -3,10 +3,10 @@
 use crate::kmip::codec::{Item, tag, values};
 use crate::kmip::message::{Field, MessageError, Structure};
 
+use super::Version;
 use super::error::{ClientError, ResponseFault, ServerError, TransportError};
 use super::operations::Operation;
 use super::options::MAX_SHOWN;
-use super::{Version, version};
 
 /// One item of a request.
 pub trait Request: Send + Sync {
@@ -196,7 +196,7 @@ impl Exchange<'_> {
     fn checked(&self, response: &Item) -> Result<Response, ResponseFault> {
         let message = Field::of(response, tag::ResponseMessage)?;
         let header = message.child(tag::ResponseHeader)?;
-        let answered = version::numbers(&header.child(tag::ProtocolVersion)?)?;
+        let answered = Version::numbers_in(&header.child(tag::ProtocolVersion)?)?;
         let said = header.child(tag::BatchCount)?.integer()?;
         let found: Vec<Field<'_>> = message.children(tag::BatchItem)?.collect();
         let count = ResponseFault::Count {

@@ -44,20 +44,24 @@ impl Version {
     }
 
     /// As messages have it.
-    pub(super) fn item(self) -> Item {
+    #[must_use]
+    pub fn item(self) -> Item {
         let (major, minor) = self.numbers();
         Structure::new(tag::ProtocolVersion)
             .integer(tag::ProtocolVersionMajor, major)
             .integer(tag::ProtocolVersionMinor, minor)
             .into()
     }
-}
 
-/// Both numbers of a `ProtocolVersion`, whatever they are.
-pub(super) fn numbers(version: &Field<'_>) -> Result<(i32, i32), MessageError> {
-    let major = version.child(tag::ProtocolVersionMajor)?.integer()?;
-    let minor = version.child(tag::ProtocolVersionMinor)?.integer()?;
-    Ok((major, minor))
+    /// Both numbers of a `ProtocolVersion`, whatever they are.
+    ///
+    /// # Errors
+    /// When one of them is missing, or is no integer.
+    pub fn numbers_in(version: &Field<'_>) -> Result<(i32, i32), MessageError> {
+        let major = version.child(tag::ProtocolVersionMajor)?.integer()?;
+        let minor = version.child(tag::ProtocolVersionMinor)?.integer()?;
+        Ok((major, minor))
+    }
 }
 
 impl fmt::Display for Version {

@@ -2,7 +2,7 @@
 
 use super::Operation;
 use crate::kmip::client::exchange::Request;
-use crate::kmip::client::version::{self, Version};
+use crate::kmip::client::version::Version;
 use crate::kmip::codec::{Item, tag, values};
 use crate::kmip::message::{Field, MessageError, Structure};
 
@@ -34,6 +34,6 @@ impl Operation for DiscoverVersions {
 
     fn answer(&self, _version: Version, payload: &Field<'_>) -> Result<Self::Answer, MessageError> {
         let versions = payload.children(tag::ProtocolVersion)?;
-        versions.map(|found| version::numbers(&found)).collect()
+        versions.map(|found| Version::numbers_in(&found)).collect()
     }
 }
