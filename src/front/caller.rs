@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{Extension, Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, CONNECTION, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
@@ -77,7 +77,7 @@ pub(super) async fn known(
         }
         Err(why) => {
             tracing::info!(%why, "front: a caller is not known");
-            let outcome = Outcome::denied(&call);
+            let outcome = Outcome::of_stranger(&call);
             let nobody = caller
                 .identity
                 .unwrap_or_else(|| Arc::new(Identity("unknown".into())));
@@ -87,7 +87,6 @@ pub(super) async fn known(
             };
             observe::put_on_record(&shared, vec![outcome.record(&nobody, None)]).await;
             let mut response = Failure::new(FailureCode::Unauthenticated, why).into_response();
-            debug_assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
             let headers = response.headers_mut();
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             last(response)

@@ -5,15 +5,19 @@ use metrics::{counter, gauge};
 use super::Shared;
 use super::caller::Who;
 use crate::audit::{Actor, Entry, Event};
-use crate::kmip::codec::{tag, value_name};
+use crate::kmip::codec::{tag, value_name, value_text};
 
 /// What a caller says of an object goes on record up to this, in characters.
 const MAX_OBJECT: usize = 256;
 /// The same of a call.
 const MAX_CALL: usize = 512;
+/// What metrics call an operation that has no name.
+const OTHER: &str = "other";
 
 /// What became of one thing that was asked for.
 pub(super) struct Outcome {
+    /// For metrics: what callers make up is one label.
+    label: &'static str,
     operation: String,
     denied: bool,
     outcome: String,
@@ -22,30 +26,37 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Of an operation of KMIP.
     pub(super) fn of(operation: u32, denied: bool, outcome: String) -> Self {
-        let name = value_name(tag::Operation, operation);
-        let operation = name.map_or_else(|| format!("{operation:#010X}"), str::to_owned);
         Self {
-            operation,
+            label: value_name(tag::Operation, operation).unwrap_or(OTHER),
+            operation: value_text(tag::Operation, operation),
             denied,
             outcome,
         }
     }
 
     /// Of a call of the REST interface.
-    pub(super) fn of_call(name: &str, outcome: impl Into<String>) -> Self {
+    pub(super) fn of_call(name: &'static str, outcome: String) -> Self {
         Self {
+            label: name,
             operation: name.to_owned(),
             denied: false,
-            outcome: outcome.into(),
+            outcome,
         }
     }
 
-    /// Of a call by somebody who may not.
-    pub(super) fn denied(call: &str) -> Self {
+    /// Of a call of the REST interface by somebody who may not.
+    pub(super) fn denied(name: &'static str) -> Self {
+        Self {
+            denied: true,
+            ..Self::of_call(name, "denied".to_owned())
+        }
+    }
+
+    /// Of whatever somebody asks for who is not known.
+    pub(super) fn of_stranger(call: &str) -> Self {
         Self {
             operation: call.chars().take(MAX_CALL).collect(),
-            denied: true,
-            outcome: "denied".to_owned(),
+            ..Self::denied(OTHER)
         }
     }
 
@@ -57,7 +68,7 @@ impl Outcome {
             (_, "pending") => "pending",
             _ => "failed",
         };
-        counter!("wardcast_front_calls_total", "operation" => self.label(), "outcome" => outcome)
+        counter!("wardcast_front_calls_total", "operation" => self.label, "outcome" => outcome)
             .increment(1);
         let event = match self.denied {
             true => Event::Denied {
@@ -73,35 +84,15 @@ impl Outcome {
         };
         entry(who, event)
     }
-
-    /// What callers make up is one label.
-    fn label(&self) -> String {
-        let known = |number| {
-            let name = value_name(tag::Operation, number);
-            name == Some(&self.operation)
-        };
-        let relayed = (0..=0xff).any(known);
-        let called = self
-            .operation
-            .chars()
-            .all(|sign| sign.is_ascii_lowercase() || sign == '_');
-        match relayed || called {
-            true => self.operation.clone(),
-            false => "other".to_owned(),
-        }
-    }
 }
 
 /// What is about to be asked of the store and changes something there goes on record before it is asked, so that a kill cannot leave
 /// a change without a record.
 pub(super) fn begun(operation: u32, who: &Who, object: Option<&str>) -> Entry {
-    let Outcome {
-        operation, outcome, ..
-    } = Outcome::of(operation, false, "begun".to_owned());
     let event = Event::Relayed {
-        operation,
+        operation: value_text(tag::Operation, operation),
         object: object.map(told),
-        outcome,
+        outcome: "begun".to_owned(),
     };
     entry(who, event)
 }
