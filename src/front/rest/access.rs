@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::call::{Done, call, parsed, plain, trouble};
+use super::call::{Done, call, parsed, plain};
 use super::failure::{Failure, FailureCode};
 use crate::engine::{Eviction, MAX_PAGE};
 use crate::front::Shared;
@@ -124,8 +124,8 @@ pub(super) async fn request(
             reason: new.reason,
             since: crate::front::now(),
         };
-        let kept = shared.requests.add(wish).await;
-        let kept = kept.map_err(|error| trouble(&error))?.map_err(|bound| {
+        let kept = shared.requests.add(wish).await?;
+        let kept = kept.map_err(|bound| {
             observe::bounded(bound.kind());
             let why = format!(
                 "{MAX_PER_ASKER} requests of yours wait already, or very many of all: withdraw some"
@@ -144,15 +144,13 @@ pub(super) async fn requests(
     wanted: Result<Query<Page>, QueryRejection>,
 ) -> Response {
     let work = async {
-        let Query(page) =
-            wanted.map_err(|why| failure(FailureCode::BadRequest, why.body_text()))?;
+        let Query(page) = wanted?;
         let all = who.roles.has(FrontRole::KeyOfficer);
         let asker = (!all).then(|| who.key().to_owned());
         let found = shared
             .requests
             .page(asker, page.after.unwrap_or(0), crate::front::now())
-            .await;
-        let found = found.map_err(|error| trouble(&error))?;
+            .await?;
         let views: Vec<WishView> = found.into_iter().map(WishView::from).collect();
         Ok(Done::now(StatusCode::OK, json!({ "requests": views })))
     };
@@ -168,10 +166,8 @@ async fn concerning(shared: &Shared, who: &Who, id: &str) -> Result<Wish, Failur
         )
     };
     let id: i64 = id.parse().map_err(|_| nothing())?;
-    let found = shared.requests.get(id, crate::front::now()).await;
-    let wish = found
-        .map_err(|error| trouble(&error))?
-        .ok_or_else(nothing)?;
+    let found = shared.requests.get(id, crate::front::now()).await?;
+    let wish = found.ok_or_else(nothing)?;
     let concerned = wish.asker == who.key() || who.roles.has(FrontRole::KeyOfficer);
     concerned.then_some(wish).ok_or_else(nothing)
 }
@@ -183,8 +179,7 @@ pub(super) async fn withdraw(
 ) -> Response {
     let work = async {
         let wish = concerning(&shared, &who, &id).await?;
-        let removed = shared.requests.remove(wish.id).await;
-        removed.map_err(|error| trouble(&error))?;
+        shared.requests.remove(wish.id).await?;
         let group = wish.group.clone();
         Ok(Done::now(StatusCode::OK, WishView::from(wish)).to(group))
     };
@@ -209,8 +204,7 @@ pub(super) async fn grant(
         let policy = admitting(policy, &wish)
             .map_err(|why| failure(FailureCode::Conflict, format!("the group's policy: {why}")))?;
         shared.engine.set_policy(&wish.group, policy).await?;
-        let removed = shared.requests.remove(wish.id).await;
-        removed.map_err(|error| trouble(&error))?;
+        shared.requests.remove(wish.id).await?;
         let about = format!("{} in {}", wish.asker, wish.group);
         Ok(Done::now(StatusCode::OK, WishView::from(wish)).to(about))
     };

@@ -13,8 +13,6 @@ use crate::front::observe::{self, Outcome};
 use crate::front::role::{named, roles_of_call};
 use crate::front::{Shared, kmip};
 
-/// When a caller may ask again where the audit trail, or the database, cannot be written.
-pub(super) const RETRY_MS: u64 = 1_000;
 /// What only looks at what the gateway keeps for its caller, and could fill the trail.
 const UNRECORDED: [&str; 2] = ["exchange", "requests"];
 
@@ -71,7 +69,7 @@ pub(super) async fn call(
         true => work.await,
         false => {
             let why = "the audit trail cannot be written, so nothing is done";
-            Err(Failure::passing(why, RETRY_MS))
+            Err(Failure::passing(why))
         }
     };
     let (outcome, known) = match &done {
@@ -113,10 +111,4 @@ pub(super) fn plain(key: &str, text: &str, most: usize) -> Result<(), Failure> {
         return Err(Failure::new(FailureCode::BadRequest, why));
     }
     Ok(())
-}
-
-/// The database fails.
-pub(super) fn trouble(error: &crate::front::DurableError) -> Failure {
-    tracing::warn!(%error, "front: the database fails");
-    Failure::passing("the gateway's database fails", RETRY_MS)
 }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
 use serde::Serialize;
 
-use super::call::{Done, call, trouble};
+use super::call::{Done, call};
 use super::failure::{Failure, FailureCode};
 use crate::front::Shared;
 use crate::front::caller::Who;
@@ -96,8 +96,7 @@ pub(super) async fn show(
 ) -> Response {
     let work = async {
         let value = HEXLOWER.decode(value.as_bytes()).map_err(|_| nothing())?;
-        let found = shared.exchanges.look(who.key(), &value).await;
-        let exchange = match found.map_err(|error| trouble(&error))? {
+        let exchange = match shared.exchanges.look(who.key(), &value).await? {
             Found::Pending => Exchange::pending(&value),
             Found::Done(answer) => Exchange::answered(&value, &answer),
             Found::Cancelled => Exchange::of(&value, Stage::Cancelled),
@@ -115,8 +114,7 @@ pub(super) async fn cancel(
 ) -> Response {
     let work = async {
         let value = HEXLOWER.decode(value.as_bytes()).map_err(|_| nothing())?;
-        let cancelled = shared.exchanges.cancel(who.key(), &value).await;
-        let exchange = match cancelled.map_err(|error| trouble(&error))? {
+        let exchange = match shared.exchanges.cancel(who.key(), &value).await? {
             Cancelled::Now => Exchange::of(&value, Stage::Cancelled),
             Cancelled::Nothing => return Err(nothing()),
             Cancelled::TooLate => {

@@ -1,10 +1,12 @@
 //! Failures, as JSON.
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
+use crate::front::DurableError;
 use crate::front::kmip::Told;
 use crate::group::wire::{Refusal, RefusalCode};
 use crate::kmip::client::ClientError;
@@ -72,9 +74,9 @@ impl Failure {
     }
 
     /// One that passes.
-    pub(in crate::front) fn passing(error: impl Into<String>, retry_after_ms: u64) -> Self {
+    pub(super) fn passing(error: impl Into<String>) -> Self {
         Self {
-            retry_after_ms: Some(retry_after_ms),
+            retry_after_ms: Some(RETRY_MS),
             ..Self::new(FailureCode::Unavailable, error)
         }
     }
@@ -122,38 +124,59 @@ impl From<Told> for Failure {
         let error = told.message.unwrap_or_default();
         match told.reason.as_deref() == limit {
             true => Self::new(FailureCode::TooMany, error),
-            false => Self::passing(error, RETRY_MS),
+            false => Self::passing(error),
         }
     }
 }
 
+/// What is asked for in an address is not to be understood.
+impl From<QueryRejection> for Failure {
+    fn from(why: QueryRejection) -> Self {
+        Self::new(FailureCode::BadRequest, why.body_text())
+    }
+}
+
+impl From<DurableError> for Failure {
+    fn from(error: DurableError) -> Self {
+        tracing::warn!(%error, "front: the database fails");
+        Self::passing("the gateway's database fails")
+    }
+}
+
 /// Why the key store did not do it. Addresses are for logs.
-pub(super) fn of_client(error: &ClientError) -> Failure {
-    tracing::info!(%error, "front: the key store did not do what was asked for");
-    match error {
-        ClientError::Failed { error, .. } => {
-            let reason = error.reason.unwrap_or(ResultReason::GeneralFailure);
-            let code = match reason {
-                ResultReason::ItemNotFound | ResultReason::ObjectNotFound => FailureCode::NotFound,
-                _ => FailureCode::Refused,
-            };
-            let named = value_name(tag::ResultReason, reason).unwrap_or("GeneralFailure");
-            let said = error.message.as_deref().unwrap_or("no more is said");
-            Failure::new(code, format!("the key store: {named}: {said}"))
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        tracing::info!(%error, "front: the key store did not do what was asked for");
+        match &error {
+            ClientError::Failed { error, .. } => {
+                let reason = error.reason.unwrap_or(ResultReason::GeneralFailure);
+                let code = match reason {
+                    ResultReason::ItemNotFound | ResultReason::ObjectNotFound => {
+                        FailureCode::NotFound
+                    }
+                    _ => FailureCode::Refused,
+                };
+                let named = value_name(tag::ResultReason, reason).unwrap_or("GeneralFailure");
+                let said = error.message.as_deref().unwrap_or("no more is said");
+                Failure::new(code, format!("the key store: {named}: {said}"))
+            }
+            ClientError::Version { .. } | ClientError::Request(_) | ClientError::Batch(_) => {
+                let why = "the key store does not understand the request";
+                Failure::new(FailureCode::Refused, why)
+            }
+            ClientError::Unknown { .. } | ClientError::Answer { .. } => {
+                let why = "the key store's answer was lost: whether it was done is unknown; look it up before you repeat it";
+                Failure::new(FailureCode::Unknown, why)
+            }
+            ClientError::Resting { retry_after } => {
+                let after = u64::try_from(retry_after.as_millis()).unwrap_or(RETRY_MS);
+                Failure {
+                    retry_after_ms: Some(after.max(1)),
+                    ..Failure::passing("the key store upstream cannot be reached")
+                }
+            }
+            _ => Failure::passing("the key store upstream cannot be reached"),
         }
-        ClientError::Version { .. } | ClientError::Request(_) | ClientError::Batch(_) => {
-            let why = "the key store does not understand the request";
-            Failure::new(FailureCode::Refused, why)
-        }
-        ClientError::Unknown { .. } | ClientError::Answer { .. } => {
-            let why = "the key store's answer was lost: whether it was done is unknown; look it up before you repeat it";
-            Failure::new(FailureCode::Unknown, why)
-        }
-        ClientError::Resting { retry_after } => {
-            let after = u64::try_from(retry_after.as_millis()).unwrap_or(RETRY_MS);
-            Failure::passing("the key store upstream cannot be reached", after.max(1))
-        }
-        _ => Failure::passing("the key store upstream cannot be reached", RETRY_MS),
     }
 }
 

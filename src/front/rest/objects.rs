@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::call::{Done, call, parsed, plain};
 use super::exchanges::{Exchange, accepted};
-use super::failure::{Failure, FailureCode, of_client};
+use super::failure::{Failure, FailureCode};
 use crate::front::caller::Who;
 use crate::front::{Shared, observe};
 use crate::kmip::client::{
@@ -121,10 +121,7 @@ pub(super) async fn register(
             attributes: vec![Attribute::name(&new.name)],
             maximum_items: Some(1),
         };
-        let found = store
-            .call(&locate)
-            .await
-            .map_err(|error| of_client(&error))?;
+        let found = store.call(&locate).await?;
         if let Some(id) = found.unique_identifiers.first() {
             let why = format!("there is an object of this name already: {id}");
             return Err(Failure::new(FailureCode::Conflict, why));
@@ -138,10 +135,7 @@ pub(super) async fn register(
         };
         let begun = observe::begun(values::Operation::Register, &who, Some(&new.name));
         observe::put_on_record(&shared, vec![begun]).await;
-        let id = store
-            .call(&register)
-            .await
-            .map_err(|error| of_client(&error))?;
+        let id = store.call(&register).await?;
         let view = ObjectView {
             id: id.clone(),
             name: Some(new.name),
@@ -180,8 +174,7 @@ pub(super) async fn locate(
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Response {
     let work = async {
-        let Query(wanted) =
-            wanted.map_err(|why| Failure::new(FailureCode::BadRequest, why.body_text()))?;
+        let Query(wanted) = wanted?;
         let mut attributes = Vec::new();
         if let Some(name) = &wanted.name {
             plain("name", name, MAX_NAME)?;
@@ -196,10 +189,7 @@ pub(super) async fn locate(
             attributes,
             maximum_items: Some(limit),
         };
-        let found = store(&shared)?
-            .call(&locate)
-            .await
-            .map_err(|error| of_client(&error))?;
+        let found = store(&shared)?.call(&locate).await?;
         let mut found = found.unique_identifiers;
         found.truncate(limit as usize);
         Ok(Done::now(
@@ -222,10 +212,7 @@ pub(super) async fn show(
             unique_identifier: id.clone(),
             names: names.map(AttributeName::Standard).to_vec(),
         };
-        let found = store(&shared)?
-            .call(&get)
-            .await
-            .map_err(|error| of_client(&error))?;
+        let found = store(&shared)?.call(&get).await?;
         let all = |wanted: Tag| {
             let named = AttributeName::Standard(wanted);
             found

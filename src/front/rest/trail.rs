@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use super::call::{Done, RETRY_MS, call};
-use super::failure::{Failure, FailureCode};
+use super::call::{Done, call};
+use super::failure::Failure;
 use crate::audit;
 use crate::front::Shared;
 use crate::front::caller::Who;
@@ -39,8 +39,7 @@ pub(super) async fn page(
     wanted: Result<Query<Page>, QueryRejection>,
 ) -> Response {
     let work = async {
-        let Query(page) =
-            wanted.map_err(|why| Failure::new(FailureCode::BadRequest, why.body_text()))?;
+        let Query(page) = wanted?;
         let after = page.after.unwrap_or(0);
         let limit = page.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
         let _place = READING.acquire().await;
@@ -49,7 +48,7 @@ pub(super) async fn page(
         let read = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let records = read.map_err(|error| {
             tracing::warn!(%error, "front: the audit trail cannot be read");
-            Failure::passing("the audit trail cannot be read", RETRY_MS)
+            Failure::passing("the audit trail cannot be read")
         })?;
         let newest = shared.audit.status().sequence();
         Ok(Done::now(
