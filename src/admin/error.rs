@@ -1,11 +1,11 @@
 //! Failures as HTTP answers.
 
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::api::{Failure, FailureCode};
 use crate::group::wire::{Refusal, RefusalCode};
+use crate::https;
 
 impl Failure {
     /// A failure that asking again does not change.
@@ -52,12 +52,6 @@ impl From<Refusal> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000));
-        let mut response = (self.status(), Json(self)).into_response();
-        if let Some(seconds) = after {
-            let headers = response.headers_mut();
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        https::failed(self.status(), &self, self.retry_after_ms)
     }
 }

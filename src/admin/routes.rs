@@ -25,7 +25,7 @@ use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
-use crate::https::Caller;
+use crate::https::{self, Caller};
 use crate::policy::documents::Book;
 
 /// The longest request body, in bytes.
@@ -309,12 +309,5 @@ pub(super) fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
         };
         Failure::new(code, why.body_text())
     })?;
-    let mut json = serde_json::Deserializer::from_slice(&body);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let why = format!("{}: {}", error.path(), error.inner());
-        Failure::new(FailureCode::BadRequest, why)
-    })?;
-    json.end()
-        .map_err(|error| Failure::new(FailureCode::BadRequest, error.to_string()))?;
-    Ok(value)
+    https::json(&body).map_err(|why| Failure::new(FailureCode::BadRequest, why))
 }

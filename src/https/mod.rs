@@ -1,16 +1,22 @@
 //! An HTTPS listener: TLS, who the caller is by its certificate, bounds on connections, and an end in good order.
 //!
-//! Who may do what is for the router to say: each request carries its connection's [`Caller`].
+//! Who may do what is for the router to say: each request carries its connection's [`Caller`]. What routers have in common is here too:
+//! how they read JSON, and how they tell of a failure.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -143,6 +149,32 @@ impl HttpsListener {
         drop(stopping);
         while connections.join_next().await.is_some() {}
     }
+}
+
+/// Reads JSON, which must be this and nothing else; an error names the place where it is wrong.
+///
+/// # Errors
+/// When it is no JSON, or other JSON than is asked for.
+pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| format!("{}: {}", error.path(), error.inner()))?;
+    json.end().map_err(|error| error.to_string())?;
+    Ok(value)
+}
+
+/// A failure as JSON, with when to ask again, if that helps.
+pub fn failed(
+    status: StatusCode,
+    failure: impl Serialize,
+    retry_after_ms: Option<u64>,
+) -> Response {
+    let mut response = (status, Json(failure)).into_response();
+    if let Some(ms) = retry_after_ms {
+        let seconds = HeaderValue::from(ms.div_ceil(1_000));
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// Serves one connection until its peer or the gateway is done with it.

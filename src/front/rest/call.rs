@@ -12,6 +12,7 @@ use crate::front::caller::Who;
 use crate::front::observe::{self, Outcome};
 use crate::front::role::{named, roles_of_call};
 use crate::front::{Shared, kmip};
+use crate::https;
 
 /// What only looks at what the gateway keeps for its caller, and could fill the trail.
 const UNRECORDED: [&str; 2] = ["exchange", "requests"];
@@ -96,12 +97,7 @@ pub(super) async fn parsed<T: DeserializeOwned>(request: Request) -> Result<T, F
         };
         Failure::new(code, why)
     })?;
-    let bad = |why: String| Failure::new(FailureCode::BadRequest, why);
-    let mut json = serde_json::Deserializer::from_slice(&body);
-    let value = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| bad(format!("{}: {}", error.path(), error.inner())))?;
-    json.end().map_err(|error| bad(error.to_string()))?;
-    Ok(value)
+    https::json(&body).map_err(|why| Failure::new(FailureCode::BadRequest, why))
 }
 
 /// A text that goes on record or to others must have so many bytes, and no control characters.

@@ -1,14 +1,14 @@
 //! Failures, as JSON.
 
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use crate::front::DurableError;
 use crate::front::kmip::Told;
 use crate::group::wire::{Refusal, RefusalCode};
+use crate::https;
 use crate::kmip::client::ClientError;
 use crate::kmip::codec::{tag, value_name, values::ResultReason};
 
@@ -182,12 +182,6 @@ impl From<ClientError> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        let after = self.retry_after_ms.map(|ms| ms.div_ceil(1_000));
-        let mut response = (self.status(), Json(self)).into_response();
-        if let Some(seconds) = after {
-            let headers = response.headers_mut();
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        response
+        https::failed(self.status(), &self, self.retry_after_ms)
     }
 }
