@@ -7,7 +7,9 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::cli::causes;
 use crate::group::ids::MemberId;
+use crate::https::ALPN;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
@@ -79,7 +81,7 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let credentials = Credentials::load(cert, key)?;
         let trust = Trust::load(ca, &[])?;
-        let tls = tls::client_config(credentials, &trust, &[b"http/1.1"])?;
+        let tls = tls::client_config(credentials, &trust, &[ALPN])?;
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
@@ -279,17 +281,6 @@ fn refusal(status: StatusCode, body: &[u8]) -> String {
         .ok()
         .map(|failure| failure.error);
     said.unwrap_or_else(|| format!("the gateway answered {status}"))
-}
-
-/// An error with all that led to it: reqwest's own first line says only that sending failed.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

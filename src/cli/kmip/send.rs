@@ -10,6 +10,8 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::cli::causes;
+use crate::https::ALPN;
 use crate::kmip::codec::limits::MAX_TEXT;
 use crate::kmip::codec::{Item, Layout, View, tag, values};
 use crate::kmip::message::Field;
@@ -110,9 +112,9 @@ async fn posted(args: &SendArgs, view: View, body: &[u8]) -> Result<Zeroizing<Ve
     let tls = match (&args.cert, &args.key) {
         (Some(cert), Some(key)) => {
             let credentials = Credentials::load(cert, key).map_err(|error| error.to_string())?;
-            tls::client_config(credentials, &trust, &[b"http/1.1"])
+            tls::client_config(credentials, &trust, &[ALPN])
         }
-        _ => tls::anonymous_client_config(&trust, &[b"http/1.1"]),
+        _ => tls::anonymous_client_config(&trust, &[ALPN]),
     };
     let http = reqwest::Client::builder()
         .tls_backend_preconfigured(tls.map_err(|error| error.to_string())?)
@@ -128,15 +130,7 @@ async fn posted(args: &SendArgs, view: View, body: &[u8]) -> Result<Zeroizing<Ve
     if let Some(file) = &args.token_file {
         request = request.header(AUTHORIZATION, bearer(file)?);
     }
-    let failed = |error: reqwest::Error| {
-        let mut said = format!("--server: {error}");
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            said = format!("{said}: {error}");
-            cause = error.source();
-        }
-        said
-    };
+    let failed = |error: reqwest::Error| format!("--server: {}", causes(&error));
     let answer = request.body(body.to_vec()).send().await.map_err(failed)?;
     let status = answer.status();
     let answer = Zeroizing::new(answer.bytes().await.map_err(failed)?.to_vec());
