@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::store::create_private;
+use crate::store::{self, StoreError};
 
 /// "WDCF", in the file's header, so that another program's database is not taken for it.
 const APPLICATION_ID: i64 = 0x5744_4346;
@@ -43,14 +42,9 @@ const SCHEMA: &str = "
 /// Why the front's database cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum DurableError {
-    /// The folder or the file cannot be used.
-    #[error("{}: {why}; its folder must exist, and this user must be able to write to both", path.display())]
-    Unreachable {
-        /// The database.
-        path: PathBuf,
-        /// What the system said.
-        why: String,
-    },
+    /// The folder or the file cannot be used, or somebody else uses it.
+    #[error(transparent)]
+    Open(#[from] StoreError),
     /// Something else is in the file, or what a newer build wrote.
     #[error("{}: is not the front's database, or one of a newer version; move it away, and another is made", .0.display())]
     Foreign(PathBuf),
@@ -74,29 +68,13 @@ pub(super) struct Durable {
 impl Durable {
     /// Opens it, and makes it if it is not there. Nobody else can have it open meanwhile.
     pub(super) fn open(path: &Path) -> Result<Self, DurableError> {
-        create_private(path).map_err(|error| DurableError::Unreachable {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })?;
+        let mut connection = store::open_alone(path, None)?;
         let failed = |source: rusqlite::Error| DurableError::Sqlite {
             path: path.to_owned(),
             source: Arc::new(source),
         };
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
-        connection.busy_timeout(Duration::ZERO).map_err(failed)?;
-        // As the store does: every commit waits for the disk, and the lock is kept until the end.
         connection
-            .execute_batch(
-                "PRAGMA locking_mode = EXCLUSIVE;
-                 PRAGMA journal_mode = WAL;
-                 PRAGMA synchronous = FULL;
-                 PRAGMA fullfsync = ON;
-                 PRAGMA trusted_schema = OFF;
-                 PRAGMA secure_delete = ON;
-                 PRAGMA journal_size_limit = 16777216;
-                 BEGIN EXCLUSIVE; COMMIT;",
-            )
+            .execute_batch("PRAGMA secure_delete = ON;")
             .map_err(failed)?;
         let known = ensure_schema(&mut connection).map_err(failed)?;
         if !known {

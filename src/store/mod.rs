@@ -16,7 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use error::StoreError;
-pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore, create_private};
+pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore, open_alone};
 
 use crate::group::ids::{GroupId, Revision};
 

@@ -1,6 +1,7 @@
 //! Exchanges on disk: their own caller's alone, in bounds, and honest after a restart.
 
 use super::*;
+use crate::store::StoreError;
 
 fn job(caller: &str) -> Job {
     Job {
@@ -198,6 +199,6 @@ fn another_database_is_left_alone() {
     let lost = folder.path().join("nowhere/front.db");
     assert!(matches!(
         Durable::open(&lost),
-        Err(DurableError::Unreachable { .. })
+        Err(DurableError::Open(StoreError::Unreachable { .. }))
     ));
 }

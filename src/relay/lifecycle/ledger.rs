@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::known::Known;
 use crate::relay::SinkError;
-use crate::store::create_private;
+use crate::store;
 
 /// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +22,6 @@ pub struct LedgerError {
 }
 
 const SCHEMA: &str = "
-    PRAGMA locking_mode = EXCLUSIVE;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS groups (
         id TEXT PRIMARY KEY,
         known TEXT NOT NULL,
@@ -47,16 +44,13 @@ pub(super) struct Ledger {
 impl Ledger {
     /// Opens it, and makes it if it is not there. It blocks.
     pub(super) fn open(path: &Path) -> Result<Self, LedgerError> {
-        create_private(path).map_err(|error| LedgerError {
+        let bad = |why: String| LedgerError {
             path: path.to_owned(),
-            why: error.to_string(),
-        })?;
-        let bad = |error: rusqlite::Error| LedgerError {
-            path: path.to_owned(),
-            why: error.to_string(),
+            why,
         };
-        let connection = Connection::open(path).map_err(bad)?;
-        connection.execute_batch(SCHEMA).map_err(bad)?;
+        let connection = store::open_alone(path, None).map_err(|error| bad(error.to_string()))?;
+        let made = connection.execute_batch(SCHEMA);
+        made.map_err(|error| bad(error.to_string()))?;
         Ok(Ledger {
             path: path.into(),
             connection: Arc::new(Mutex::new(connection)),

@@ -35,34 +35,43 @@ const SCHEMA: &str = "
 
 /// Open the file, lock it, and make or check its schema.
 pub(super) fn open(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
-    create_private(path).map_err(|error| StoreError::Unreachable {
-        path: path.to_owned(),
-        why: error.to_string(),
-    })?;
+    let mut connection = open_alone(path, max_pages)?;
+    ensure_schema(path, &mut connection)?;
+    Ok(connection)
+}
+
+/// Opens a database, of whatever schema, for this process alone: every commit waits for the disk. The file is made if it is not there,
+/// and is its owner's alone.
+///
+/// # Errors
+/// When it cannot be opened, or somebody else has it open.
+pub fn open_alone(path: &Path, max_pages: Option<u32>) -> Result<Connection, StoreError> {
+    create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error| StoreError::from_sqlite(path, error);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+    let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     if settle(&connection, max_pages).map_err(failed)? != "wal" {
         return Err(StoreError::Unreachable {
             path: path.to_owned(),
             why: "its file system cannot hold a write-ahead log".into(),
         });
     }
-    ensure_schema(path, &mut connection)?;
     Ok(connection)
 }
 
-/// Makes the file of a database, if it is not there. State names groups and members: the file is its owner's alone. SQLite gives
-/// the WAL the same permissions.
-///
-/// # Errors
-/// When it cannot be made, or not be written.
-pub fn create_private(path: &Path) -> std::io::Result<()> {
+/// State names members: the file is its owner's alone. SQLite gives the WAL the same permissions.
+fn create_private(path: &Path) -> Result<(), StoreError> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::Unreachable {
+            path: path.to_owned(),
+            why: error.to_string(),
+        }),
+    }
 }
 
 /// FULL makes every COMMIT wait for the disk. EXCLUSIVE, set before the first access, keeps the lock until the

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::file::create_private;
+pub use self::file::open_alone;
 use self::writer::{Change, Command, Write};
 use super::{MAX_BYTES, Store, StoreError, StoreFuture, StoredGroup};
 use crate::group::ids::{GroupId, Revision};
