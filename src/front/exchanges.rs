@@ -43,7 +43,7 @@ const CANCELLED: i64 = 3;
 pub(super) struct Job {
     /// Who asks.
     pub(super) caller: String,
-    /// The version that is spoken: its place among all.
+    /// The version that is spoken, as a number.
     pub(super) version: i64,
     /// The operation.
     pub(super) operation: u32,

@@ -24,10 +24,19 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// How often it is looked what is too old.
 const EXPIRY: Duration = Duration::from_secs(60);
 
-/// The place of a version among all.
+/// What a job has for a version: it means the same to a gateway that speaks others besides.
 pub(super) fn numbered(version: Version) -> i64 {
-    let place = Version::ALL.iter().position(|known| *known == version);
-    place.map_or(AGREED, |place| place as i64)
+    let (major, minor) = version.numbers();
+    i64::from(major) * 1_000 + i64::from(minor)
+}
+
+/// The version of a job, if one is named; nothing where it is none that is spoken.
+fn version_of(number: i64) -> Option<Option<Version>> {
+    if number == AGREED {
+        return Some(None);
+    }
+    let mut all = Version::ALL.into_iter();
+    all.find(|version| numbered(*version) == number).map(Some)
 }
 
 /// What is answered where a restart came between. Called before anything else is done.
@@ -181,7 +190,9 @@ async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
     };
     let item = ttlv::decode(&job.request).ok();
     let item = item.and_then(|item| AskedItem::kept(&item).ok());
-    let (Some(item), Some(rule)) = (item, rule(job.operation)) else {
+    let (Some(item), Some(rule), Some(version)) =
+        (item, rule(job.operation), version_of(job.version))
+    else {
         return Some(damaged());
     };
     if let Some(refused) = not_any_more(shared, job, rule) {
@@ -196,8 +207,6 @@ async fn execute(shared: &Shared, job: &Job) -> Option<Reply> {
         let begun = observe::begun(job.operation, &who, job.object.as_deref());
         observe::put_on_record(shared, vec![begun]).await;
     }
-    let place = usize::try_from(job.version).ok();
-    let version = place.and_then(|place| Version::ALL.get(place).copied());
     match relay::relay((store, &shared.known), version, &[(&item, rule)], false).await {
         Relayed::Answered(replies) => {
             let reply = replies.into_iter().next().unwrap_or_else(damaged);
