@@ -31,14 +31,18 @@ pub(super) fn apply(default: &GroupPolicy, changes: Value) -> Result<GroupPolicy
 
 /// Whether a group's policy is an operator's to set: that of a group with a document is not.
 pub(super) fn free(book: &Book, name: &str) -> Result<(), Failure> {
-    let Some((_, source)) = book.of(name) else {
-        return Ok(());
-    };
+    match book.of(name) {
+        Some((_, source)) => Err(taken(&source)),
+        None => Ok(()),
+    }
+}
+
+fn taken(source: &Source) -> Failure {
     let why = format!(
         "the group has the policy of a document, {}: change that, or destroy it first",
-        told(&source)
+        told(source)
     );
-    Err(Failure::new(FailureCode::Conflict, why))
+    Failure::new(FailureCode::Conflict, why)
 }
 
 /// The policy of a new group, and what is wrong with asking for another than its document's.
@@ -48,7 +52,7 @@ pub(super) fn of_new(
     changes: Option<Value>,
 ) -> Result<GroupPolicy, Failure> {
     match (book.of(name), changes) {
-        (Some(_), Some(_)) => Err(free(book, name).expect_err("it has a document")),
+        (Some((_, source)), Some(_)) => Err(taken(&source)),
         (Some((document, _)), None) => Ok(document.policy),
         (None, changes) => {
             let changes = changes.unwrap_or_else(|| Value::Object(Default::default()));
