@@ -14,23 +14,20 @@ use super::message::{AskedItem, Reply, name};
 
 use values::{Operation as operation, ResultReason as reason};
 
-/// What changes an object that is there.
-const CHANGES: [u32; 15] = [
-    operation::Activate,
-    operation::AddAttribute,
-    operation::ModifyAttribute,
-    operation::DeleteAttribute,
-    operation::SetAttribute,
-    operation::AdjustAttribute,
-    operation::Archive,
-    operation::Recover,
-    operation::Revoke,
-    operation::Destroy,
-    operation::ReKey,
-    operation::ReKeyKeyPair,
-    operation::ReCertify,
-    operation::ObtainLease,
-    operation::GetUsageAllocation,
+/// What uses objects and leaves them as they are, or makes others of them. What is neither this, nor makes one, nor may be repeated
+/// changes an object that is there.
+const USES: [u32; 11] = [
+    operation::Certify,
+    operation::DeriveKey,
+    operation::CreateSplitKey,
+    operation::JoinSplitKey,
+    operation::Export,
+    operation::Encrypt,
+    operation::Decrypt,
+    operation::Sign,
+    operation::SignatureVerify,
+    operation::MAC,
+    operation::MACVerify,
 ];
 /// What makes an object, whose identifier the items after it may leave out.
 const MAKES: [u32; 3] = [
@@ -38,6 +35,9 @@ const MAKES: [u32; 3] = [
     operation::Create,
     operation::CreateKeyPair,
 ];
+
+/// An item, with the rule that it is relayed by.
+type Allowed<'a> = (&'a AskedItem, &'static Rule);
 
 /// Which object an item is about.
 enum Target<'a> {
@@ -53,12 +53,12 @@ pub(super) async fn first_refused(
     store: &Client,
     known: &Store,
     version: Option<Version>,
-    items: &[(&AskedItem, &'static Rule)],
+    items: &[Allowed<'_>],
 ) -> Result<Option<(usize, Reply)>, ClientError> {
     let blind = (0..items.len()).find(|at| is_blind(items, *at));
     let targets = items[..blind.unwrap_or(items.len())].iter().enumerate();
-    let targets = targets.filter_map(|(at, (item, _))| match target(item) {
-        Target::One(id) if may_change(item) => Some((at, item.operation, look_up(id))),
+    let targets = targets.filter_map(|(at, allowed)| match target(allowed.0) {
+        Target::One(id) if may_change(*allowed) => Some((at, allowed.0.operation, look_up(id))),
         _ => None,
     });
     let targets: Vec<(usize, u32, GetAttributes)> = targets.collect();
@@ -110,9 +110,15 @@ fn look_up(id: &str) -> GetAttributes {
     }
 }
 
+fn changes((item, rule): Allowed<'_>) -> bool {
+    let asked = item.operation;
+    let spares = MAKES.contains(&asked) || USES.contains(&asked) || asked == operation::Import;
+    !rule.repeatable && !spares
+}
+
 /// An import may replace an object, if it names one.
-fn may_change(item: &AskedItem) -> bool {
-    CHANGES.contains(&item.operation) || item.operation == operation::Import
+fn may_change(allowed: Allowed<'_>) -> bool {
+    changes(allowed) || allowed.0.operation == operation::Import
 }
 
 fn target(item: &AskedItem) -> Target<'_> {
@@ -130,20 +136,19 @@ fn target(item: &AskedItem) -> Target<'_> {
 }
 
 /// Whether an item changes an object, and it cannot be told which.
-fn is_blind(items: &[(&AskedItem, &'static Rule)], at: usize) -> bool {
-    let item = items[at].0;
-    match target(item) {
+fn is_blind(items: &[Allowed<'_>], at: usize) -> bool {
+    let allowed = items[at];
+    match target(allowed.0) {
         Target::One(_) => false,
-        Target::Unclear => may_change(item),
-        Target::None if !CHANGES.contains(&item.operation) => false,
+        Target::Unclear => may_change(allowed),
+        Target::None if !changes(allowed) => false,
         // It is about what the items before it made, or were about.
         Target::None => {
-            let mut before = items[..at].iter().rev().map(|(item, _)| *item);
-            let about_the_same = |item: &&AskedItem| {
-                CHANGES.contains(&item.operation) && matches!(target(item), Target::None)
-            };
-            let first = before.find(|item| !about_the_same(item));
-            !first.is_some_and(|item| MAKES.contains(&item.operation))
+            let mut before = items[..at].iter().rev();
+            let about_the_same =
+                |before: Allowed<'_>| changes(before) && matches!(target(before.0), Target::None);
+            let first = before.find(|before| !about_the_same(**before));
+            !first.is_some_and(|(item, _)| MAKES.contains(&item.operation))
         }
     }
 }
