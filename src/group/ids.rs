@@ -262,6 +262,15 @@ impl Role {
     pub fn sends(self) -> bool {
         !matches!(self, Role::Receiver)
     }
+
+    /// In a word, as it is written wherever there is text.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Receiver => "receiver",
+            Role::Sender => "sender",
+            Role::Both => "both",
+        }
+    }
 }
 
 /// Milliseconds of a monotonic clock; the core has no clock of its own, it is told the time.

@@ -53,16 +53,11 @@ pub(super) fn build(
     let types = &*TYPES;
     let member = uid(&types.member, &attributes.identity.0);
     let resource = uid(&types.group, group);
-    let action = match role {
-        Role::Receiver => "receiver",
-        Role::Sender => "sender",
-        Role::Both => "both",
-    };
     let context = [("listed".to_owned(), RestrictedExpression::new_bool(listed))];
     let context = Context::from_pairs(context).map_err(|error| error.to_string())?;
     let request = Request::new(
         member.clone(),
-        uid(&types.action, action),
+        uid(&types.action, role.word()),
         resource.clone(),
         context,
         Some(schema()),

@@ -88,14 +88,6 @@ fn failure(code: FailureCode, why: impl Into<String>) -> Failure {
     Failure::new(code, why)
 }
 
-fn word(role: Role) -> &'static str {
-    match role {
-        Role::Receiver => "receiver",
-        Role::Sender => "sender",
-        Role::Both => "both",
-    }
-}
-
 pub(super) async fn request(
     State(shared): Site,
     Extension(who): Caller,
@@ -120,7 +112,7 @@ pub(super) async fn request(
             id: 0,
             asker: who.key().to_owned(),
             group: new.group,
-            role: word(new.role).to_owned(),
+            role: new.role.word().to_owned(),
             reason: new.reason,
             since: crate::front::now(),
         };
@@ -226,7 +218,7 @@ fn free(book: &Book, group: &str) -> Result<(), Failure> {
 fn admitting(mut policy: GroupPolicy, wish: &Wish) -> Result<GroupPolicy, String> {
     let role = [Role::Receiver, Role::Sender, Role::Both]
         .into_iter()
-        .find(|role| word(*role) == wish.role)
+        .find(|role| role.word() == wish.role)
         .ok_or("the request is damaged")?;
     match policy
         .admit
