@@ -8,50 +8,50 @@ use crate::group::policy::{GroupPolicy, OnRevoked};
 
 /// A group and its objects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
+pub(super) struct Known {
     /// The group's identifier, in hexadecimal digits.
-    pub id: String,
+    pub(super) id: String,
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// The newest record of its log that was applied: what is not newer is passed over.
-    pub revision: Revision,
+    pub(super) revision: Revision,
     /// What its keys come from.
-    pub seed: Seed,
+    pub(super) seed: Seed,
     /// What its policy says about objects upstream.
-    pub rules: Rules,
+    pub(super) rules: Rules,
     /// The group's own object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<Object>,
+    pub(super) group: Option<Object>,
     /// The object of the root's generation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<Key>,
+    pub(super) key: Option<Key>,
     /// What is to be done because of what was found upstream, until it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due: Option<Due>,
+    pub(super) due: Option<Due>,
     /// The group is over.
     #[serde(default)]
-    pub over: bool,
+    pub(super) over: bool,
 }
 
 /// What a group's keys come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seed {
+pub(super) struct Seed {
     /// The suite of the keys.
-    pub suite: Suite,
+    pub(super) suite: Suite,
     /// The master key.
-    pub master: MasterId,
+    pub(super) master: MasterId,
     /// The nonce, in hexadecimal digits; unknown where the trail begins after it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub nonce: Option<String>,
+    pub(super) nonce: Option<String>,
 }
 
 /// What a policy says about objects upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rules {
+pub(super) struct Rules {
     /// Whether generations of the root go up, wrapped.
-    pub escrow: bool,
+    pub(super) escrow: bool,
     /// Whether what is over is archived.
-    pub archive: bool,
+    pub(super) archive: bool,
 }
 
 impl From<&GroupPolicy> for Rules {
@@ -65,34 +65,34 @@ impl From<&GroupPolicy> for Rules {
 
 /// An object upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Object {
+pub(super) struct Object {
     /// Its name there.
-    pub name: String,
+    pub(super) name: String,
     /// Its identifier there, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
+    pub(super) id: Option<String>,
     /// Which one it is of those that had the same purpose: the first, or a successor of one that somebody ended.
-    pub copy: u32,
+    pub(super) copy: u32,
     /// How somebody else ended it, if somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub found: Option<Ended>,
+    pub(super) found: Option<Ended>,
 }
 
 /// The object of a generation of the root.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Key {
+pub(super) struct Key {
     /// The object.
-    pub object: Object,
+    pub(super) object: Object,
     /// Which key.
-    pub root: Root,
+    pub(super) root: Root,
     /// The first epoch of the generation.
-    pub epoch: Epoch,
+    pub(super) epoch: Epoch,
 }
 
 /// How an object was ended upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ended {
+pub(super) enum Ended {
     /// It was revoked, and is deactivated.
     Revoked,
     /// It was revoked as compromised.
@@ -103,7 +103,7 @@ pub enum Ended {
 
 impl Ended {
     /// In a word.
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Ended::Revoked => "revoked",
             Ended::Compromised => "compromised",
@@ -114,25 +114,25 @@ impl Ended {
 
 /// What is to be done to a group because one of its objects was ended upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
+pub(super) struct Due {
     /// What.
-    pub action: OnRevoked,
+    pub(super) action: OnRevoked,
     /// Why, for the record.
-    pub why: String,
+    pub(super) why: String,
     /// How many rollovers there had been: one more, and a rollover is done.
-    pub rollovers: u64,
+    pub(super) rollovers: u64,
 }
 
 impl Known {
     /// The objects that should be active.
-    pub fn objects(&self) -> impl Iterator<Item = &Object> {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.group
             .iter()
             .chain(self.key.as_ref().map(|key| &key.object))
     }
 
     /// The same, to be changed.
-    pub fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object> {
+    pub(super) fn objects_mut(&mut self) -> impl Iterator<Item = &mut Object> {
         let key = self.key.as_mut().map(|key| &mut key.object);
         self.group.iter_mut().chain(key)
     }

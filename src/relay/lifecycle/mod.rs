@@ -1,7 +1,7 @@
 //! The life cycle of groups and their keys, kept upstream as objects; and what is done to these there, kept here.
 //!
 //! # Up
-//! [`LifecycleSink`] follows the audit trail. [`plan()`] says what its records mean; that is done through the KMIP client, and the ledger
+//! [`LifecycleSink`] follows the audit trail. `plan.rs` says what its records mean; that is done through the KMIP client, and the ledger
 //! on disk knows which objects there are. A group has two: its own, and that of the root's generation. Steps of the ratchet have
 //! none: whoever has a generation's key computes them.
 //!
@@ -10,7 +10,7 @@
 //! | a group | `NAME.group.ID` | as it is created | as it is destroyed |
 //! | a generation of its root | `NAME.key.ID.MASTER.LEVEL-GENERATION` | with its first epoch | with the next generation's, or the group's end |
 //!
-//! All are in the object group `NAME.keys`, and describe themselves ([`Descriptor`]) as application specific information in the namespace
+//! All are in the object group `NAME.keys`, and describe themselves (`names.rs`) as application specific information in the namespace
 //! `wardcast`. A successor of an object that somebody ended upstream has its name with `.2`, `.3` and so on. What ends is revoked as
 //! superseded or for cessation of operation, then destroyed, or archived where the policy says `archive`. A store without
 //! Archive keeps it revoked, and that is logged.
@@ -48,12 +48,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 
 pub use groups::{EscrowError, Facts, Groups};
-pub use known::{Ended, Key, Known, Object, Rules, Seed};
 pub use ledger::LedgerError;
-pub use names::{Descriptor, Names};
-pub use plan::{Begin, End, Escrowed, Reason, Step, plan};
+pub use names::Names;
 pub use sink::LifecycleSink;
-pub use watch::{AT_LEAST, Looked, ONE_IN};
+pub use watch::Looked;
 
 use crate::audit::Audit;
 use crate::kmip::client::{Client, ClientError};

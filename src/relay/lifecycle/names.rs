@@ -32,7 +32,7 @@ impl Names {
 
     /// That of a generation of the root. A tree that grows has its root on another level, where generations are counted anew: so
     /// the level is a part of it.
-    pub fn key(&self, id: &str, seed: &Seed, root: Root, copy: u32) -> String {
+    pub(super) fn key(&self, id: &str, seed: &Seed, root: Root, copy: u32) -> String {
         let (master, level, generation) = (seed.master.0, root.level, root.generation);
         let suffix = suffix(copy);
         format!("{}.key.{id}.{master}.{level}-{generation}{suffix}", self.0)
@@ -59,7 +59,7 @@ fn suffix(copy: u32) -> String {
 /// What an object says of itself, as JSON: as its `ApplicationSpecificInformation`, and as its value where it has no other. None
 /// of it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Descriptor {
+pub(super) struct Descriptor {
     /// `group` or `key`.
     what: &'static str,
     /// The group's identifier.

@@ -21,7 +21,7 @@ use crate::group::ids::{Epoch, Revision};
 
 /// What is to be done upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// An object is registered and activated.
     Begin(Begin),
     /// An object is revoked, and archived or destroyed then.
@@ -30,44 +30,44 @@ pub enum Step {
 
 /// An object that begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Begin {
+pub(super) struct Begin {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// What it says of itself.
-    pub descriptor: Descriptor,
+    pub(super) descriptor: Descriptor,
     /// The key that it is to have, wrapped, if policy asks for that.
-    pub escrow: Option<Escrowed>,
+    pub(super) escrow: Option<Escrowed>,
 }
 
 /// A key for escrow, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Escrowed {
+pub(super) struct Escrowed {
     /// The group's identifier, in hexadecimal digits.
-    pub group: String,
+    pub(super) group: String,
     /// What it comes from.
-    pub seed: Seed,
+    pub(super) seed: Seed,
     /// Which key.
-    pub root: Root,
+    pub(super) root: Root,
 }
 
 /// An object that ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub(super) struct End {
     /// Its name.
-    pub name: String,
+    pub(super) name: String,
     /// Its identifier, if that is known.
-    pub id: Option<String>,
+    pub(super) id: Option<String>,
     /// Why.
-    pub reason: Reason,
+    pub(super) reason: Reason,
     /// Somebody revoked it before.
-    pub revoked: bool,
+    pub(super) revoked: bool,
     /// Whether it is archived rather than destroyed.
-    pub archive: bool,
+    pub(super) archive: bool,
 }
 
 /// Why an object ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(super) enum Reason {
     /// Another one has its place.
     Superseded,
     /// The group is over.
@@ -76,7 +76,7 @@ pub enum Reason {
 
 /// What a record means, by what is known of its group, which is changed to what is known once the steps are done. Records that were
 /// applied before mean nothing, nor do those of groups of which nothing is known, but that one begins.
-pub fn plan(names: &Names, known: &mut Option<Known>, record: &Record) -> Vec<Step> {
+pub(super) fn plan(names: &Names, known: &mut Option<Known>, record: &Record) -> Vec<Step> {
     let (Some(group), Some(revision)) = (&record.entry.group, record.entry.revision) else {
         return Vec::new();
     };

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::known::{Ended, Key, Known};
+use super::plan::{Step, plan};
 use super::*;
 use crate::audit::{Digest, Entry, Event, Group, Record, Root};
 use crate::group::ids::{Epoch, GroupId, MasterId, Revision, Suite};

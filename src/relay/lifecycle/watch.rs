@@ -6,7 +6,7 @@
 //! still to be done, and the successor of the object is a new one.
 //!
 //! A store that was restored from an empty backup, or is another one, looks as if everything had been destroyed. So where more than
-//! one in [`ONE_IN`] of at least [`AT_LEAST`] objects vanish between two looks, no group is rolled or destroyed for it. Those groups
+//! one in `ONE_IN` of at least `AT_LEAST` objects vanish between two looks, no group is rolled or destroyed for it. Those groups
 //! are frozen: nobody is admitted, and nobody loses a key. An operator who has understood it thaws each group, which registers its
 //! objects anew, or rolls it over, or destroys it. What was revoked by name is acted on all the same.
 
@@ -26,9 +26,9 @@ use crate::crypto;
 use crate::group::policy::OnRevoked;
 
 /// Fewer objects may all vanish, and it counts as meant.
-pub const AT_LEAST: usize = 10;
+const AT_LEAST: usize = 10;
 /// If more than one in so many vanish between two looks, it does not.
-pub const ONE_IN: usize = 10;
+const ONE_IN: usize = 10;
 /// Groups that are acted on at a time: each waits for its records to be on disk.
 const ACTS: usize = 16;
 /// Groups that are looked at with one message: each has two objects at most.
