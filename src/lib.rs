@@ -41,6 +41,7 @@
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
+//! | `causes` | an error with all that led to it, in words |
 //! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
 //! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
 //!
@@ -61,6 +62,7 @@ pub mod admin;
 pub mod app;
 pub mod attributes;
 pub mod audit;
+mod causes;
 pub mod cli;
 pub mod config;
 pub mod crypto;

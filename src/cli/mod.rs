@@ -70,17 +70,6 @@ fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
     }
 }
 
-/// An error with all that led to it: reqwest's own first line says only that sending failed.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
-}
-
 /// The configuration of a file, with the environment's variables over it; what is wrong is printed.
 fn load(path: &Path) -> Result<Config, ExitCode> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

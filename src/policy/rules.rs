@@ -9,6 +9,8 @@ use cedar_policy::{Policy, PolicyId, PolicySet, Schema, ValidationMode, Validato
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::causes::chain;
+
 /// The rules of a gateway that is configured with none of its own.
 pub const BUILT_IN: &str = include_str!("rules.cedar");
 /// What rules can look at.
@@ -227,13 +229,6 @@ fn named(read: &PolicySet) -> Result<PolicySet, RulesError> {
 
 pub(super) fn schema() -> &'static Schema {
     &CHECKED
-}
-
-/// An error with its causes, of which there may be many.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let texts = std::iter::once(error.to_string()).chain(causes.map(ToString::to_string));
-    texts.take(MAX_TOLD).collect::<Vec<_>>().join(": ")
 }
 
 impl fmt::Display for Revision {

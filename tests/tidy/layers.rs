@@ -3,18 +3,19 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself, in lists that several share. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&[&str]]); 20] = [
+const LAYERS: [(&str, &[&[&str]]); 21] = [
+    ("causes", &[]),
     ("group", &[]),
     ("crypto", &[&["group"]]),
     ("config", &[&["group"]]),
     ("tls", &[&["group"]]),
     ("pki", &[]),
-    ("kmip", &[&["tls"]]),
+    ("kmip", &[&["tls", "causes"]]),
     ("udp", &[&["group"]]),
     ("hsm", &[&["crypto", "group"]]),
     ("store", &[&["crypto", "group"]]),
-    ("attributes", &[&["tls", "group"]]),
-    ("policy", &[&["attributes", "crypto", "group"]]),
+    ("attributes", &[&["tls", "group", "causes"]]),
+    ("policy", &[&["attributes", "crypto", "group", "causes"]]),
     ("audit", &[&["crypto", "group"]]),
     ("member", &[&["tls", "udp", "crypto", "group"]]),
     ("engine", &[&CORE]),

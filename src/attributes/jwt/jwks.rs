@@ -11,6 +11,7 @@ use tokio::sync::Mutex as Turn;
 
 use super::keys::Keys;
 use super::{Refused, SetupError};
+use crate::causes::chain;
 
 /// The issuer is asked for its keys at most once in this time, unless they are to be refreshed more often.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -144,7 +145,8 @@ impl Inner {
         }
         let mut state = self.state();
         let outcome = fetched.map(|keys| state.keys = Some((Arc::new(keys), at)));
-        state.asked = Some((at, outcome));
+        // As it ended: who waited for this one does not ask again, however long it took.
+        state.asked = Some((Instant::now(), outcome));
     }
 
     async fn download(&self) -> Result<Keys, String> {
@@ -162,15 +164,4 @@ impl Inner {
         }
         Keys::parse(&text).map_err(|why| format!("{}: {why}", self.url))
     }
-}
-
-/// An error with all that caused it: the outermost alone says only that a request failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

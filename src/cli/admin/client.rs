@@ -7,7 +7,7 @@ use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::cli::causes;
+use crate::causes::chain;
 use crate::group::ids::MemberId;
 use crate::https::ALPN;
 use crate::tls::{self, Credentials, TlsError, Trust};
@@ -261,10 +261,10 @@ impl Client {
     /// The answer to a request; an empty one reads as null.
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, ClientError> {
         let answer = request.send().await;
-        let answer = answer.map_err(|error| self.broken(causes(&error)))?;
+        let answer = answer.map_err(|error| self.broken(chain(&error)))?;
         let status = answer.status();
         let body = answer.bytes().await;
-        let body = body.map_err(|error| self.broken(causes(&error)))?;
+        let body = body.map_err(|error| self.broken(chain(&error)))?;
         if !status.is_success() {
             let message = refusal(status, &body);
             return Err(ClientError::Refused { status, message });

@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::cli::causes;
+use crate::causes::chain;
 use crate::https::ALPN;
 use crate::kmip::codec::limits::MAX_TEXT;
 use crate::kmip::codec::{Item, Layout, View, tag, values};
@@ -130,7 +130,7 @@ async fn posted(args: &SendArgs, view: View, body: &[u8]) -> Result<Zeroizing<Ve
     if let Some(file) = &args.token_file {
         request = request.header(AUTHORIZATION, bearer(file)?);
     }
-    let failed = |error: reqwest::Error| format!("--server: {}", causes(&error));
+    let failed = |error: reqwest::Error| format!("--server: {}", chain(&error));
     let answer = request.body(body.to_vec()).send().await.map_err(failed)?;
     let status = answer.status();
     let answer = Zeroizing::new(answer.bytes().await.map_err(failed)?.to_vec());

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::endpoint::{Endpoint, Kind};
 use super::error::{SetupError, TransportError};
 use super::options::Options;
+use crate::causes::chain;
 use crate::kmip::codec::limits::MAX_TEXT;
 use crate::kmip::codec::{View, ttlv};
 
@@ -236,15 +237,4 @@ fn extend(read: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
         *read = grown;
     }
     read.extend_from_slice(chunk);
-}
-
-/// An error with all that caused it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said = format!("{said}: {error}");
-        cause = error.source();
-    }
-    said
 }
