@@ -363,6 +363,30 @@ fn missing_files_are_found_with_their_keys() {
 }
 
 #[test]
+fn labels_that_no_escrow_key_has_are_refused() {
+    let label = |label: &str| format!("[token]\nescrow_label = {}", toml::Value::from(label));
+    let long = "x".repeat(65);
+    for bad in [
+        " ",
+        "escrow ",
+        "\tescrow",
+        "es\0crow",
+        "wardcast master 1",
+        &long,
+    ] {
+        assert_eq!(complaints(&label(bad)), ["token.escrow_label"], "{bad:?}");
+    }
+    let loaded = load(&label(""), &[]).expect("none is a choice");
+    assert_eq!(loaded.config.token.escrow_label, None);
+    let escrows = "[policy.default]\nescrow = true\n";
+    assert_eq!(
+        complaints(&format!("{escrows}{}", label(""))),
+        ["policy.default.escrow"]
+    );
+    load(&format!("{escrows}{}", label("escrow key")), &[]).expect("a label");
+}
+
+#[test]
 fn tokens_and_their_hosts_that_cannot_be_are_refused() {
     let replica = |entry: &str| complaints(&format!("[token]\nreplicas = [{{ {entry} }}]"));
     assert_eq!(replica("pin_env = \"P\""), ["token.replicas[0].path"]);

@@ -75,3 +75,5 @@ pub const MAX_RETIRING: usize = 8;
 pub const PROMPT_ACKNOWLEDGEMENTS: u64 = 64;
 /// Epochs whose roots a member holds: the one that it sends with and the newest ones.
 pub const MAX_HELD_EPOCHS: usize = 3;
+/// The longest label of a key that roots are escrowed under, in bytes.
+pub const MAX_ESCROW_LABEL: usize = 64;

@@ -14,8 +14,6 @@ use zeroize::Zeroizing;
 use super::{TokenConfig, TokenError, TokenKind, not_here, pkcs11, soft};
 use crate::crypto::Key;
 
-/// The longest label of an escrow key, in bytes.
-pub const MAX_LABEL: usize = 64;
 /// The digits of a key.
 const DIGITS: usize = 64;
 

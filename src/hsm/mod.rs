@@ -52,7 +52,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ErrorClass, TokenError};
-pub use escrow::{EscrowFileError, MAX_LABEL, provision_escrow, read_escrow_key};
+pub use escrow::{EscrowFileError, provision_escrow, read_escrow_key};
 pub use executed::Executed;
 pub use pin::{Pin, PinError, PinSource};
 pub use pool::{

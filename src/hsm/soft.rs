@@ -163,6 +163,7 @@ impl Keys {
     /// Changes the file, then what the sessions share. The file is read afresh: another process may have changed it.
     fn change(&self, change: RingChange) -> Result<(), TokenError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _nobody_else = file::lock(&self.path, file::PATIENCE)?;
         let mut contents = read(&self.path, &self.pin)?;
         let before = contents.ring();
         match change {
@@ -245,6 +246,7 @@ pub(super) fn provision(
     pin: &Pin,
     master: MasterId,
 ) -> Result<Provisioned, TokenError> {
+    let _nobody_else = file::lock(path, file::PATIENCE)?;
     let Some(mut contents) = file::read(path, pin)? else {
         return import(path, pin, master, &SharedKeys::generate(true));
     };
@@ -273,6 +275,7 @@ pub(super) fn provision_escrow(
     label: &str,
     key: Option<&Key>,
 ) -> Result<bool, TokenError> {
+    let _nobody_else = file::lock(path, file::PATIENCE)?;
     let mut contents = read(path, pin)?;
     let known = contents.escrow.iter().any(|(known, _)| known == label);
     match key {

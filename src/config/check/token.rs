@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use crate::config::error::Origin;
 use crate::config::load::Origins;
 use crate::config::{HostMode, Sandbox, Token, TokenKind};
+use crate::group::limits::MAX_ESCROW_LABEL;
 
 /// The most tokens that hold the same keys.
 const MAX_REPLICAS: usize = 15;
-/// The longest label of an escrow key, in bytes.
-const MAX_ESCROW_LABEL: usize = 64;
 
 /// One token, wherever it is configured.
 struct Place<'a> {
@@ -88,12 +87,19 @@ pub(super) fn check(token: &Token, origins: &Origins, report: &mut dyn FnMut(&st
     }
 }
 
-/// A label of one of the keys that other things hang on would make that one wrap roots.
+/// A label of one of the keys that other things hang on would make that one wrap roots. One that nobody can see as it is would be
+/// searched for in vain.
 fn check_escrow(label: &str, report: &mut dyn FnMut(&str, String)) {
     const KEY: &str = "token.escrow_label";
     if label.len() > MAX_ESCROW_LABEL {
         let length = label.len();
         report(KEY, format!("{length} bytes; at most {MAX_ESCROW_LABEL}"));
+    }
+    if label.contains(char::is_control) || label.trim() != label {
+        let why = format!(
+            "{label:?} has control characters, or begins or ends with a space; \"\" is for no escrow"
+        );
+        report(KEY, why);
     }
     if label.starts_with("wardcast ") && !label.starts_with("wardcast escrow") {
         let why = format!(

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{EscrowKeys, Masters};
 use crate::crypto::{IssuerSecrets, Key};
 use crate::group::ids::{MasterId, Suite};
-use crate::hsm::escrow::MAX_LABEL;
+use crate::group::limits::MAX_ESCROW_LABEL;
 
 const PAIRS: usize = 64;
 const COUNT: usize = 4;
@@ -23,7 +23,7 @@ const MAX_MASTERS: usize = 1024;
 const MAX_ESCROW: usize = 16;
 /// The longest that contents are when written.
 pub(super) const MAX_PLAIN: usize =
-    2 * (PAIRS + COUNT + MAX_MASTERS * MASTER) + COUNT + MAX_ESCROW * (1 + MAX_LABEL + 32);
+    2 * (PAIRS + COUNT + MAX_MASTERS * MASTER) + COUNT + MAX_ESCROW * (1 + MAX_ESCROW_LABEL + 32);
 
 /// What a soft token holds.
 #[derive(PartialEq, Eq)]

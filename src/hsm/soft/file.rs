@@ -12,10 +12,12 @@
 //! version 1 begins with that number; it is read, and stays of that version until `wardcast token provision` adds the
 //! keys of suite 2. One that has escrow keys is of version 3.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -48,6 +50,11 @@ const MAX_COST: Cost = Cost {
     passes: 16,
     lanes: 16,
 };
+
+/// For how long somebody else may change the file before it is given up. A change takes two stretches of the PIN.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether he is done.
+const LOOK: Duration = Duration::from_millis(20);
 
 struct Cost {
     memory: u32,
@@ -179,6 +186,29 @@ pub(super) fn read(path: &Path, pin: &Pin) -> Result<Option<Contents>, TokenErro
     }
 }
 
+/// Keeps everybody else, in this process and in others, from changing the file until it is dropped. Whoever reads the file to write it
+/// again holds this all the while, or takes back what somebody else wrote meanwhile.
+///
+/// It is the folder that is locked: the file is another one after each change, and a file for the lock alone would be left behind.
+pub(super) fn lock(path: &Path, patience: Duration) -> Result<File, TokenError> {
+    // By whatever name it is called, it is in one folder.
+    let found = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let failed = |error: io::Error| at(path, format!("cannot lock its folder: {error}"));
+    let folder = File::open(directory(&found)).map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        match folder.try_lock() {
+            Ok(()) => return Ok(folder),
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => thread::sleep(LOOK),
+            Err(TryLockError::WouldBlock) => {
+                let why = "another process changes it, or another token in its folder: try again when that is done";
+                return Err(at(path, why));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+    }
+}
+
 /// Replaces the file: after a crash there is either the old one or the new one.
 pub(super) fn replace(path: &Path, contents: &Contents, pin: &Pin) -> Result<(), TokenError> {
     write(path, contents, pin, |new| fs::rename(new, path))
@@ -216,11 +246,14 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
-    let directory = match path.parent() {
+    File::open(directory(path))?.sync_all()
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    File::open(directory)?.sync_all()
+    }
 }
 
 fn beside(path: &Path) -> PathBuf {

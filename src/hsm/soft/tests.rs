@@ -190,7 +190,7 @@ fn escrow_keys_are_kept_in_a_file_of_another_version() {
     begins(2);
     let before = file::read(&path, &pin).expect("opens").expect("is there");
     let (first, second) = (Key::generate(), Key::generate());
-    let long = "x".repeat(crate::hsm::MAX_LABEL);
+    let long = "x".repeat(crate::group::limits::MAX_ESCROW_LABEL);
     assert_eq!(
         provision_escrow(&path, &pin, "first", Some(&first)),
         Ok(true)
@@ -217,4 +217,55 @@ fn escrow_keys_are_kept_in_a_file_of_another_version() {
         .find_map(|number| provision_escrow(&path, &pin, &format!("more {number}"), None).err());
     let full = more.expect("it is full").to_string();
     assert!(full.contains("no room for another escrow key"), "{full}");
+}
+
+/// Whoever adds to the file at the same time, in this process or another, none of them undoes what the others did.
+#[test]
+fn changes_of_the_file_at_the_same_time_are_all_kept() {
+    let (directory, path, pin) = provisioned();
+    let opener = opener(&path, &pin, MASTER, None).expect("opens");
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let mut token = opener().expect("opens");
+            for id in 2..4 {
+                let ring = token.ring(RingChange::Create(MasterId(id)));
+                ring.expect("creates");
+            }
+        });
+        threads.spawn(|| {
+            for id in 12..14 {
+                provision(&path, &pin, MasterId(id)).expect("provisions");
+            }
+        });
+        threads.spawn(|| {
+            for label in ["a", "b"] {
+                assert_eq!(provision_escrow(&path, &pin, label, None), Ok(true));
+            }
+        });
+    });
+    let mut kept = file::read(&path, &pin).expect("opens").expect("is there");
+    let expected = [1, 2, 3, 12, 13].map(MasterId);
+    let mut ring = kept.ring();
+    ring.sort_unstable();
+    assert_eq!(ring, expected);
+    let labels: Vec<&str> = kept.escrow.iter().map(|(label, _)| &**label).collect();
+    assert_eq!(labels, ["a", "b"]);
+    for (suite, keys) in kept.suites() {
+        assert_eq!(keys.masters.len(), expected.len(), "{suite:?}");
+    }
+    let names = std::fs::read_dir(directory.path()).expect("lists");
+    assert_eq!(names.count(), 1, "nothing is left beside the file");
+}
+
+#[test]
+fn who_finds_the_file_being_changed_says_so_after_a_while() {
+    let (_directory, path, pin) = provisioned();
+    let before = std::fs::read(&path).expect("reads");
+    let held = file::lock(&path, std::time::Duration::ZERO).expect("nobody changes it");
+    let refused = file::lock(&path, std::time::Duration::from_millis(50));
+    let why = refused.expect_err("it is held").to_string();
+    assert!(why.contains("another process changes it"), "{why}");
+    assert_eq!(std::fs::read(&path).expect("reads"), before);
+    drop(held);
+    assert_eq!(provision_escrow(&path, &pin, "a", None), Ok(true));
 }
