@@ -1,6 +1,6 @@
 //! What an operator decides about a group: timing, limits, and who is admitted.
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, decode};
 use serde::{Deserialize, Serialize};
 
 use super::ids::Role;
@@ -73,13 +73,24 @@ pub struct GroupPolicy {
     pub archive: bool,
     /// For how long members are admitted while the key store upstream cannot be reached, in seconds; 0 is not at all. Without one it
     /// means nothing. Members keep their keys, and rekeys and evictions go on, however long it takes.
+    ///
+    /// A policy that was written before there was this has today's default, as it would if it were created today: with 0, which nobody chose,
+    /// a group would admit nobody until the key store answered.
     #[n(14)]
-    #[cbor(default)]
+    #[cbor(decode_with = "seconds", nil = "outage_of_before")]
     pub outage_s: u32,
     /// What happens when the group's object, or that of its keys, is revoked, compromised or destroyed upstream.
     #[n(15)]
     #[cbor(default)]
     pub on_revoked: OnRevoked,
+}
+
+fn seconds<C>(decoder: &mut Decoder<'_>, _: &mut C) -> Result<u32, decode::Error> {
+    decoder.u32()
+}
+
+fn outage_of_before() -> Option<u32> {
+    Some(GroupPolicy::default().outage_s)
 }
 
 /// What an end upstream means for a group here.
@@ -308,6 +319,67 @@ mod tests {
             toml::from_str::<GroupPolicy>(&text).expect("parses"),
             policy
         );
+    }
+
+    /// As far as a policy went before there was a key store upstream.
+    #[derive(Encode)]
+    #[cbor(map)]
+    struct Before {
+        #[n(0)]
+        batch_interval_ms: u32,
+        #[n(1)]
+        activation_delay_ms: u32,
+        #[n(2)]
+        retirement_delay_ms: u32,
+        #[n(3)]
+        quorum_percent: u8,
+        #[n(4)]
+        rekey_period_s: u32,
+        #[n(5)]
+        absence_s: u32,
+        #[n(6)]
+        silence_s: u32,
+        #[n(7)]
+        member_limit: u32,
+        #[n(8)]
+        sender_id_bits: u8,
+        #[n(9)]
+        registrations_per_identity: u32,
+        #[n(10)]
+        admit: Vec<AdmissionRule>,
+    }
+
+    #[test]
+    fn what_a_policy_of_before_does_not_say_is_as_it_is_by_default() {
+        let today = GroupPolicy::default();
+        let before = Before {
+            batch_interval_ms: 7,
+            activation_delay_ms: today.activation_delay_ms,
+            retirement_delay_ms: today.retirement_delay_ms,
+            quorum_percent: today.quorum_percent,
+            rekey_period_s: today.rekey_period_s,
+            absence_s: today.absence_s,
+            silence_s: today.silence_s,
+            member_limit: today.member_limit,
+            sender_id_bits: today.sender_id_bits,
+            registrations_per_identity: today.registrations_per_identity,
+            admit: Vec::new(),
+        };
+        let before = minicbor::to_vec(before).expect("encodes");
+        let decoded: GroupPolicy = minicbor::decode(&before).expect("decodes");
+        let expected = GroupPolicy {
+            batch_interval_ms: 7,
+            ..today
+        };
+        assert_eq!(decoded, expected);
+        // What somebody chose is another thing.
+        let chosen = GroupPolicy {
+            outage_s: 0,
+            ..expected
+        };
+        let bytes = minicbor::to_vec(&chosen).expect("encodes");
+        let decoded: GroupPolicy = minicbor::decode(&bytes).expect("decodes");
+        assert_eq!(decoded, chosen);
     }
 
     #[test]
