@@ -44,7 +44,10 @@ pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
     let (upstream, shut) = upstream::trouble(&shared).unzip();
     let outage = upstream.clone().filter(|_| shut == Some(true));
     let why = match (&token.state, token.error) {
-        (TokenState::Usable, _) => audit.and_then(untold).or(outage),
+        (TokenState::Usable, _) => {
+            let lost = || shared.book.lost_rules().map(|why| rules_lost(&why));
+            audit.and_then(untold).or(outage).or_else(lost)
+        }
         (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
         (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
     };
@@ -59,6 +62,12 @@ pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
         upstream,
     };
     (status, Json(ready))
+}
+
+fn rules_lost(why: &str) -> String {
+    format!(
+        "the rules that were in force cannot be read, so nobody is admitted: {why}; register good ones in the key store, or remove the file policies.json beside the store and start again to have the configured ones"
+    )
 }
 
 /// Why nothing can be put on record.

@@ -71,6 +71,9 @@ pub enum Refused {
     /// Rules forbid it.
     #[error("forbidden by rule {}", .0.join(", "))]
     Forbidden(Arc<[String]>),
+    /// What forbade it may be in rules that cannot be read any more.
+    #[error("the rules that were in force cannot be read: {0}")]
+    Lost(Arc<str>),
     /// Rules cannot be evaluated, so they might have forbidden it.
     #[error("rule cannot be evaluated: {0}")]
     Failed(Arc<str>),
@@ -91,6 +94,8 @@ enum Verdict {
 /// Decides by rules, which can be changed while it does. Answers are cached by all that they depend on.
 pub struct Decider {
     rules: RwLock<Rules>,
+    /// Why the rules that are to be in force are not known; nobody is admitted meanwhile.
+    lost: RwLock<Option<Arc<str>>>,
     authorizer: Authorizer,
     cache: Mutex<Recent<Key, Verdict>>,
 }
@@ -114,6 +119,7 @@ impl Decider {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules: RwLock::new(rules),
+            lost: RwLock::default(),
             authorizer: Authorizer::new(),
             cache: Mutex::new(Recent::new(KEPT)),
         }
@@ -130,6 +136,19 @@ impl Decider {
     /// Decides by other rules from now on.
     pub fn replace(&self, rules: Rules) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) = rules;
+        *self.lost.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Admits nobody until there are [other rules](Self::replace): those that are to be in force cannot be read, and any others may admit
+    /// whom they forbade.
+    pub fn lose(&self, why: &str) {
+        *self.lost.write().unwrap_or_else(PoisonError::into_inner) = Some(why.into());
+    }
+
+    /// Why nobody is admitted, if [that is so](Self::lose).
+    pub fn lost(&self) -> Option<Arc<str>> {
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
+        lost.clone()
     }
 
     /// Whether somebody may join a group that has this policy.
@@ -156,6 +175,10 @@ impl Decider {
         attributes: &Attributes,
         role: Role,
     ) -> Decision {
+        if let Some(why) = self.lost() {
+            let why = Refused::Lost(why);
+            return Decision::Refused { why };
+        }
         let listed = admit(policy, &attributes.identity, role);
         let verdict = self.verdict(group, attributes, role, listed.is_ok());
         let refused = |why| Decision::Refused { why };

@@ -340,3 +340,78 @@ async fn rules_come_down_members_stay_and_an_outage_with_a_restart_keeps_them() 
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_a_newer_build_cannot_read_admit_nobody_and_take_nothing_away() {
+    let mut upstream = Upstream::start();
+    let mut site = gateway(&upstream).await;
+    site.create(GROUP, json!({})).await;
+    let put = put_document(&upstream, &site, &document(51)).await;
+    assert!(put.status.success(), "{put:?}");
+    until("the document is applied", async || {
+        quorum(&site).await == 51
+    })
+    .await;
+    let open = "permit (principal, action, resource) when { context.listed };";
+    upstream.register("site.rules", open).await;
+    until("the rules are in force", async || {
+        about(&site, "rules").await["source"] != "configured"
+    })
+    .await;
+    let ledger = Ledger::default();
+    let anna = Member::join(&site, "anna", &ledger).await;
+
+    upstream.server.kill();
+    site.kill();
+    let path = site.folder().join("policies.json");
+    let text = std::fs::read_to_string(&path).expect("what is kept");
+    assert!(text.contains("context.listed"), "{text}");
+    let other = text.replace("context.listed", "context.unheard");
+    std::fs::write(&path, other).expect("written");
+    site.restart().await;
+    until("it says why", async || {
+        let said = site.ready(false).await["why"].to_string();
+        said.contains("unheard") && said.contains("policies.json")
+    })
+    .await;
+    // By what is configured he would be let in.
+    assert!(!is_admitted(&site, "bert").await);
+    assert!(
+        site.log_text()
+            .contains("the rules that were in force cannot be read")
+    );
+    until("it is counted", async || {
+        site.counter("wardcast_policy_rules_lost").await == 1
+    })
+    .await;
+    let rules = about(&site, "rules").await;
+    assert!(
+        rules["source"].is_null() && rules["refused"].is_object(),
+        "{rules}"
+    );
+    site.rotate(GROUP).await;
+    anna.holds(site.group(GROUP).await.epoch).await;
+
+    // The key store has them as they were.
+    upstream.server.restart();
+    until("others are let in", async || {
+        is_admitted(&site, "carl").await
+    })
+    .await;
+    site.ready(true).await;
+
+    // Or the operator decides: what is configured.
+    upstream.server.kill();
+    site.kill();
+    let kept = std::fs::read_to_string(&path).expect("what is kept");
+    std::fs::write(&path, kept.replace("context.listed", "context.unheard")).expect("written");
+    site.restart().await;
+    site.ready(false).await;
+    site.kill();
+    std::fs::remove_file(&path).expect("it is there");
+    site.restart().await;
+    until("the configured rules serve", async || {
+        is_admitted(&site, "dora").await
+    })
+    .await;
+}

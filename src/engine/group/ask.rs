@@ -18,7 +18,7 @@ use crate::group::wire::{
     ChannelOpened, Grant, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
     RefusalCode, Response, Resume, StatusReport, spi,
 };
-use crate::policy::{Decider, Decision};
+use crate::policy::{Decider, Decision, Refused};
 
 /// A member that listens to a multicast reports so often before it would be removed as silent.
 const REPORTS_BEFORE_SILENCE: u32 = 4;
@@ -254,6 +254,13 @@ impl Served {
         let policy = self.machine.state().policy();
         match decider.decide(self.name(), policy, &known, role) {
             Decision::Admitted { rule } => Ok(rule),
+            // So do rules, with another document or by the operator's hand.
+            Decision::Refused {
+                why: why @ Refused::Lost(_),
+            } => Err((
+                why.to_string(),
+                Refusal::retry(RefusalCode::Busy, SOURCE_RETRY_MS),
+            )),
             Decision::Refused { why } => Err((why.to_string(), never())),
         }
     }

@@ -90,6 +90,8 @@ pub struct Book {
 struct State {
     default: GroupPolicy,
     pages: BTreeMap<Subject, Page>,
+    /// Rules that were in force before a start and cannot be read any more: kept as they are, until there are others.
+    lost: Option<Kept>,
 }
 
 struct Page {
@@ -128,12 +130,34 @@ impl Book {
         let state = State {
             default: configured.clone(),
             pages: pages.into(),
+            lost: None,
         };
         Self {
             decider,
             configured,
             state: RwLock::new(state),
         }
+    }
+
+    /// Rules that were in force before a start are refused by this build. What is configured might admit whom they forbade, so nobody is
+    /// admitted until there are rules again: from a document that is good, or those that are configured once the operator has
+    /// removed the file that these were kept in.
+    pub fn lose_rules(&self, kept: Kept, why: &str) {
+        self.decider.lose(why);
+        let mut state = self.write();
+        let page = state.page(&Subject::Rules);
+        page.force = None;
+        page.refused = Some(Refusal {
+            source: Source::Upstream(kept.object.clone()),
+            why: why.to_owned(),
+            at: now(),
+        });
+        state.lost = Some(kept);
+    }
+
+    /// Why nobody is admitted by any rules, if [that is so](Self::lose_rules).
+    pub fn lost_rules(&self) -> Option<Arc<str>> {
+        self.decider.lost()
     }
 
     /// Takes a document that is in force from now on (or from `since`, if it was before), or refuses it, with the reason.
@@ -220,6 +244,7 @@ impl Book {
             Subject::Rules => {
                 let rules = Rules::parse(text).map_err(|error| error.to_string())?;
                 self.decider.replace(rules);
+                state.lost = None;
                 Ok(None)
             }
             Subject::Default => {
@@ -275,7 +300,7 @@ impl Book {
                 since: force.since,
             })
         });
-        kept.collect()
+        state.lost.iter().cloned().chain(kept).collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {

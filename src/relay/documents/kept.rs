@@ -66,6 +66,17 @@ pub fn restore(path: &Path, book: &Book) -> io::Result<()> {
             Ok(()) => {
                 tracing::info!(%subject, object, "a kept policy document is in force");
             }
+            Err(why) if subject == Subject::Rules => {
+                let path = path.display();
+                tracing::error!(%path, object, %why, "the rules that were in force cannot be read: nobody is admitted until the key store has others, or this file is removed, which puts the configured rules in force with the next start");
+                let kept = Kept {
+                    subject,
+                    object,
+                    text,
+                    since,
+                };
+                book.lose_rules(kept, &why);
+            }
             Err(why) => {
                 tracing::error!(%subject, object, %why, "a kept policy document is refused");
             }
@@ -97,7 +108,7 @@ impl File {
         }
     }
 
-    /// Writes what is in force, if that is something else than before. A file that cannot be written is written next time.
+    /// Writes what is in force, and rules that were and cannot be read, if that is something else than before. A file that cannot be written is written next time.
     pub(super) async fn keep(&mut self, book: &Book) {
         let kept = book.kept();
         if kept == self.written {
@@ -188,5 +199,61 @@ mod tests {
         assert_eq!(after.of("a"), before.of("a"));
         std::fs::write(&path, "{").expect("writes");
         assert!(restore(&path, &book()).is_err());
+    }
+
+    #[tokio::test]
+    async fn rules_that_cannot_be_read_any_more_admit_nobody_and_are_kept() {
+        use crate::attributes::{Attributes, certificate::Certificate};
+        use crate::group::ids::{Identity, Role};
+        use crate::group::policy::AdmissionRule;
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("policies.json");
+        let of_another_build = "permit (principal, action, resource) when { context.unheard };";
+        let rules = Kept {
+            subject: Subject::Rules,
+            object: "7".into(),
+            text: of_another_build.into(),
+            since: UNIX_EPOCH + Duration::from_secs(9),
+        };
+        write(&path, std::slice::from_ref(&rules)).expect("writes");
+        let decider = Arc::new(Decider::default());
+        let book = Book::new(GroupPolicy::default(), decider.clone());
+        restore(&path, &book).expect("reads");
+        let anna = Identity("cn:anna".into());
+        let policy = GroupPolicy {
+            admit: vec![AdmissionRule {
+                identity: anna.0.clone(),
+                roles: vec![Role::Both],
+            }],
+            ..GroupPolicy::default()
+        };
+        let anna = Attributes::new(anna, Certificate::default());
+        let admitted = || {
+            let decision = decider.decide("room", &policy, &anna, Role::Both);
+            decision.is_admitted()
+        };
+        assert!(!admitted(), "the configured rules would admit her");
+        let why = book.lost_rules().expect("they are lost");
+        assert!(why.contains("unheard"), "{why}");
+        let entry = book.entry(&Subject::Rules).expect("a page");
+        assert!(entry.source.is_none() && entry.refused.is_some());
+        // Another document does not take them from the file.
+        let mut file = File::new(&path, &book);
+        let default = "{\"retirement_delay_ms\": 4500}";
+        let source = || Source::Upstream("8".into());
+        book.offer(&Subject::Default, source(), default, None)
+            .expect("good");
+        file.keep(&book).await;
+        let again = self::book();
+        restore(&path, &again).expect("reads");
+        assert!(again.kept().contains(&rules) && again.lost_rules().is_some());
+        // Nor does one about rules that is as bad.
+        let bad = book.offer(&Subject::Rules, source(), of_another_build, None);
+        assert!(bad.is_err() && !admitted());
+        book.offer(&Subject::Rules, source(), BUILT_IN, None)
+            .expect("good");
+        assert!(admitted() && book.lost_rules().is_none());
+        assert!(!book.kept().contains(&rules));
     }
 }

@@ -16,7 +16,8 @@
 //!   and the admin interface refuses to set another. A group that is created later begins with it. A group without a document
 //!   keeps the policy that it has, whatever the default becomes.
 //! - Another `suite` rolls the whole group over.
-//! - What is in force is kept in a file beside the store, so that a gateway that starts during an outage has it.
+//! - What is in force is kept in a file beside the store, so that a gateway that starts during an outage has it. Rules from there that
+//!   this build cannot read admit nobody (members keep everything) until there are others, or the operator removes the file.
 //!
 //! ```text
 //!   every poll_s: Locate --> what is new: Get, Get Attributes --> Book: good or bad --> file
@@ -161,6 +162,8 @@ impl Documents {
         metrics::gauge!("wardcast_policy_documents", "state" => "refused").set(count(
             |entry: &&crate::policy::documents::Entry| entry.refused.is_some(),
         ));
+        let lost = self.book.lost_rules().is_some();
+        metrics::gauge!("wardcast_policy_rules_lost").set(f64::from(u8::from(lost)));
     }
 }
 
