@@ -11,6 +11,7 @@ pub mod jwt;
 pub mod ldap;
 pub mod recent;
 mod sources;
+pub mod together;
 
 use std::collections::{BTreeMap, BTreeSet};
 

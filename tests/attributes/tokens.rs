@@ -12,7 +12,9 @@ use wardcast::tls::Trust;
 use super::issuer::{AUDIENCE, Answer, ISSUER, Issuer, Key, now};
 
 /// Nothing that a test waits for takes longer.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
+/// For so long keys serve that cannot be fetched anew: a busy machine must not take longer to ask for them.
+const STALE: Duration = Duration::from_secs(12);
 
 struct Site {
     authority: Authority,
@@ -221,14 +223,14 @@ async fn keys_serve_for_a_while_when_the_issuer_is_down_and_then_no_more() {
     let site = Site::start().await;
     let tokens = site.tokens(|options| {
         options.refresh = Duration::from_millis(100);
-        options.stale = Duration::from_secs(3);
+        options.stale = STALE;
     });
     let token = site.key.token(json!({}));
     let fetched = Instant::now();
     tokens.verify(&token).await.expect("a good token");
     site.issuer.answer(Answer::Nothing);
     let asked = site.issuer.asked();
-    while site.issuer.asked() == asked && fetched.elapsed() < Duration::from_secs(2) {
+    while site.issuer.asked() == asked && fetched.elapsed() < STALE / 2 {
         tokens.verify(&token).await.expect("the old keys serve");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -241,7 +243,7 @@ async fn keys_serve_for_a_while_when_the_issuer_is_down_and_then_no_more() {
     let unreachable =
         |outcome: &Result<(), Refused>| matches!(outcome, Err(Refused::Unreachable(_)));
     eventually(&tokens, &token, unreachable).await;
-    assert!(fetched.elapsed() >= Duration::from_secs(3));
+    assert!(fetched.elapsed() >= STALE);
     site.issuer.publish(&[&site.key]);
     eventually(&tokens, &token, Result::is_ok).await;
 }

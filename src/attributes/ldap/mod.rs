@@ -1,6 +1,6 @@
 //! What a directory has about an identity, by LDAP (RFC 4511) over TLS.
 //!
-//! An answer is kept for a while, and so is it that the directory knows nobody. When it cannot be asked, what it said last serves for a
+//! An identity is looked up once for all who join with it at the same time. An answer is kept for a while, and so is it that the directory knows nobody. When it cannot be asked, what it said last serves for a
 //! longer, bounded while; whoever is not known by then is not admitted, for the attributes that would forbid it are not known.
 
 mod connection;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::certificate::Parts;
 use super::recent::Recent;
+use super::together::Together;
 use super::{MAX_NAMES, Values};
 use crate::group::ids::Identity;
 use connection::{Connection, Trouble};
@@ -88,6 +89,8 @@ struct Inner {
     times: Times,
     turns: Semaphore,
     answers: Mutex<Recent<Identity, Answer>>,
+    /// Of one identity it is asked once at a time, however many of it join at once.
+    asking: Together<Identity, Result<Values, Refused>>,
     failed: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
@@ -114,6 +117,7 @@ impl Directory {
             connection: Connection::new(options, tls),
             turns: Semaphore::new(AT_A_TIME),
             answers: Mutex::new(Recent::new(KEPT)),
+            asking: Together::new(),
             failed: Mutex::default(),
         }))
     }
@@ -121,16 +125,23 @@ impl Directory {
     /// What the directory has about an identity, and `dn`, the name of its entry; nothing if it has no entry of it.
     pub async fn find(&self, identity: &Identity) -> Result<Values, Refused> {
         let inner = &self.0;
-        let kept = inner.kept(identity);
-        let age = kept.as_ref().map(|answer| answer.at.elapsed());
-        if let Some(answer) = kept.as_ref().filter(|_| age < Some(inner.times.fresh)) {
-            return Ok(answer.values.clone());
+        if let Some(answer) = inner.fresh(identity) {
+            return Ok(answer.values);
         }
-        let found = inner.ask(identity).await;
-        let outcome = if found.is_ok() { "answered" } else { "failed" };
-        count(outcome);
-        match (found, kept) {
-            (Err(Refused::Unreachable(why)), Some(answer)) if age < Some(inner.times.stale) => {
+        let ask = async {
+            // Who asked before may have had its answer just now.
+            if let Some(answer) = inner.fresh(identity) {
+                return Ok(answer.values);
+            }
+            let found = inner.ask(identity).await;
+            count(if found.is_ok() { "answered" } else { "failed" });
+            found
+        };
+        let found = inner.asking.find(identity, ask).await;
+        match (found, inner.kept(identity)) {
+            (Err(Refused::Unreachable(why)), Some(answer))
+                if answer.at.elapsed() < inner.times.stale =>
+            {
                 tracing::debug!(%identity, why = &*why, "what the directory said before serves");
                 count("stale");
                 Ok(answer.values)
@@ -144,6 +155,12 @@ impl Inner {
     fn kept(&self, identity: &Identity) -> Option<Answer> {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         answers.get(identity)
+    }
+
+    /// What was answered a moment ago.
+    fn fresh(&self, identity: &Identity) -> Option<Answer> {
+        let kept = self.kept(identity)?;
+        (kept.at.elapsed() < self.times.fresh).then_some(kept)
     }
 
     async fn ask(&self, identity: &Identity) -> Result<Values, Refused> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
+use crate::attributes::together::Together;
 use crate::front::exchanges::{Cancelled, Exchanges, Found, VALUE};
 use crate::front::role::{LOCAL, RELAYED, Roles};
 use crate::kmip::client::{Client, DiscoverVersions, Query, Version};
@@ -31,6 +32,8 @@ struct Facts {
 /// What the store said last, and when it was asked last; and what the gateway's own objects are called there.
 pub(in crate::front) struct Store {
     known: Mutex<(Option<Instant>, Option<Facts>)>,
+    /// The store is asked once for all who want to know.
+    asking: Together<(), Option<Facts>>,
     own: String,
 }
 
@@ -39,6 +42,7 @@ impl Store {
     pub(in crate::front) fn new(name: &str) -> Self {
         Self {
             known: Mutex::default(),
+            asking: Together::new(),
             own: format!("{name}."),
         }
     }
@@ -85,12 +89,15 @@ impl Store {
                 object_types: query.object_types,
             })
         };
-        let told = timeout(PATIENCE, ask).await.ok().flatten();
-        let mut known = known();
-        if told.is_some() {
-            *known = (Some(Instant::now()), told);
-        }
-        known.1.clone()
+        let ask = async {
+            let told = timeout(PATIENCE, ask).await.ok().flatten();
+            let mut known = known();
+            if told.is_some() {
+                *known = (Some(Instant::now()), told);
+            }
+            known.1.clone()
+        };
+        self.asking.find(&(), ask).await
     }
 }
 
