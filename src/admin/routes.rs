@@ -106,7 +106,10 @@ async fn authorize(
         let why = "requests from web pages are not taken";
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
-    let response = next.run(request).await;
+    let response = match whole(request).await {
+        Ok(request) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    };
     if !method.is_safe() {
         let status = response.status();
         tracing::info!(operator = %caller, %method, %path, status = status.as_u16(), "operated");
@@ -117,6 +120,26 @@ async fn authorize(
         put_on_record(&shared, Actor::Operator((*caller).clone()), event).await;
     }
     response
+}
+
+/// A request whose body is there, as that of one is which changes something: handlers wait for no peer.
+async fn whole(request: Request) -> Result<Request, Failure> {
+    if request.method().is_safe() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let asked = Request::from_parts(parts.clone(), body);
+    let body = https::body(asked, https::BODY).await;
+    let body = body.map_err(|(status, why)| unread(status, why))?;
+    Ok(Request::from_parts(parts, body.into()))
+}
+
+fn unread(status: StatusCode, why: String) -> Failure {
+    let code = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => FailureCode::TooLarge,
+        _ => FailureCode::BadRequest,
+    };
+    Failure::new(code, why)
 }
 
 /// Puts a call on record before it is answered. What it changed is on record by itself.
@@ -302,12 +325,6 @@ async fn evict(
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Failure> {
-    let body = body.map_err(|why| {
-        let code = match why.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => FailureCode::TooLarge,
-            _ => FailureCode::BadRequest,
-        };
-        Failure::new(code, why.body_text())
-    })?;
+    let body = body.map_err(|why| unread(why.status(), why.body_text()))?;
     https::json(&body).map_err(|why| Failure::new(FailureCode::BadRequest, why))
 }

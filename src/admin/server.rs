@@ -15,6 +15,7 @@ use crate::tls;
 const LISTENER: https::Options = https::Options {
     name: "admin",
     connections: 64,
+    times: https::Times::STANDARD,
 };
 
 /// The listener of the admin interface.

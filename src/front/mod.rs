@@ -95,14 +95,15 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 const MAX_BODIES: usize = 32;
 /// The same of callers without a role, who are told so and no more: they must not keep the others waiting.
 const MAX_IDLE_BODIES: usize = 4;
-/// Within this a body is there.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Within this a body is there, with the time that it waits until others are read.
+const PATIENCE: Duration = https::BODY;
 /// Exchanges that are done at a time, of those that are answered later.
 const WORKERS: usize = 4;
 /// Connections at a time.
 const LISTENER: https::Options = https::Options {
     name: "front",
     connections: 256,
+    times: https::Times::STANDARD,
 };
 
 /// What the front needs to know.

@@ -1,12 +1,22 @@
 //! An HTTPS listener: TLS, who the caller is by its certificate, bounds on connections, and an end in good order.
 //!
+//! A connection has a place among so many, and its address may have half of them. It does not keep it for nothing: each of its parts has a
+//! time ([`Times`]), and so has the whole. Bodies are read by [`body`], or under a bound of the router's own.
+//!
 //! Who may do what is for the router to say: each request carries its connection's [`Caller`]. What routers have in common is here too:
 //! how they read JSON, and how they tell of a failure.
+
+mod paced;
+mod peers;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -26,6 +36,8 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::group::ids::Identity;
 use crate::tls::{self, TlsError};
+use paced::Paced;
+use peers::Peers;
 
 /// The one protocol that is spoken (ALPN).
 pub const ALPN: &[u8] = b"http/1.1";
@@ -33,6 +45,14 @@ pub const ALPN: &[u8] = b"http/1.1";
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a connection may stay without a request, and a request's head may take.
 const IDLE: Duration = Duration::from_secs(30);
+/// Within this a request's body is there.
+pub const BODY: Duration = Duration::from_secs(30);
+/// Within this a peer has read what it is answered, however much that is.
+const ANSWER: Duration = Duration::from_secs(60);
+/// How long a connection lives: whoever stays connects anew, and shows a certificate that is still taken.
+const LIFE: Duration = Duration::from_secs(3_600);
+/// How long its last request may take then, or when the gateway stops: longer than body, work and answer of any.
+const LAST: Duration = Duration::from_secs(180);
 /// The pause after the system refused to accept, which it does when it is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -70,8 +90,34 @@ pub struct Caller {
 pub struct Options {
     /// What it is called in logs and in the configuration.
     pub name: &'static str,
-    /// Connections at a time; more wait in the kernel's queue. HTTP/1.1 has one request at a time on each.
+    /// Connections at a time; more wait in the kernel's queue. HTTP/1.1 has one request at a time on each. One address has at most
+    /// half of them, and what it opens beyond is closed.
     pub connections: usize,
+    /// How long what may take.
+    pub times: Times,
+}
+
+/// How long the parts of a connection may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Until a request begins, and then until its head is there.
+    pub head: Duration,
+    /// Until an answer is read.
+    pub answer: Duration,
+    /// The whole, but for the last request.
+    pub life: Duration,
+    /// The last request.
+    pub last: Duration,
+}
+
+impl Times {
+    /// What programs and people can live with, and what nobody can hold a place by.
+    pub const STANDARD: Self = Self {
+        head: IDLE,
+        answer: ANSWER,
+        life: LIFE,
+        last: LAST,
+    };
 }
 
 /// The listener.
@@ -117,8 +163,10 @@ impl HttpsListener {
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) {
         let (stopping, stopped) = watch::channel(());
         let places = Arc::new(Semaphore::new(self.options.connections));
+        let peers = Peers::new(self.options.connections.div_ceil(2));
         let mut connections = JoinSet::new();
-        let name = self.options.name;
+        let options = self.options;
+        let name = options.name;
         tokio::pin!(stop);
         loop {
             let next = async {
@@ -132,11 +180,17 @@ impl HttpsListener {
             };
             match accepted {
                 Ok((stream, peer)) => {
+                    let Some(own) = peers.enter(peer.ip()) else {
+                        metrics::counter!("wardcast_https_crowded_total", "listener" => name)
+                            .increment(1);
+                        tracing::debug!(%peer, "{name}: the address has as many connections as it may");
+                        continue;
+                    };
                     let (tls, router) = (self.tls.clone(), router.clone());
                     let stopped = stopped.clone();
                     connections.spawn(async move {
-                        connection(name, (stream, peer), tls, router, stopped).await;
-                        drop(place);
+                        connection(options, (stream, peer), tls, router, stopped).await;
+                        drop((own, place));
                     });
                 }
                 Err(error) => {
@@ -148,6 +202,21 @@ impl HttpsListener {
         drop(self.listener);
         drop(stopping);
         while connections.join_next().await.is_some() {}
+    }
+}
+
+/// Reads a body, which has to be there within a time, and to be no longer than the router's limit.
+///
+/// # Errors
+/// The status to answer with, and why.
+pub async fn body(request: Request, within: Duration) -> Result<Bytes, (StatusCode, String)> {
+    match timeout(within, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err((error.status(), error.body_text())),
+        Err(_) => Err((
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long".to_owned(),
+        )),
     }
 }
 
@@ -179,7 +248,7 @@ pub fn failed(
 
 /// Serves one connection until its peer or the gateway is done with it.
 async fn connection(
-    name: &'static str,
+    Options { name, times, .. }: Options,
     (stream, peer): (TcpStream, SocketAddr),
     tls: TlsAcceptor,
     router: Router,
@@ -208,18 +277,28 @@ async fn connection(
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE);
+        .header_read_timeout(times.head);
     let service = TowerToHyperService::new(router);
+    let stream = Paced::new(stream, times.answer);
     let serving = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
-        _ = stopped.changed() => {
+        () = over(&mut stopped, times.life) => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            match timeout(times.last, serving).await {
+                Ok(served) => served,
+                Err(_) => return tracing::info!(%peer, "{name}: the last request took too long"),
+            }
         }
     };
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "{name}: the connection broke");
     }
+}
+
+/// Until the gateway stops, or a connection has lived long enough.
+async fn over(stopped: &mut watch::Receiver<()>, life: Duration) {
+    // It changes never, and ends as the gateway stops.
+    let _ = timeout(life, stopped.changed()).await;
 }
