@@ -234,8 +234,12 @@ pub enum Event {
         /// What became of it: done, pending, or why not; begun where it is about to be asked of the store, which another record of it
         /// follows unless the gateway was killed.
         outcome: String,
+        /// How often he did, since the last record that says the same, of whatever objects. Absent where something may have been
+        /// changed or a key was handed out: that is one record each time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        times: Option<u64>,
     },
-    /// Somebody who may not called the admin interface, or the front, for whatever it was.
+    /// Somebody who may not called the admin interface, or the front, for whatever it was, or for what nobody may.
     Denied {
         /// Who.
         identity: Identity,

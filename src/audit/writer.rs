@@ -30,6 +30,13 @@ pub(super) struct Stamped {
     pub(super) entry: Entry,
 }
 
+impl Stamped {
+    /// Whether nothing follows it: what was only counted is said before.
+    fn ends(&self) -> bool {
+        matches!(self.entry.event, Event::Stopped)
+    }
+}
+
 /// Who is told whether it is on disk.
 type Then = Box<dyn FnOnce(Result<(), Unwritable>) + Send>;
 
@@ -63,6 +70,14 @@ struct Batch {
     told: Vec<(Then, bool)>,
 }
 
+impl Batch {
+    /// What waits in memory where the disk does not take it.
+    fn add(&mut self, kept: impl IntoIterator<Item = Stamped>) {
+        let kept = kept.into_iter().map(|stamped| (stamped, false));
+        self.entries.extend(kept);
+    }
+}
+
 impl Writer {
     pub(super) fn new(spool: Spool, status: Arc<Status>) -> Self {
         Writer {
@@ -88,7 +103,10 @@ impl Writer {
                 self.status.measured(&self.spool);
             }
             let jobs = first.into_iter().chain(queue.try_iter().take(BATCH));
-            let batch = self.gather(jobs);
+            let mut batch = self.gather(jobs);
+            if over {
+                batch.add(self.repeats.all());
+            }
             self.write(batch);
             if over {
                 return;
@@ -109,13 +127,15 @@ impl Writer {
     fn gather(&mut self, jobs: impl Iterator<Item = Job>) -> Batch {
         let now = Instant::now();
         let mut batch = Batch::default();
-        let kept = self.backlog.drain(..).chain(self.repeats.due(now));
-        batch.entries.extend(kept.map(|stamped| (stamped, false)));
+        batch.add(self.backlog.drain(..).chain(self.repeats.due(now)));
         let full = self.status.is_full();
         for job in jobs {
             if job.required && full {
                 (job.then)(Err(Unwritable));
                 continue;
+            }
+            if job.entries.iter().any(Stamped::ends) {
+                batch.add(self.repeats.all());
             }
             let fresh = job.entries.into_iter();
             let fresh = fresh.filter_map(|stamped| self.repeats.fresh(now, stamped));

@@ -19,37 +19,55 @@ pub(super) struct Outcome {
     /// For metrics: what callers make up is one label.
     label: &'static str,
     operation: String,
-    denied: bool,
+    weight: Weight,
     outcome: String,
+}
+
+/// How much of the trail something is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Somebody may not: counted by who it is.
+    Denied,
+    /// It changed nothing and handed out no key: counted where it is repeated, for whoever has any role can ask for it all day.
+    Counted,
+    /// One record, each time.
+    Each,
+}
+
+impl Weight {
+    /// Of what only looks, or does not.
+    pub(super) fn of(only_looks: bool) -> Self {
+        match only_looks {
+            true => Self::Counted,
+            false => Self::Each,
+        }
+    }
 }
 
 impl Outcome {
     /// Of an operation of KMIP.
-    pub(super) fn of(operation: u32, denied: bool, outcome: String) -> Self {
+    pub(super) fn of(operation: u32, weight: Weight, outcome: String) -> Self {
         Self {
             label: value_name(tag::Operation, operation).unwrap_or(OTHER),
             operation: value_text(tag::Operation, operation),
-            denied,
+            weight,
             outcome,
         }
     }
 
     /// Of a call of the REST interface.
-    pub(super) fn of_call(name: &'static str, outcome: String) -> Self {
+    pub(super) fn of_call(name: &'static str, weight: Weight, outcome: String) -> Self {
         Self {
             label: name,
             operation: name.to_owned(),
-            denied: false,
+            weight,
             outcome,
         }
     }
 
     /// Of a call of the REST interface by somebody who may not.
     pub(super) fn denied(name: &'static str) -> Self {
-        Self {
-            denied: true,
-            ..Self::of_call(name, "denied".to_owned())
-        }
+        Self::of_call(name, Weight::Denied, "denied".to_owned())
     }
 
     /// Of whatever somebody asks for who is not known.
@@ -62,24 +80,25 @@ impl Outcome {
 
     /// As it goes on record. It is counted.
     pub(super) fn record(self, who: &Who, object: Option<&str>) -> Entry {
-        let outcome = match (self.denied, self.outcome.as_str()) {
-            (true, _) => "denied",
+        let outcome = match (self.weight, self.outcome.as_str()) {
+            (Weight::Denied, _) => "denied",
             (_, "done") => "done",
             (_, "pending") => "pending",
             _ => "failed",
         };
         counter!("wardcast_front_calls_total", "operation" => self.label, "outcome" => outcome)
             .increment(1);
-        let event = match self.denied {
-            true => Event::Denied {
+        let event = match self.weight {
+            Weight::Denied => Event::Denied {
                 identity: (*who.name).clone(),
                 call: self.operation,
                 times: 1,
             },
-            false => Event::Relayed {
+            weight => Event::Relayed {
                 operation: self.operation,
                 object: object.map(told),
                 outcome: self.outcome,
+                times: (weight == Weight::Counted).then_some(1),
             },
         };
         entry(who, event)
@@ -93,6 +112,7 @@ pub(super) fn begun(operation: u32, who: &Who, object: Option<&str>) -> Entry {
         operation: value_text(tag::Operation, operation),
         object: object.map(told),
         outcome: "begun".to_owned(),
+        times: None,
     };
     entry(who, event)
 }

@@ -22,6 +22,7 @@ mod relay;
 mod rest;
 mod roles;
 mod tokens;
+mod volume;
 
 use std::sync::{Arc, Mutex};
 

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::caller::Who;
 use super::exchanges::{Bound, Job, MAX_AGE_S, MAX_EXCHANGES, MAX_PER_CALLER, MAX_REQUEST, VALUE};
-use super::observe::{self, Outcome};
+use super::observe::{self, Outcome, Weight};
 use super::role::Rule;
 use super::{MAX_BODIES, MAX_BODY, MAX_IDLE_BODIES, PATIENCE, Shared};
 use crate::kmip::client::Version;
@@ -151,10 +151,9 @@ async fn answer(shared: &Shared, who: &Who, asked: &Asked) -> Vec<Reply> {
         .collect();
     while let Some(item) = asked.items.get(replies.len()) {
         let at = replies.len();
-        let (fresh, denied) = match &decided[at] {
-            Decision::Local => (vec![local(shared, who, item).await], false),
-            Decision::Denied(reply) => (vec![reply.clone()], true),
-            Decision::Unsupported(reply) => (vec![reply.clone()], false),
+        let fresh = match &decided[at] {
+            Decision::Local => vec![local(shared, who, item).await],
+            Decision::Denied(reply) | Decision::Unsupported(reply) => vec![reply.clone()],
             Decision::Relay(_) => {
                 let rules = decided[at..].iter().map_while(|decision| match decision {
                     Decision::Relay(rule) => Some(*rule),
@@ -162,15 +161,17 @@ async fn answer(shared: &Shared, who: &Who, asked: &Asked) -> Vec<Reply> {
                 });
                 let segment: Vec<(&AskedItem, &Rule)> =
                     asked.items[at..].iter().zip(rules).collect();
-                (segment_replies(shared, who, asked, &segment).await, false)
+                segment_replies(shared, who, asked, &segment).await
             }
         };
-        for (item, reply) in asked.items[at..].iter().zip(&fresh) {
-            let outcome = Outcome::of(item.operation, denied, reply.outcome());
+        let answered = asked.items[at..].iter().zip(&decided[at..]);
+        for ((item, decision), reply) in answered.zip(&fresh) {
+            let weight = weight(decision, reply);
+            let outcome = Outcome::of(item.operation, weight, reply.outcome());
             let object = item.object().or_else(|| message::object(reply.payload()?));
             let record = outcome.record(who, object);
             // What only asks the gateway changes nothing, and could fill the trail.
-            if denied || !UNRECORDED.contains(&item.operation) {
+            if weight == Weight::Denied || !UNRECORDED.contains(&item.operation) {
                 records.push(record);
             }
         }
@@ -182,6 +183,20 @@ async fn answer(shared: &Shared, who: &Who, asked: &Asked) -> Vec<Reply> {
     }
     observe::put_on_record(shared, records).await;
     replies
+}
+
+/// What the trail says of an answer: a record for each change and each object that is handed out, and no more of the rest than how
+/// often.
+fn weight(decision: &Decision, reply: &Reply) -> Weight {
+    match decision {
+        // What nobody may has as many names as there are numbers.
+        Decision::Denied(_) | Decision::Unsupported(_) => Weight::Denied,
+        // To cancel one's own exchange changes nothing in the store, and the record names no object.
+        Decision::Local => Weight::Counted,
+        Decision::Relay(rule) => {
+            Weight::of(rule.repeatable && (rule.deferrable || reply.is_failure()))
+        }
+    }
 }
 
 /// Answers items that follow one another and go to the store.

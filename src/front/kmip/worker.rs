@@ -11,7 +11,7 @@ use super::message::{AskedItem, Reply};
 use super::relay::{self, Relayed};
 use crate::front::caller::Who;
 use crate::front::exchanges::{Job, MAX_ANSWER};
-use crate::front::observe::{self, Outcome};
+use crate::front::observe::{self, Outcome, Weight};
 use crate::front::role::{Roles, Rule, rule};
 use crate::front::{Shared, now};
 use crate::kmip::client::{ClientError, DiscoverVersions, Version};
@@ -159,8 +159,9 @@ async fn run(shared: &Shared, id: i64, job: Job) -> bool {
         let failed = Reply::failed(reason::ResponseTooLarge, why).about(job.operation);
         fitting(&failed).expect("it is short")
     });
-    // On record before anybody can see it.
-    let outcome = Outcome::of(job.operation, false, reply.outcome());
+    // On record before anybody can see it. No key is handed out later.
+    let weight = Weight::of(rule(job.operation).is_some_and(|rule| rule.repeatable));
+    let outcome = Outcome::of(job.operation, weight, reply.outcome());
     let who = Who::remembered(&job.caller);
     observe::put_on_record(shared, vec![outcome.record(&who, job.object.as_deref())]).await;
     match shared.exchanges.finish(id, answer.to_vec()).await {

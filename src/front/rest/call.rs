@@ -9,13 +9,16 @@ use serde::de::DeserializeOwned;
 
 use super::failure::{Failure, FailureCode};
 use crate::front::caller::Who;
-use crate::front::observe::{self, Outcome};
+use crate::front::observe::{self, Outcome, Weight};
 use crate::front::role::{named, roles_of_call};
 use crate::front::{Shared, kmip};
 use crate::https;
 
 /// What only looks at what the gateway keeps for its caller, and could fill the trail.
 const UNRECORDED: [&str; 2] = ["exchange", "requests"];
+
+/// What only looks, or cancels what is one's own: the trail counts it where it is repeated.
+const COUNTED: [&str; 4] = ["locate", "show", "audit", "cancel"];
 
 /// What was done.
 pub(super) struct Done {
@@ -78,7 +81,9 @@ pub(super) async fn call(
         Ok(done) => ("done".to_owned(), done.object.as_deref()),
         Err(failure) => (failure.code.word(), None),
     };
-    let record = Outcome::of_call(name, outcome).record(who, known.or(object));
+    let weight =
+        Weight::of(COUNTED.contains(&name) || done.as_ref().err().is_some_and(changed_nothing));
+    let record = Outcome::of_call(name, weight, outcome).record(who, known.or(object));
     if !UNRECORDED.contains(&name) {
         observe::put_on_record(shared, vec![record]).await;
     }
@@ -86,6 +91,19 @@ pub(super) async fn call(
         Ok(done) => done.answer,
         Err(failure) => failure.into_response(),
     }
+}
+
+/// Whether a call failed before anything was done for it.
+fn changed_nothing(failure: &Failure) -> bool {
+    use FailureCode as code;
+    let before = [
+        code::BadRequest,
+        code::NotFound,
+        code::Conflict,
+        code::TooLarge,
+        code::TooMany,
+    ];
+    before.contains(&failure.code)
 }
 
 /// The body of a request, which must be this and nothing else. It is read for callers alone who may make the call.
