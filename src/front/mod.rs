@@ -65,6 +65,7 @@ mod requests;
 mod rest;
 pub mod role;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -150,6 +151,8 @@ struct Shared {
     known: kmip::Store,
     exchanges: Exchanges,
     requests: Requests,
+    /// Names of objects that are being registered.
+    registering: std::sync::Mutex<HashSet<String>>,
     /// Who holds it may change what admits somebody, where that is not a document's.
     granting: tokio::sync::Mutex<Arc<Book>>,
     /// There is something to be done.
@@ -189,6 +192,7 @@ impl Front {
             known: kmip::Store::new(&options.own_names),
             exchanges,
             requests: Requests::new(durable),
+            registering: std::sync::Mutex::default(),
             granting: tokio::sync::Mutex::new(options.book),
             work: Notify::new(),
             audit: options.audit,

@@ -157,6 +157,25 @@ async fn with_stub() -> Stage {
 }
 
 #[tokio::test]
+async fn of_many_who_register_a_name_at_once_one_does() {
+    let (stage, _server) = Stage::with_pykmip().await;
+    let book = Book::new(&stage);
+    let register = || {
+        let document = json!({ "name": "one", "document": 1 });
+        book.call("operator", REGISTER, "", document)
+    };
+    let all = tokio::join!(register(), register(), register(), register());
+    let statuses = [all.0, all.1, all.2, all.3].map(|answer| answer.status);
+    let count = |wanted| statuses.iter().filter(|status| **status == wanted).count();
+    let counts = (count(StatusCode::CREATED), count(StatusCode::CONFLICT));
+    assert_eq!(counts, (1, 3), "{statuses:?}");
+    let found = book
+        .done("viewer", "GET /v1/objects?name=one", "", NONE)
+        .await;
+    assert_eq!(found["objects"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn a_document_is_registered_found_and_shown() {
     let (stage, _server) = Stage::with_pykmip().await;
     let book = Book::new(&stage);

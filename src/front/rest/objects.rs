@@ -1,6 +1,7 @@
 //! Objects of the key store: register, look, activate, revoke, archive and recover.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, Request, State};
@@ -117,6 +118,7 @@ pub(super) async fn register(
         }
         let content = content(&new)?;
         let store = store(&shared)?;
+        let _alone = alone(&shared, &new.name)?;
         let locate = Locate {
             attributes: vec![Attribute::name(&new.name)],
             maximum_items: Some(1),
@@ -146,6 +148,33 @@ pub(super) async fn register(
         Ok(Done::now(StatusCode::CREATED, view).to(id))
     };
     call(&shared, &who, "register", None, work).await
+}
+
+/// Nobody else registers an object of this name meanwhile: two who look at once would both find none. At most as many as there are
+/// requests under way.
+fn alone<'a>(shared: &'a Shared, name: &str) -> Result<Alone<'a>, Failure> {
+    let registering = &shared.registering;
+    let mut names = registering.lock().unwrap_or_else(PoisonError::into_inner);
+    if !names.insert(name.to_owned()) {
+        let why = "an object of this name is being registered";
+        return Err(Failure::new(FailureCode::Conflict, why));
+    }
+    let name = name.to_owned();
+    Ok(Alone { registering, name })
+}
+
+/// Whoever registers an object of a name.
+struct Alone<'a> {
+    registering: &'a Mutex<HashSet<String>>,
+    name: String,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        let names = self.registering.lock();
+        let mut names = names.unwrap_or_else(PoisonError::into_inner);
+        names.remove(&self.name);
+    }
 }
 
 fn content(new: &NewObject) -> Result<Vec<u8>, Failure> {
