@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use axum::http::header::{AUTHORIZATION, CONNECTION, ORIGIN, WWW_AUTHENTICATE};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 
@@ -31,6 +32,17 @@ pub(super) struct Who {
     pub(super) name: Arc<Identity>,
     /// What it is.
     pub(super) roles: Roles,
+    /// What its token says, if it is known by one.
+    pub(super) bearer: Option<Bearer>,
+}
+
+/// What of a token decides about what is done later: never the token itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Bearer {
+    /// Until when it is taken, in seconds since 1970.
+    pub(super) until: i64,
+    /// Its claims that gave a role.
+    pub(super) claims: Vec<(String, String)>,
 }
 
 impl Who {
@@ -39,6 +51,7 @@ impl Who {
         Self {
             name: Arc::new(Identity(name.to_owned())),
             roles: Roles::default(),
+            bearer: None,
         }
     }
 
@@ -84,6 +97,7 @@ pub(super) async fn known(
             let nobody = Who {
                 name: nobody,
                 roles: Roles::default(),
+                bearer: None,
             };
             observe::put_on_record(&shared, vec![outcome.record(&nobody, None)]).await;
             let mut response = Failure::new(FailureCode::Unauthenticated, why).into_response();
@@ -119,6 +133,7 @@ fn by_certificate(shared: &Shared, caller: &Caller) -> Result<Who, String> {
         (Some(identity), _) => Ok(Who {
             name: identity.clone(),
             roles: shared.appointments.of_identity(identity),
+            bearer: None,
         }),
         (None, Some(_)) => Err(
             "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name"
@@ -163,8 +178,13 @@ async fn by_token(
             "the token's subject must have 1 to {MAX_SUBJECT} characters, and no spaces"
         ));
     }
+    let held = shared.appointments.held(&claims.attributes);
     Ok(Who {
         name: Arc::new(Identity(format!("{BY_TOKEN}{subject}"))),
-        roles: shared.appointments.of_claims(&claims.attributes),
+        roles: shared.appointments.of_claims(&held),
+        bearer: Some(Bearer {
+            until: claims.until,
+            claims: held,
+        }),
     })
 }

@@ -9,7 +9,7 @@ use crate::store::{self, StoreError};
 
 /// "WDCF", in the file's header, so that another program's database is not taken for it.
 const APPLICATION_ID: i64 = 0x5744_4346;
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// Identifiers are never used again. `digest` is the SHA-256 of a correlation value: who reads the disk cannot poll.
 const SCHEMA: &str = "
@@ -24,7 +24,8 @@ const SCHEMA: &str = "
         operation INTEGER NOT NULL,
         object TEXT,
         request BLOB NOT NULL,
-        answer BLOB
+        answer BLOB,
+        bearer TEXT
     ) STRICT;
     CREATE INDEX exchanges_by_caller ON exchanges (caller);
     CREATE INDEX exchanges_by_state ON exchanges (state, id);
@@ -38,6 +39,9 @@ const SCHEMA: &str = "
     ) STRICT;
     CREATE INDEX requests_by_asker ON requests (asker);
 ";
+
+/// What version 1 lacks: what the token of a caller says that is known by one.
+const FROM_1: &str = "ALTER TABLE exchanges ADD COLUMN bearer TEXT;";
 
 /// Why the front's database cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -128,10 +132,16 @@ fn ensure_schema(connection: &mut Connection) -> rusqlite::Result<bool> {
     let count = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = transaction.query_row(count, [], |row| row.get(0))?;
     if tables > 0 {
-        return Ok(number("application_id")? == APPLICATION_ID
-            && number("user_version")? == SCHEMA_VERSION);
+        if number("application_id")? != APPLICATION_ID {
+            return Ok(false);
+        }
+        match number("user_version")? {
+            1 => transaction.execute_batch(FROM_1)?,
+            version => return Ok(version == SCHEMA_VERSION),
+        }
+    } else {
+        transaction.execute_batch(SCHEMA)?;
     }
-    transaction.execute_batch(SCHEMA)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()?;

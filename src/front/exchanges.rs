@@ -13,9 +13,14 @@
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::time::sleep;
 
+use super::caller::Bearer;
 use super::durable::{Durable, DurableError};
 use crate::crypto;
 
@@ -29,6 +34,9 @@ pub(super) const MAX_REQUEST: usize = 64 * 1024;
 pub(super) const MAX_ANSWER: usize = 256 * 1024;
 /// For how long an exchange is kept from its beginning on, in seconds: a day.
 pub(super) const MAX_AGE_S: i64 = 86_400;
+
+/// The pause after a write that failed.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Bytes of a correlation value.
 pub(super) const VALUE: usize = 32;
@@ -51,6 +59,8 @@ pub(super) struct Job {
     pub(super) object: Option<String>,
     /// The request, encoded.
     pub(super) request: Vec<u8>,
+    /// What the token of its caller says, if it is known by one.
+    pub(super) bearer: Option<Bearer>,
 }
 
 /// Why something is not taken.
@@ -120,6 +130,10 @@ impl Exchanges {
             return Ok(Err(Bound::Size));
         }
         let value: [u8; VALUE] = crypto::random();
+        let bearer = job
+            .bearer
+            .as_ref()
+            .map(|bearer| serde_json::json!(bearer).to_string());
         let insert = move |transaction: &Transaction<'_>| {
             let count = |sql: &str, by: &[&dyn rusqlite::ToSql]| -> rusqlite::Result<i64> {
                 transaction.query_row(sql, by, |row| row.get(0))
@@ -131,8 +145,8 @@ impl Exchanges {
                 return Ok(Err(if caller { Bound::Caller } else { Bound::Total }));
             }
             transaction.execute(
-                "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request, bearer)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     digest(&value),
                     job.caller,
@@ -141,7 +155,8 @@ impl Exchanges {
                     job.version,
                     job.operation,
                     job.object,
-                    job.request
+                    job.request,
+                    bearer
                 ],
             )?;
             Ok(Ok(value))
@@ -163,7 +178,7 @@ impl Exchanges {
         let take = move |transaction: &Transaction<'_>| {
             let next = transaction
                 .query_row(
-                    "SELECT id, caller, version, operation, object, request FROM exchanges WHERE id =
+                    "SELECT id, caller, version, operation, object, request, bearer FROM exchanges WHERE id =
                      (SELECT id FROM exchanges WHERE state = ?1 ORDER BY id <= ?2, id LIMIT 1)",
                     [WAITING, after],
                     job,
@@ -175,6 +190,30 @@ impl Exchanges {
             Ok(next)
         };
         self.0.run(take).await
+    }
+
+    /// Writes how one ended, by its answer, or that nothing was done of it. While the database fails that is tried again: what runs on disk
+    /// is nobody's otherwise, and its caller would never know. At a restart [`recover`](Self::recover) sees to it.
+    pub(super) async fn settle(
+        &self,
+        id: i64,
+        answer: Option<&[u8]>,
+        stopped: &mut watch::Receiver<()>,
+    ) {
+        loop {
+            let written = match answer {
+                Some(answer) => self.finish(id, answer.to_vec()).await,
+                None => self.put_back(id).await,
+            };
+            let Err(error) = written else {
+                return;
+            };
+            tracing::warn!(%error, "front: the database fails, so how an exchange ended is not known yet");
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                _ = stopped.changed() => return,
+            }
+        }
     }
 
     /// Nothing was done of it: it waits again.
@@ -273,12 +312,15 @@ impl Exchanges {
 type Kept = (i64, i64, Option<Vec<u8>>);
 
 fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
+    let bearer: Option<String> = row.get(6)?;
     let job = Job {
         caller: row.get(1)?,
         version: row.get(2)?,
         operation: row.get(3)?,
         object: row.get(4)?,
         request: row.get(5)?,
+        // What cannot be read is as if it were not there: nothing is done then.
+        bearer: bearer.and_then(|text| serde_json::from_str(&text).ok()),
     };
     Ok((row.get(0)?, job))
 }

@@ -45,8 +45,13 @@
 //! A request of one item with AsynchronousIndicator (true in KMIP 1.x, Mandatory in 2.x) is kept on disk, answered as pending with a
 //! correlation value of 32 random bytes that serves its caller alone, and done by a worker, also after a restart or an outage
 //! of the store. No key is kept: what may hold one (`Get`, `Export`, what uses keys, `Register` of what is not wrapped) is
-//! answered at once, or refused where it must be later. What a crash interrupted is done again if that changes nothing, else its answer is
+//! answered at once, or refused where it must be later. The caller has to have the role still as it is done, and a token that it was asked for
+//! with has to be one that would be taken then: otherwise it is refused, and that is on record. What a crash interrupted is done again if that changes nothing, else its answer is
 //! that nobody knows.
+//!
+//! # On record
+//! Each change is a record, and so is each object that is handed out. Look-ups, and what fails before anything is done, are put on record
+//! once a minute for a caller, an operation and an outcome, with how often; the first at once.
 //!
 //! # Bounds
 //! Connections and bodies: the constants below. Exchanges that are answered later: 64 of a caller, 4,096 in all, requests of 64 KiB, answers of

@@ -239,18 +239,21 @@ impl Appointments {
         self.identities.get(identity).copied().unwrap_or_default()
     }
 
-    /// The roles of the bearer of a token with these claims.
+    /// Those claims of a token that give a role.
     #[must_use]
-    pub fn of_claims(&self, claims: &Values) -> Roles {
-        let held = |name: &str, value: &str| {
+    pub fn held(&self, claims: &Values) -> Vec<(String, String)> {
+        let held = |(name, value): &&(String, String)| {
             let values = claims.get(name);
             values.is_some_and(|values| values.contains(value))
         };
-        let found = self
-            .claims
-            .iter()
-            .filter(|((name, value), _)| held(name, value));
-        found.fold(Roles::default(), |all, (_, roles)| all.and(*roles))
+        self.claims.keys().filter(held).cloned().collect()
+    }
+
+    /// The roles of the bearer of a token with these claims.
+    #[must_use]
+    pub fn of_claims(&self, held: &[(String, String)]) -> Roles {
+        let found = held.iter().filter_map(|claim| self.claims.get(claim));
+        found.fold(Roles::default(), |all, roles| all.and(*roles))
     }
 }
 
@@ -374,15 +377,15 @@ mod tests {
                 .collect()
         };
         let officer = claims(&[("sub", &["cn:anna"]), ("groups", &["b", "keys=a"])]);
+        let held = table.held(&officer);
         assert_eq!(
-            table.of_claims(&officer),
+            table.of_claims(&held),
             Roles::default().with(Role::KeyOfficer)
         );
-        assert!(
-            table
-                .of_claims(&claims(&[("sub", &["cn:anna"]), ("groups", &["keys"])]))
-                .is_empty()
-        );
+        let others = claims(&[("sub", &["cn:anna"]), ("groups", &["keys"])]);
+        assert!(table.held(&others).is_empty());
+        // They are looked at anew wherever there is another table.
+        assert!(Appointments::default().of_claims(&held).is_empty());
         let claimed = Identity("claim:groups=keys=a".into());
         assert!(table.of_identity(&claimed).is_empty());
     }

@@ -265,3 +265,44 @@ async fn a_caller_has_so_many_and_no_more() {
     assert_eq!(refused.reason(), Some(reason::ServerLimitExceeded));
     assert_eq!(stage.site.counter("wardcast_front_refused_total").await, 2);
 }
+
+#[tokio::test]
+async fn who_has_no_role_any_more_has_nothing_done_later() {
+    let (mut stage, mut server) = Stage::with_pykmip().await;
+    let operator = stage.caller("operator");
+    let register = plain_key("late", b"0123456789abcdef");
+    let object = operator
+        .ask(Version::V1_4, operation::Register, register)
+        .await
+        .object();
+    server.kill();
+    let activate = operator
+        .ask_later(operation::Activate, about(&object))
+        .await
+        .pending();
+    let look = operator.ask_later(operation::Locate, payload()).await;
+    let look = look.pending();
+    stage.site.kill();
+    let path = stage.site.folder().join("wardcast.toml");
+    let text = std::fs::read_to_string(&path).expect("a configuration");
+    let (was, is) = ("viewer = [", "viewer = [\"cn:operator\", ");
+    let (had, has) = ("operator = [\"cn:operator\"]", "operator = []");
+    assert!(text.contains(was) && text.contains(had), "{text}");
+    std::fs::write(&path, text.replace(had, has).replace(was, is)).expect("written");
+    stage.site.restart().await;
+    server.restart();
+    let refused = operator.answered(&activate).await;
+    assert_eq!(refused.reason(), Some(reason::PermissionDenied));
+    let said = refused.message();
+    assert!(said.contains("needs the role operator"), "{said}");
+    // What its role is for still is done.
+    assert_eq!(operator.answered(&look).await.object(), object);
+    let trail = stage.site.audit();
+    let own = trail
+        .iter()
+        .filter(|record| record["operation"] == "Activate");
+    let outcomes: Vec<&str> = own
+        .filter_map(|record| record["outcome"].as_str())
+        .collect();
+    assert_eq!(outcomes, ["pending", "PermissionDenied"]);
+}

@@ -1,5 +1,7 @@
 //! Bearer tokens at the front: roles by claims, bindings to certificates, and a name of its own for whoever bears one.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use wardcast::kmip::client::Version;
@@ -9,6 +11,7 @@ use wardcast::kmip::codec::values::{
 
 use crate::issuer::{AUDIENCE, ISSUER, Issuer, Key, now};
 use crate::kmip::{Caller, payload};
+use crate::pykmip::PyKmip;
 use crate::stub::{Reaction, Stub, success};
 use crate::{Site, Stage};
 
@@ -84,4 +87,44 @@ async fn who_bears_a_token_has_the_roles_of_its_claims() {
         !stage.site.log_text().contains(&bound),
         "tokens are not logged"
     );
+}
+
+/// Seconds that a token is good for: enough to ask with it on a busy machine.
+const SHORT: u64 = 20;
+
+#[tokio::test]
+async fn what_waits_for_longer_than_its_token_is_good_is_not_done() {
+    let own = Site::new();
+    let mut server = PyKmip::start(&own.authority);
+    let key = Key::new("first");
+    let issuer = Issuer::start(&own.authority, &[&key]).await;
+    let more = format!(
+        "[jwt]\nissuer = {ISSUER:?}\naudience = {AUDIENCE:?}\njwks = {:?}\nca = \"ca.pem\"\nleeway_s = 1\n",
+        issuer.url()
+    );
+    let roles = "auditor = [\"claim:groups=auditors\"]";
+    let stage = Stage::start_with_roles(own, &server.url(), &more, roles).await;
+    let until = |exp: u64| {
+        let token = key.token(json!({ "groups": ["auditors"], "exp": exp }));
+        Caller::new(&stage.site, None).bearing(&token)
+    };
+    server.kill();
+    let ends = now() + SHORT;
+    let (soon, late) = (until(ends), until(ends + 3_600));
+    let overdue = soon.ask_later(operation::Locate, payload()).await.pending();
+    let in_time = late.ask_later(operation::Locate, payload()).await.pending();
+    while now() <= ends + 2 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    server.restart();
+    let done = late.answered(&in_time).await;
+    assert_eq!(done.status(), status::Success, "{done:?}");
+    // It is the same caller, whichever token it bears.
+    let refused = late.answered(&overdue).await;
+    assert_eq!(refused.reason(), Some(reason::AuthenticationNotSuccessful));
+    let said = refused.message();
+    assert!(said.contains("is not taken any more"), "{said}");
+    let trail = stage.site.audit();
+    let outcome = |what: &str| trail.iter().any(|record| record["outcome"] == what);
+    assert!(outcome("AuthenticationNotSuccessful") && outcome("done"));
 }

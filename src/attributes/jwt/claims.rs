@@ -16,6 +16,8 @@ pub struct Claims {
     /// SHA-256 of the certificate that it is bound to: `cnf` with `x5t#S256` (RFC 8705 section 3.1). With any other certificate
     /// it is nobody's.
     pub bound_to: Option<[u8; 32]>,
+    /// Until when it is taken, in seconds since 1970: its `exp`, and what clocks may differ by.
+    pub until: i64,
     /// The claims that were asked for, by the names that they were asked for by. What a token does not have is not there.
     pub attributes: Values,
 }
@@ -33,6 +35,10 @@ impl Claims {
         Ok(Self {
             subject: claims.get("sub").and_then(Value::as_str).map(str::to_owned),
             bound_to: bound_to(claims.get("cnf"))?,
+            until: claims
+                .get("exp")
+                .and_then(Value::as_f64)
+                .map_or(0, |until| until as i64),
             attributes: attributes.collect(),
         })
     }

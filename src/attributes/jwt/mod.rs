@@ -192,7 +192,12 @@ impl Tokens {
         };
         let decoded: Result<TokenData<Map<String, Value>>, _> = decode(token, &key, &validation);
         let decoded = decoded.map_err(|error| self.refused(error.kind()))?;
-        Claims::new(decoded.claims, &self.claims)
+        let claims = Claims::new(decoded.claims, &self.claims)?;
+        let leeway = i64::try_from(self.validation.leeway).unwrap_or(i64::MAX);
+        Ok(Claims {
+            until: claims.until.saturating_add(leeway),
+            ..claims
+        })
     }
 
     fn refused(&self, kind: &ErrorKind) -> Refused {

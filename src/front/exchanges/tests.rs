@@ -10,6 +10,7 @@ fn job(caller: &str) -> Job {
         operation: 8,
         object: None,
         request: b"asked".to_vec(),
+        bearer: None,
     }
 }
 
@@ -201,4 +202,89 @@ fn another_database_is_left_alone() {
         Durable::open(&lost),
         Err(DurableError::Open(StoreError::Unreachable { .. }))
     ));
+}
+
+#[tokio::test]
+async fn how_one_ended_is_written_as_soon_as_the_database_takes_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchanges = open(&folder);
+    let values = [submit(&exchanges, "a").await, submit(&exchanges, "a").await];
+    let mut ids = Vec::new();
+    for _ in &values {
+        ids.push(exchanges.take(0).await.expect("read").expect("one waits").0);
+    }
+    let run = async |sql: &'static str| {
+        let ran = exchanges
+            .0
+            .run(move |transaction| transaction.execute_batch(sql));
+        ran.await.expect("runs");
+    };
+    run(
+        "CREATE TRIGGER broken BEFORE UPDATE ON exchanges BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    )
+    .await;
+    assert!(exchanges.finish(ids[0], vec![1]).await.is_err());
+    let (stop, mut stopped) = watch::channel(());
+    let mut other = stopped.clone();
+    let settling = async {
+        tokio::join!(
+            exchanges.settle(ids[0], Some(&[7]), &mut stopped),
+            exchanges.settle(ids[1], None, &mut other),
+        )
+    };
+    let repair = async {
+        let pending = exchanges.look("a", &values[0]).await.expect("read");
+        assert_eq!(pending, Found::Pending);
+        run("DROP TRIGGER broken").await;
+    };
+    tokio::join!(settling, repair);
+    let found = exchanges.look("a", &values[0]).await.expect("read");
+    assert_eq!(found, Found::Done(vec![7]));
+    let again = exchanges
+        .take(0)
+        .await
+        .expect("read")
+        .expect("it waits again");
+    assert_eq!(again.0, ids[1]);
+    // Whoever stops does not wait for a database that fails.
+    run(
+        "CREATE TRIGGER broken BEFORE UPDATE ON exchanges BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    )
+    .await;
+    let mut stopped = stop.subscribe();
+    drop(stop);
+    exchanges.settle(ids[1], None, &mut stopped).await;
+}
+
+#[tokio::test]
+async fn what_a_token_says_is_kept_and_a_database_of_before_has_nothing_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let exchanges = open(&folder);
+    submit(&exchanges, "token:old").await;
+    let before = exchanges.0.run(|transaction| {
+        transaction
+            .execute_batch("ALTER TABLE exchanges DROP COLUMN bearer; PRAGMA user_version = 1")
+    });
+    before.await.expect("as version 1 had it");
+    drop(exchanges);
+    let exchanges = open(&folder);
+    let bearer = Bearer {
+        until: 700,
+        claims: vec![("groups".into(), "keys".into())],
+    };
+    let job = Job {
+        bearer: Some(bearer.clone()),
+        ..job("token:new")
+    };
+    let taken = exchanges.submit(100, job).await.expect("written");
+    taken.expect("there is room");
+    let mut kept = Vec::new();
+    while let Some((_, job)) = exchanges.take(0).await.expect("read") {
+        kept.push((job.caller, job.bearer));
+    }
+    let expected = [("token:old", None), ("token:new", Some(bearer))];
+    assert_eq!(
+        kept,
+        expected.map(|(caller, bearer)| (caller.to_owned(), bearer))
+    );
 }

@@ -296,6 +296,7 @@ async fn keep(
         operation: item.operation,
         object: item.object().map(str::to_owned),
         request: request.to_vec(),
+        bearer: who.bearer.clone(),
     };
     let taken = shared
         .exchanges

@@ -73,7 +73,7 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
         }
         let done = match next(&shared, after).await {
             Ok(Next::Job(id, job)) => {
-                let done = run(&shared, id, job).await;
+                let done = run(&shared, id, job, &mut stopped).await;
                 after = if done { 0 } else { id };
                 done
             }
@@ -140,13 +140,11 @@ async fn expire(shared: &Shared) {
 }
 
 /// Does one; false where it waits again, because nothing could be done.
-async fn run(shared: &Shared, id: i64, job: Job) -> bool {
+async fn run(shared: &Shared, id: i64, job: Job, stopped: &mut watch::Receiver<()>) -> bool {
     let reply = match execute(shared, &job).await {
         Some(reply) => reply.about(job.operation),
         None => {
-            if let Err(error) = shared.exchanges.put_back(id).await {
-                tracing::warn!(%error, "front: the database fails");
-            }
+            shared.exchanges.settle(id, None, stopped).await;
             return false;
         }
     };
@@ -164,21 +162,31 @@ async fn run(shared: &Shared, id: i64, job: Job) -> bool {
     let outcome = Outcome::of(job.operation, weight, reply.outcome());
     let who = Who::remembered(&job.caller);
     observe::put_on_record(shared, vec![outcome.record(&who, job.object.as_deref())]).await;
-    match shared.exchanges.finish(id, answer.to_vec()).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(%error, "front: the database fails");
-            false
-        }
-    }
+    shared.exchanges.settle(id, Some(&answer), stopped).await;
+    true
 }
 
-/// Roles may be others since it was asked for. Those of a token are known as it is shown alone.
+/// Why something is not done any more that was allowed as it was asked for: an outage may be as long as an exchange is kept.
+///
+/// Roles are looked at anew, for the configuration may be another since. A token is not there to be shown again, so what it said is what
+/// counts, as long as it would be taken itself and no longer: that it runs out is how its issuer takes back what it gave.
 fn not_any_more(shared: &Shared, job: &Job, rule: &Rule) -> Option<Reply> {
     let who = Who::remembered(&job.caller);
-    let roles = shared.appointments.of_identity(&who.name);
-    let may = !who.has_certificate() || roles.has_one_of(rule.roles);
-    (!may).then(|| gate::refusal(&super::message::name(job.operation), rule.roles))
+    let asked = super::message::name(job.operation);
+    let appointments = &shared.appointments;
+    let roles = match &job.bearer {
+        None if who.has_certificate() => appointments.of_identity(&who.name),
+        Some(bearer) if shared.tokens.is_some() && now() <= bearer.until => {
+            appointments.of_claims(&bearer.claims)
+        }
+        _ => {
+            let why = format!(
+                "{asked}: the token that it was asked for with is not taken any more: ask again with another"
+            );
+            return Some(Reply::failed(reason::AuthenticationNotSuccessful, why));
+        }
+    };
+    (!roles.has_one_of(rule.roles)).then(|| gate::refusal(&asked, rule.roles))
 }
 
 /// The answer of the store; none where nothing was done, and it is tried again.
