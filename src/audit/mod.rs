@@ -16,6 +16,10 @@
 //! ([`changes`](fn@changes)), so that what a crash kept from being written is written at the next start: the trail knows how far
 //! each group has come ([`Audit::revision`]).
 //!
+//! # What is counted
+//! Refusals and look-ups that say the same again and again are one record a minute with how often (`times` of [`Event::Refused`],
+//! [`Event::Denied`], [`Event::Unauthenticated`] and [`Event::Relayed`]), the first at once: whoever may least must not fill the trail.
+//!
 //! # When the disk is full, or gone
 //! What admits somebody waits for its record, and fails with it ([`Audit::require`]). Rekeys and departures go on: their records
 //! wait in memory, up to [`MAX_BACKLOG`], and are written first when the disk is back ([`Audit::note`]); what does not fit is
