@@ -27,7 +27,6 @@ pub(super) async fn bind(
         own_names: config.upstream.name.clone(),
         book: foundation.book.clone(),
         audit: foundation.audit.clone(),
-        audit_directory: config.audit_directory(),
         database: config.store.path.with_file_name(DATABASE),
     };
     Ok(Some(Front::bind(address, options, engine).await?))

@@ -130,8 +130,6 @@ pub struct Options {
     pub book: Arc<Book>,
     /// Where calls are put on record.
     pub audit: Audit,
-    /// The folder of that trail.
-    pub audit_directory: PathBuf,
     /// Where the front keeps what is answered later.
     pub database: PathBuf,
 }
@@ -163,7 +161,6 @@ struct Shared {
     /// There is something to be done.
     work: Notify,
     audit: Audit,
-    audit_directory: PathBuf,
 }
 
 /// The listener of the front.
@@ -201,7 +198,6 @@ impl Front {
             granting: tokio::sync::Mutex::new(options.book),
             work: Notify::new(),
             audit: options.audit,
-            audit_directory: options.audit_directory,
         });
         Ok(Self {
             listener,

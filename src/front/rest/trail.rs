@@ -43,7 +43,7 @@ pub(super) async fn page(
         let after = page.after.unwrap_or(0);
         let limit = page.limit.unwrap_or(MAX_PAGE).clamp(1, MAX_PAGE);
         let _place = READING.acquire().await;
-        let directory = shared.audit_directory.clone();
+        let directory = shared.audit.directory().to_owned();
         let read = tokio::task::spawn_blocking(move || records(&directory, after, limit)).await;
         let read = read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         let records = read.map_err(|error| {
