@@ -87,6 +87,7 @@ pub(super) enum Operate {
     Show(Reply<GroupView>),
     Members(Option<MemberId>, usize, Reply<Vec<MemberView>>),
     SetPolicy(GroupPolicy, Reply<GroupView>),
+    DecideAnew(Reply<()>),
     Rotate(Reply<()>),
     RollOver(Rollover, Reply<()>),
     Freeze(String, Option<Identity>, Reply<GroupView>),

@@ -265,6 +265,15 @@ impl Handle {
             .await
     }
 
+    /// The rules that decide about joins are other ones now: whoever waits to join some group, admitted by those before, is told to ask
+    /// again.
+    pub async fn decide_anew(&self) {
+        for (_, group) in self.directory.all() {
+            // A group that is over, or a gateway that stops, admits nobody.
+            let _ = self.operate(group, Operate::DecideAnew).await;
+        }
+    }
+
     /// Gives a group's root an independent key with the next batch.
     pub async fn rotate(&self, name: &str) -> Result<(), Refusal> {
         self.operate(self.find(name)?, Operate::Rotate).await

@@ -161,6 +161,15 @@ impl Default for GroupPolicy {
 }
 
 impl GroupPolicy {
+    /// Whether it may refuse somebody whom the other one admits.
+    pub fn may_refuse_what(&self, other: &Self) -> bool {
+        self.admit != other.admit
+            || self.member_limit < other.member_limit
+            || self.registrations_per_identity < other.registrations_per_identity
+            || self.sender_id_bits < other.sender_id_bits
+            || self.outage_s < other.outage_s
+    }
+
     /// Whether the values are within their bounds and fit each other.
     pub fn validate(&self) -> Result<(), PolicyError> {
         self.validate_bounds()?;

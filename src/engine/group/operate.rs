@@ -38,6 +38,10 @@ impl Served {
                 self.asked.changing.push((policy.clone(), reply));
                 self.handle(now, Input::SetPolicy(policy));
             }
+            Operate::DecideAnew(reply) => {
+                self.handle(now, Input::DecideAnew);
+                let _ = reply.send(Ok(()));
+            }
             Operate::Rotate(reply) => {
                 self.handle(now, Input::Rotate);
                 let _ = reply.send(Ok(()));

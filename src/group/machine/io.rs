@@ -78,9 +78,11 @@ pub enum Input {
     /// The group's keys come from another seed, with the next change that is not urgent. Done when
     /// [`State::rollovers`](crate::group::state::State::rollovers) says so; else [`Effect::RolloverRefused`].
     Rollover(Rollover),
-    /// The policy changes; it was validated before. Once it is on record, and admits others than the one before, whoever waits
-    /// to join is refused as busy: he asks again, and it is decided anew.
+    /// The policy changes; it was validated before. Once it is on record, and admits others or fewer than the one before, whoever
+    /// waits to join is refused as busy: he asks again, and it is decided anew.
     SetPolicy(GroupPolicy),
+    /// What decides about joins besides the policy is another one now: whoever waits to join is refused as busy, and asks again.
+    DecideAnew,
     /// Nobody is admitted any more; everything else goes on.
     Freeze {
         /// Why, for the record.
@@ -265,6 +267,8 @@ pub struct KeyStatus {
     pub suite: Suite,
     /// The master key of its seed.
     pub master: MasterId,
+    /// The newest key of its root, by name.
+    pub root: KeyRef,
     /// How many rollovers there were.
     pub rollovers: u64,
     /// Whether another one waits.

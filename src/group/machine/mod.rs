@@ -203,6 +203,7 @@ impl GroupMachine {
             Input::Rotate => self.rotate(),
             Input::Rollover(rollover) => self.roll_over(rollover),
             Input::SetPolicy(policy) => self.waiting.policy = Some(policy),
+            Input::DecideAnew => self.decide_anew(),
             Input::Freeze { why, by } => self.freeze(&why, by),
             Input::Thaw { by } => self.thaw(by),
             Input::Destroy => self.waiting.destroy = true,

@@ -328,9 +328,9 @@ impl GroupMachine {
         if let Record::PolicyChanged(policy) = &record {
             // Unless a newer one came meanwhile.
             self.waiting.policy.take_if(|waiting| waiting == policy);
-            if policy.admit != self.state.policy().admit {
-                // The policy before admitted them: they ask again, for this one to decide.
-                self.refuse_joins(&Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS));
+            if policy.may_refuse_what(self.state.policy()) {
+                // The policy before admitted them.
+                self.decide_anew();
             }
         }
         self.waiting.gate.take_if(|waiting| *waiting == record);
@@ -441,6 +441,11 @@ impl GroupMachine {
         self.sealing.clear();
         self.token.clear();
         self.effects.push_back(Effect::Destroyed);
+    }
+
+    /// Whoever waits to join was admitted by what does not decide any more: he asks again.
+    pub(super) fn decide_anew(&mut self) {
+        self.refuse_joins(&Refusal::retry(RefusalCode::Busy, BUSY_RETRY_MS));
     }
 
     /// Whoever waits to join is refused; everything else goes on waiting.

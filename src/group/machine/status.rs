@@ -19,6 +19,7 @@ impl GroupMachine {
             keys: KeyStatus {
                 suite: state.suite(),
                 master: state.master(),
+                root: state.tree().root(),
                 rollovers: state.rollovers(),
                 rolling_over: self.waiting.rollover.is_some(),
                 without_leaf: state.roster().without_leaf(),

@@ -94,6 +94,13 @@ struct State {
     lost: Option<Kept>,
 }
 
+/// A document that was read.
+enum Parsed {
+    Rules(Box<Rules>),
+    Default(Box<GroupPolicy>),
+    Group(Box<Document>),
+}
+
 struct Page {
     force: Option<Force>,
     refused: Option<Refusal>,
@@ -234,29 +241,44 @@ impl Book {
         }
     }
 
+    /// Which text a document is, if it would be taken; nothing changes yet. What is about to be in force is put on record first.
+    ///
+    /// # Errors
+    /// With the reason why it would be refused.
+    pub fn examine(&self, subject: &Subject, text: &str) -> Result<Revision, String> {
+        self.parse(&self.read(), subject, text)?;
+        Ok(Revision(Sha256::digest(text).into()))
+    }
+
+    fn parse(&self, state: &State, subject: &Subject, text: &str) -> Result<Parsed, String> {
+        let parsed = match subject {
+            Subject::Rules => {
+                let rules = Rules::parse(text).map_err(|error| error.to_string())?;
+                return Ok(Parsed::Rules(Box::new(rules)));
+            }
+            Subject::Default => Document::parse_default(&self.configured, text)
+                .map(|default| Parsed::Default(Box::new(default))),
+            Subject::Group(_) => Document::parse(&state.default, text)
+                .map(|document| Parsed::Group(Box::new(document))),
+        };
+        parsed.map_err(|error| error.to_string())
+    }
+
     fn check(
         &self,
         state: &mut State,
         subject: &Subject,
         text: &str,
     ) -> Result<Option<Document>, String> {
-        match subject {
-            Subject::Rules => {
-                let rules = Rules::parse(text).map_err(|error| error.to_string())?;
-                self.decider.replace(rules);
+        match self.parse(state, subject, text)? {
+            Parsed::Rules(rules) => {
+                self.decider.replace(*rules);
                 state.lost = None;
-                Ok(None)
             }
-            Subject::Default => {
-                let default = Document::parse_default(&self.configured, text);
-                state.stand_on(default.map_err(|error| error.to_string())?);
-                Ok(None)
-            }
-            Subject::Group(_) => {
-                let document = Document::parse(&state.default, text);
-                document.map(Some).map_err(|error| error.to_string())
-            }
+            Parsed::Default(default) => state.stand_on(*default),
+            Parsed::Group(document) => return Ok(Some(*document)),
         }
+        Ok(None)
     }
 
     /// The policy of groups that have none of their own.

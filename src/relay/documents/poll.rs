@@ -10,6 +10,7 @@ use crate::kmip::client::{
     Attribute, AttributeName, Batch, ClientError, Get, GetAttributes, Locate, Object,
 };
 use crate::kmip::codec::{Value, tag, values};
+use crate::policy::Revision;
 use crate::policy::documents::{MAX_DOCUMENT, Source, Subject};
 
 /// Objects that are looked at; what the store names beyond is not.
@@ -36,17 +37,24 @@ impl Documents {
             ],
             maximum_items: u32::try_from(MAX_OBJECTS).ok(),
         };
-        let mut located = self.client.call(&locate).await?.unique_identifiers;
-        if located.len() >= MAX_OBJECTS {
+        let answer = self.client.call(&locate).await?;
+        let mut located = answer.unique_identifiers;
+        // A store may have less room in an answer than was asked for, and says then how many there are.
+        let told = answer
+            .located_items
+            .and_then(|told| usize::try_from(told).ok());
+        let partial = located.len() >= MAX_OBJECTS || told.is_some_and(|told| told > located.len());
+        if partial {
             tracing::error!(
-                most = MAX_OBJECTS,
-                "there are more policy documents upstream than are looked at: destroy old ones"
+                looked_at = located.len(),
+                "there are more policy documents upstream than the store names at once: those beyond stay as they are; destroy old ones"
             );
             located.truncate(MAX_OBJECTS);
         }
-        let there: HashSet<&str> = located.iter().map(String::as_str).collect();
-        self.found.retain(|id, _| there.contains(id.as_str()));
-        drop(there);
+        if !partial || self.found.len() >= 2 * MAX_OBJECTS {
+            let there: HashSet<&str> = located.iter().map(String::as_str).collect();
+            self.found.retain(|id, _| there.contains(id.as_str()));
+        }
         let mut unread = HashSet::new();
         for id in located {
             if self.found.contains_key(&id) {
@@ -64,7 +72,8 @@ impl Documents {
                 Err(error) => return Err(error),
             }
         }
-        self.offer(&unread);
+        let missing_is_gone = !partial;
+        self.offer(&unread, missing_is_gone).await;
         self.kept.keep(&self.book).await;
         Ok(())
     }
@@ -114,8 +123,9 @@ impl Documents {
         })
     }
 
-    /// Offers what is new to the book, and tells it what is gone. What is there and could not be read is neither.
-    fn offer(&mut self, unread: &HashSet<String>) {
+    /// Offers what is new to the book, and tells it what is gone. What is there and could not be read is neither; nor is what was not
+    /// named among some of all.
+    async fn offer(&mut self, unread: &HashSet<String>, missing_is_gone: bool) {
         let mut all: BTreeMap<Subject, Vec<String>> = BTreeMap::new();
         // What was there before, in this run or an earlier one: without an object it is gone.
         let of_before = self.book.kept().into_iter().map(|kept| kept.subject);
@@ -133,6 +143,7 @@ impl Documents {
                 continue;
             }
             match about.first() {
+                None if !missing_is_gone => {}
                 None => {
                     let known = self.offered.remove(&subject).is_some();
                     let of_group = matches!(subject, Subject::Group(_));
@@ -144,7 +155,7 @@ impl Documents {
                 Some(newest) if self.offered.get(&subject) == Some(newest) => {}
                 Some(newest) => {
                     self.offered.insert(subject.clone(), newest.clone());
-                    self.offer_of(&subject, &about);
+                    self.offer_of(&subject, &about).await;
                 }
             }
         }
@@ -181,7 +192,7 @@ impl Documents {
     }
 
     /// The newest that is good is in force; if a newer one is bad, that is told of the newest.
-    fn offer_of(&self, subject: &Subject, about: &[String]) {
+    async fn offer_of(&self, subject: &Subject, about: &[String]) {
         let in_force = self.in_force(subject);
         if in_force.as_ref() == about.first() {
             // What was refused since is gone.
@@ -192,15 +203,14 @@ impl Documents {
             if in_force.as_ref() == Some(id) {
                 break;
             }
-            match self.offer_one(subject, id) {
+            match self.offer_one(subject, id).await {
                 Ok(()) => {
                     tracing::info!(%subject, object = id, "a policy document is in force");
-                    self.put_on_record(subject, id, None);
                     break;
                 }
                 Err(why) => {
                     count_refused();
-                    self.put_on_record(subject, id, Some(why.clone()));
+                    self.put_on_record(subject, id, Err(why.clone())).await;
                     tracing::error!(%subject, object = id, %why, "a policy document is refused; the last good one stays");
                     bad = bad.or(Some((id, why)));
                 }
@@ -211,26 +221,29 @@ impl Documents {
         }
     }
 
-    fn offer_one(&self, subject: &Subject, id: &str) -> Result<(), String> {
+    async fn offer_one(&self, subject: &Subject, id: &str) -> Result<(), String> {
         let found = self.found.get(id).ok_or("it is gone")?;
         let text = found.text.clone()?;
+        let revision = self.book.examine(subject, &text)?;
+        // On record before anybody is admitted by it.
+        self.put_on_record(subject, id, Ok(revision)).await;
         let source = Source::Upstream(id.to_owned());
-        self.book.offer(subject, source, &text, None)
+        self.book.offer(subject, source, &text, None)?;
+        if *subject == Subject::Rules {
+            self.engine.decide_anew().await;
+        }
+        Ok(())
     }
 
-    /// Puts on record what came of a document.
-    fn put_on_record(&self, subject: &Subject, id: &str, refused: Option<String>) {
-        let entry = self.book.entry(subject);
-        let revision = entry.and_then(|entry| entry.revision);
+    /// Puts on record what comes of a document: which text it is, or why it is refused.
+    async fn put_on_record(&self, subject: &Subject, id: &str, is: Result<Revision, String>) {
         let event = Event::Document {
             about: subject.to_string(),
             object: id.to_owned(),
-            digest: revision
-                .filter(|_| refused.is_none())
-                .map(|revision| revision.to_string()),
-            refused,
+            digest: is.as_ref().ok().map(Revision::to_string),
+            refused: is.err(),
         };
-        self.audit.keep(vec![Entry::of_gateway(event)], || {});
+        self.audit.note(vec![Entry::of_gateway(event)]).await;
     }
 
     /// The object whose document is in force.
