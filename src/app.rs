@@ -201,7 +201,12 @@ impl Gateway {
         };
         match foundation.build(server, parts, relay.as_mut()).await {
             Ok((engine, interfaces)) => Ok(Self {
-                policies: policies::follow(documents, (&engine, &audit), &book),
+                policies: policies::follow(
+                    documents,
+                    (&engine, &audit),
+                    &book,
+                    relay.as_ref().map(Relayed::bell),
+                ),
                 tokens,
                 audit,
                 signer,

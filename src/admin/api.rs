@@ -193,6 +193,22 @@ pub struct UpstreamView {
     pub why: Option<String>,
     /// What is relayed to it, each with how far it is behind the audit trail.
     pub sinks: Vec<SinkView>,
+    /// Objects of groups and their keys that it refuses: they are set aside, so that they hold up no others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_aside: Vec<AsideView>,
+}
+
+/// An object that the key store upstream refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsideView {
+    /// Its name there.
+    pub object: String,
+    /// What is refused.
+    pub operation: String,
+    /// Why, as the store says it.
+    pub why: String,
+    /// Since when (RFC 3339, UTC).
+    pub since: String,
 }
 
 /// Whether the key store upstream answers.

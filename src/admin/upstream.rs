@@ -35,7 +35,14 @@ fn wrong(view: &UpstreamView, outage_s: u32) -> Option<(String, bool)> {
         let (name, error) = (&sink.name, sink.error.as_ref()?);
         Some(format!("{name} is not taken upstream: {error}"))
     });
-    says.map(|says| (says, false))
+    let aside = || {
+        let first = view.set_aside.first()?;
+        let (count, object, why) = (view.set_aside.len(), &first.object, &first.why);
+        Some(format!(
+            "{count} objects are refused upstream and set aside, the first of them {object}: {why}"
+        ))
+    };
+    says.or_else(aside).map(|says| (says, false))
 }
 
 #[cfg(test)]
@@ -53,6 +60,7 @@ mod tests {
             down_s: Some(59),
             why: Some("cannot connect".into()),
             sinks: Vec::new(),
+            set_aside: Vec::new(),
         };
         let says = "the key store upstream has been out of reach for 59 s: cannot connect";
         assert_eq!(wrong(&view, 60), Some((says.to_owned(), false)));

@@ -13,6 +13,7 @@ use crate::engine::Handle;
 use crate::kmip::client::Client;
 use crate::policy::Decider;
 use crate::policy::documents::Book;
+use crate::relay::Bell;
 use crate::relay::documents::{Documents, Options, restore};
 
 /// Beside the store.
@@ -37,11 +38,13 @@ pub(super) fn follow(
     (client, options): (Option<Client>, Options),
     (engine, audit): (&Handle, &Audit),
     book: &Arc<Book>,
+    bell: Option<&Bell>,
 ) -> JoinSet<()> {
     let mut following = JoinSet::new();
-    if let Some(client) = client {
+    if let Some((client, bell)) = client.zip(bell) {
         let needs = (engine.clone(), audit.clone());
-        let documents = Documents::new(client, needs, book.clone(), options);
+        let hints = bell.hints("policies");
+        let documents = Documents::new(client, needs, book.clone(), (options, hints));
         following.spawn(documents.run());
     }
     following

@@ -12,8 +12,8 @@ use crate::config::Upstream;
 use crate::engine::{Gate, Handle};
 use crate::kmip::client::Client;
 use crate::relay::audit::AuditSink;
-use crate::relay::lifecycle::{Lifecycle, Names, Parts};
-use crate::relay::{Pauses, Relay, SinkView, Standing, StandingView};
+use crate::relay::lifecycle::{Aside, Asides, Lifecycle, Names, Parts};
+use crate::relay::{Bell, Pauses, Relay, SinkView, Standing, StandingView};
 
 /// The relay, and how the store is.
 pub(super) struct Relayed {
@@ -23,6 +23,10 @@ pub(super) struct Relayed {
     audit: Audit,
     name: String,
     every: Duration,
+    /// The store says that something changed there.
+    bell: Bell,
+    /// Objects that the store refuses.
+    asides: Asides,
     /// Looks at what is done to objects upstream.
     watching: JoinSet<()>,
 }
@@ -49,6 +53,8 @@ pub(super) fn start(
         audit: audit.clone(),
         name: config.name.clone(),
         every,
+        bell: Bell::default(),
+        asides: Asides::default(),
         watching: JoinSet::new(),
     }))
 }
@@ -57,6 +63,11 @@ impl Relayed {
     /// What the engine looks at before it admits anybody.
     pub(super) fn gate(&self) -> Gate {
         self.standing.gate().clone()
+    }
+
+    /// Who looks at what changed upstream looks sooner for it.
+    pub(super) fn bell(&self) -> &Bell {
+        &self.bell
     }
 
     /// Begins to keep the life cycle of groups upstream, and to look at what is done to it there.
@@ -74,19 +85,22 @@ impl Relayed {
         };
         let folder = self.audit.directory().to_owned();
         let lifecycle = blocking(move || Lifecycle::open(&folder, parts)).await?;
+        self.asides = lifecycle.asides();
         self.relay.feed(lifecycle.sink())?;
-        let every = self.every;
+        let (every, hints) = (self.every, self.bell.hints("lifecycle"));
         self.watching
-            .spawn(async move { lifecycle.watch(every).await });
+            .spawn(async move { lifecycle.watch(every, hints).await });
         Ok(())
     }
 
     /// What operators are shown.
     pub(super) fn shown(&self) -> admin::Upstream {
         let (standing, status) = (self.standing.clone(), self.relay.status());
+        let asides = self.asides.clone();
         Arc::new(move || {
             let sinks = status.views().into_iter().map(sink).collect();
-            view(standing.view(), sinks)
+            let set_aside = asides.list().into_iter().map(aside).collect();
+            view(standing.view(), sinks, set_aside)
         })
     }
 
@@ -101,7 +115,11 @@ impl Relayed {
     }
 }
 
-fn view(standing: StandingView, sinks: Vec<api::SinkView>) -> api::UpstreamView {
+fn view(
+    standing: StandingView,
+    sinks: Vec<api::SinkView>,
+    set_aside: Vec<api::AsideView>,
+) -> api::UpstreamView {
     let (address, version) = standing.by.unzip();
     api::UpstreamView {
         addresses: standing.addresses,
@@ -115,6 +133,16 @@ fn view(standing: StandingView, sinks: Vec<api::SinkView>) -> api::UpstreamView 
         down_s: standing.outage.map(|outage| outage.as_secs()),
         why: standing.why,
         sinks,
+        set_aside,
+    }
+}
+
+fn aside(aside: Aside) -> api::AsideView {
+    api::AsideView {
+        object: aside.object,
+        operation: aside.operation,
+        why: aside.why,
+        since: aside.since,
     }
 }
 

@@ -14,7 +14,7 @@ use super::batch::{Batch, Cut, Line, cut};
 use super::cursor::{Cursor, CursorFile};
 use super::follower::{Follower, Gap};
 use super::progress::Progress;
-use super::{Bounds, Sink, SinkError};
+use super::{Bounds, Place, Sink, SinkError, Start};
 use crate::audit::Audit;
 use crate::crypto;
 use crate::group::wire::TrailHead;
@@ -70,12 +70,24 @@ pub(super) struct Feed<S> {
     pauses: Pauses,
     file: CursorFile,
     cursor: Cursor,
+    footing: Footing,
     /// None while it reads.
     follower: Option<Follower>,
     waiting: VecDeque<Line>,
     /// Since when the first of them waits.
     since: Option<Instant>,
     progress: Arc<Progress>,
+}
+
+/// What it is known by where a feed goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Footing {
+    /// By nothing: there is no cursor, or one of another trail. The sink is asked first.
+    Nothing,
+    /// By the cursor, as it was found. The sink is asked first.
+    Cursor,
+    /// By the sink, or it knows no better.
+    Sink,
 }
 
 /// It is over: the gateway stops, or the trail has ended.
@@ -94,7 +106,8 @@ impl<S: Sink> Feed<S> {
     ) -> io::Result<Self> {
         let directory = audit.directory();
         let file = Self::file(directory, &sink);
-        let cursor = file.load()?.unwrap_or_default();
+        let loaded = file.load()?;
+        let cursor = loaded.unwrap_or_default();
         let follower = Follower::after(directory.to_owned(), cursor.sequence, cursor.head);
         Ok(Feed {
             progress: Arc::new(Progress::new(sink.name(), cursor.sequence)),
@@ -104,6 +117,10 @@ impl<S: Sink> Feed<S> {
             pauses,
             file,
             cursor,
+            footing: match loaded {
+                Some(_) => Footing::Cursor,
+                None => Footing::Nothing,
+            },
             follower: Some(follower),
             waiting: VecDeque::new(),
             since: None,
@@ -131,9 +148,86 @@ impl<S: Sink> Feed<S> {
         }
     }
 
+    /// Asks the sink where it goes on, until it knows.
+    async fn begin(&mut self) -> Result<(), Over> {
+        let mut failures = 0;
+        while let Err(error) = self.try_begin().await? {
+            if self.progress.failed(&error) || matches!(error, SinkError::Refused(_)) {
+                let sink = self.sink.name();
+                tracing::error!(sink, %error, "it is not known yet from where the audit trail is relayed; nothing is sent until it is");
+            }
+            if *self.signals.stop.borrow() {
+                return Err(Over);
+            }
+            let back = self.signals.back.clone();
+            tokio::select! {
+                paused = self.pause(self.pauses.after(failures)) => paused?,
+                () = back.notified() => {}
+            }
+            failures += 1;
+        }
+        self.progress.goes_on(self.cursor.sequence);
+        self.footing = Footing::Sink;
+        Ok(())
+    }
+
+    async fn try_begin(&mut self) -> Result<Result<(), SinkError>, Over> {
+        let newest = self.synced.borrow().sequence;
+        let taken = Place {
+            sequence: self.cursor.sequence,
+            head: self.cursor.head,
+        };
+        let start = Start {
+            taken: (self.footing == Footing::Cursor).then_some(taken),
+            newest,
+        };
+        let resume = match self.sink.begin(start).await {
+            Ok(Some(resume)) => resume,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let Place { sequence, head } = resume.after;
+        let directory = self.file.path().parent().unwrap_or(Path::new("."));
+        let mut follower = Follower::after(directory.to_owned(), sequence, head);
+        if resume.must_follow {
+            let checked = spawn_blocking(move || (follower.check(newest), follower)).await;
+            let (found, same) = checked.map_err(|_| Over)?;
+            follower = same;
+            match found {
+                Ok(Some(Gap::Another { .. })) => {
+                    let why = format!(
+                        "the key store has batches of the audit trail up to record {sequence} under the gateway's name, and record {sequence} \
+                         is another one here: they are of another trail; set upstream.name to another name, so that both stay whole"
+                    );
+                    return Ok(Err(SinkError::Refused(why)));
+                }
+                Ok(_) => {}
+                Err(error) => return Ok(Err(SinkError::Unreachable(error.to_string()))),
+            }
+        }
+        tracing::info!(
+            sink = self.sink.name(),
+            after = sequence,
+            cursor = self.cursor.sequence,
+            "the audit trail is relayed from where the sink has come to"
+        );
+        self.follower = Some(follower);
+        self.waiting.clear();
+        self.since = None;
+        self.cursor = Cursor {
+            sequence,
+            head,
+            begun: None,
+        };
+        Ok(Ok(()))
+    }
+
     /// Waits until there is a batch: so many of the records that wait.
     async fn gather(&mut self) -> Result<usize, Over> {
         loop {
+            if self.footing != Footing::Sink {
+                self.begin().await?;
+            }
             let stopping = *self.signals.stop.borrow_and_update();
             let until = self.synced.borrow_and_update().sequence;
             let more = self.read(until).await?;
@@ -218,6 +312,10 @@ impl<S: Sink> Feed<S> {
         tracing::error!(sink, why = %gap, "the audit trail does not go on where it was relayed to; what is there is relayed");
         if !matches!(gap, Gap::Changed(_)) {
             self.cursor.begun = None;
+        }
+        if let Gap::Another { .. } = gap {
+            // What it has taken is of another trail: what it knows of this one is asked first.
+            self.footing = Footing::Nothing;
         }
     }
 

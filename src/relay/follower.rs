@@ -67,6 +67,14 @@ impl Follower {
         self.next
     }
 
+    /// Why what comes next does not follow, if it does not; nothing is read. It blocks.
+    ///
+    /// # Errors
+    /// When the trail cannot be read.
+    pub(super) fn check(&mut self, until: u64) -> io::Result<Option<Gap>> {
+        self.find(until)
+    }
+
     /// Reads on, up to this record at most, and no more than the bounds allow; one record if it is there, however long. It blocks.
     ///
     /// Where the trail does not go on, nothing is read but why; the next call goes on with what is there.

@@ -15,6 +15,7 @@
 //! - A store that is out of reach is tried again for ever, with growing pauses; one that refuses a batch likewise, and loudly:
 //!   nothing is ever skipped. Where the trail on disk does not go on, because segments were moved elsewhere, that is said,
 //!   counted, and it goes on with what is there.
+//! - A sink may know better than its cursor how far it has come: what is upstream is looked at before anything is sent without one.
 //! - Sinks do not wait for one another, nor anything else for them.
 //!
 //! [`audit`] takes the trail itself upstream; [`lifecycle`] what it says of groups and their keys, and what is done to these there back.
@@ -25,6 +26,7 @@ mod cursor;
 pub mod documents;
 mod feed;
 mod follower;
+mod hints;
 pub mod lifecycle;
 mod progress;
 #[expect(clippy::module_inception, reason = "the module's main part")]
@@ -35,10 +37,12 @@ mod tests;
 
 use std::time::Duration;
 
+use crate::audit::Digest;
 use crate::kmip::client::ClientError;
 
 pub use batch::{Batch, Line};
 pub use feed::Pauses;
+pub use hints::{Bell, Hints, SOONEST};
 pub use progress::SinkView;
 pub use relay::{Relay, RelayError, Status};
 pub use standing::{Standing, StandingView};
@@ -50,6 +54,33 @@ pub struct Bounds {
     pub records: usize,
     /// Bytes of their lines; a record that is longer is a batch by itself.
     pub bytes: usize,
+}
+
+/// A place on the trail: after a record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The number of the record; 0 before the first.
+    pub sequence: u64,
+    /// The digest of its line.
+    pub head: Digest,
+}
+
+/// From where a sink is about to be fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// What it has taken, as far as its cursor knows: nothing if there is no cursor, or one of another trail.
+    pub taken: Option<Place>,
+    /// The number of the newest record on the trail.
+    pub newest: u64,
+}
+
+/// From where a sink wants to be fed, which knows that better than its cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// After this record.
+    pub after: Place,
+    /// The trail must have that record. If it has another one, nothing is sent: it is not the trail that the sink was fed before.
+    pub must_follow: bool,
 }
 
 /// Where the records of the trail go.
@@ -65,6 +96,14 @@ pub trait Sink: Send + 'static {
 
     /// Whether a batch had best end with this record.
     fn closes(&self, line: &Line) -> bool;
+
+    /// It is about to be fed, from there. Tried again until it is done.
+    fn begin(
+        &mut self,
+        _start: Start,
+    ) -> impl Future<Output = Result<Option<Resume>, SinkError>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// Takes a batch: done once all of it is where it goes. If it fails, it is given the same batch again.
     fn take(&mut self, batch: &Batch) -> impl Future<Output = Result<(), SinkError>> + Send;

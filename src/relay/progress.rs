@@ -84,6 +84,12 @@ impl Progress {
         self.is(Some(error.to_string()))
     }
 
+    /// It goes on after this record, whatever was in trouble before.
+    pub(super) fn goes_on(&self, sequence: u64) {
+        self.sequence.store(sequence, Ordering::Relaxed);
+        self.is(None);
+    }
+
     /// The trail, or the cursor's file, is in trouble; whether that is the first time in a row.
     pub(super) fn stuck(&self, why: String) -> bool {
         self.is(Some(why))

@@ -22,6 +22,8 @@ type Given = Vec<(u64, u64, bool, bool)>;
 struct Told {
     given: Arc<Mutex<Given>>,
     failures: Arc<Mutex<VecDeque<SinkError>>>,
+    /// Where it goes on when there is no cursor.
+    resume: Arc<Mutex<Option<Resume>>>,
     /// It takes this long.
     slow: Duration,
 }
@@ -44,6 +46,11 @@ impl Sink for Told {
 
     fn closes(&self, line: &Line) -> bool {
         line.record.sequence.is_multiple_of(3)
+    }
+
+    async fn begin(&mut self, start: Start) -> Result<Option<Resume>, SinkError> {
+        let resume = *self.resume.lock().expect("no panic");
+        Ok(resume.filter(|_| start.taken.is_none()))
     }
 
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
@@ -205,4 +212,42 @@ fn a_cursor_that_is_none_keeps_the_relay_from_starting() {
     let mut relay = Relay::new(audit, QUICK);
     let error = relay.feed(Told::default()).expect_err("is bad");
     assert!(error.to_string().contains("relay-told.json"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sink_that_knows_better_than_a_lost_cursor_is_fed_from_there_and_only_with_the_same_trail()
+ {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let audit = opened(folder.path());
+    let sink = Told::default();
+    write(&audit, 5).await;
+    let first = relay(&audit, &sink);
+    sink.until(5).await;
+    first.stop(SOON).await;
+    let file = folder.path().join("relay-told.json");
+    let cursor = std::fs::read(&file).expect("a cursor");
+    let cursor: super::cursor::Cursor = serde_json::from_slice(&cursor).expect("is one");
+    std::fs::remove_file(&file).expect("is there");
+    let knows = |head| {
+        let after = Place { sequence: 5, head };
+        let must_follow = true;
+        *sink.resume.lock().expect("no panic") = Some(Resume { after, must_follow });
+    };
+    knows(Digest::of(b"another trail"));
+    write(&audit, 1).await;
+    let given = sink.given().len();
+    let second = relay(&audit, &sink);
+    let began = Instant::now();
+    let error = loop {
+        if let Some(error) = second.status().views().remove(0).error {
+            break error;
+        }
+        assert!(began.elapsed() < SOON, "it is refused");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert!(error.contains("another trail"), "{error}");
+    assert_eq!(sink.given().len(), given, "nothing is sent");
+    knows(cursor.head);
+    assert_eq!(sink.until(6).await[given..], [(6, 6, false, true)]);
+    assert_eq!(second.status().views()[0].error, None);
 }

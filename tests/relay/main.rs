@@ -8,6 +8,7 @@ mod pykmip;
 mod support;
 
 mod batches;
+mod cursor;
 mod kills;
 mod outage;
 mod rule;

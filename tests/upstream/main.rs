@@ -12,6 +12,7 @@ mod metrics;
 mod operations;
 mod queue;
 mod stand_in;
+#[allow(dead_code, reason = "tests of the front use more of it")]
 mod store;
 mod stub;
 

@@ -48,6 +48,10 @@ pub(crate) struct Store {
     pub(crate) seen: Mutex<Vec<String>>,
     /// After so many more answers one is lost: what was asked is done, and nobody is told.
     pub(crate) lose: Mutex<Option<usize>>,
+    /// Operations that are refused on objects whose names end so.
+    pub(crate) refuse: Mutex<Vec<(u32, String)>>,
+    /// A look-up names no more than so many, and says how many there are.
+    pub(crate) room: Mutex<Option<usize>>,
 }
 
 struct Kept {
@@ -91,12 +95,34 @@ impl Store {
         })
     }
 
+    /// An object is not there any more.
+    pub(crate) fn forget(&self, object: &str) {
+        self.objects.lock().expect("no panic").remove(object);
+    }
+
     /// Whether this answer is the one to be lost.
     fn loses(&self) -> bool {
         let mut lose = self.lose.lock().expect("no panic");
         let now = *lose == Some(0);
         *lose = lose.and_then(|more| more.checked_sub(1));
         now
+    }
+
+    fn may(&self, operation: u32, attributes: &[Item]) -> Result<(), No> {
+        let names = attributes.iter().filter(|item| item.tag == tag::Name);
+        let names = names.filter_map(|name| match &name.value {
+            Value::Structure(items) => items.first(),
+            _ => None,
+        });
+        let refuse = self.refuse.lock().expect("no panic");
+        let refused = |name: &Item| {
+            let of = |(of, end): &(u32, String)| matches!(&name.value, Value::TextString(name) if *of == operation && name.ends_with(end.as_str()));
+            refuse.iter().any(of)
+        };
+        match names.into_iter().any(refused) {
+            true => Err(No::Reason(values::ResultReason::PermissionDenied)),
+            false => Ok(()),
+        }
     }
 
     fn done(&self, item: &Field<'_>) -> Result<Structure, No> {
@@ -122,14 +148,18 @@ impl Store {
                     .text(tag::VendorIdentification, "stand-in"));
             }
             values::Operation::Register => {
-                let key = (objects.len() + 1).to_string();
+                let numbers = objects.keys().filter_map(|key| key.parse::<usize>().ok());
+                let key = (numbers.max().unwrap_or(0) + 1).to_string();
                 let object = asked
                     .items()?
                     .last()
                     .ok_or(No::Reason(values::ResultReason::MissingData))?;
+                let mut attributes = asked.child(tag::Attributes)?.items()?.to_vec();
+                attributes.push(asked.child(tag::ObjectType)?.item().clone());
+                self.may(operation, &attributes)?;
                 let kept = Kept {
                     object: object.clone(),
-                    attributes: asked.child(tag::Attributes)?.items()?.to_vec(),
+                    attributes,
                     state: values::State::PreActive,
                     archived: false,
                 };
@@ -144,13 +174,18 @@ impl Store {
                 let found = found.map(|(key, _)| {
                     Item::new(tag::UniqueIdentifier, Value::TextString(key.clone()))
                 });
-                return Ok(answer.items(found));
+                let found: Vec<Item> = found.collect();
+                let room = self.room.lock().expect("no panic").unwrap_or(usize::MAX);
+                return Ok(answer
+                    .integer(tag::LocatedItems, found.len() as i32)
+                    .items(found.into_iter().take(room)));
             }
             _ => {}
         }
         let key = asked.child(tag::UniqueIdentifier)?.text()?;
         let missing = No::Reason(values::ResultReason::ItemNotFound);
         let kept = objects.get_mut(key).ok_or(missing)?;
+        self.may(operation, &kept.attributes)?;
         let answer = answer.text(tag::UniqueIdentifier, key);
         kept.done(operation, &asked, answer)
     }

@@ -14,6 +14,7 @@ use crate::kmip::client::{
     Object, Request,
 };
 use crate::kmip::codec::tag;
+use crate::relay::{Place, SinkError};
 
 /// Identifiers that are asked for at a time.
 const PAGE: u32 = 4_000;
@@ -146,8 +147,44 @@ pub async fn fetch(
     })
 }
 
-/// The batches of a gateway, in their order: first and last record, and identifier.
+/// Where the newest batch of a gateway ends; none if it has none.
+pub(super) async fn newest(client: &Client, gateway: &str) -> Result<Option<Place>, SinkError> {
+    let listed = listed(client, gateway).await.map_err(|error| match error {
+        FetchError::Store(error) => error.into(),
+        error => SinkError::Refused(error.to_string()),
+    })?;
+    let Some((first, last, unique_identifier)) = listed.into_iter().max_by_key(|batch| batch.1)
+    else {
+        return Ok(None);
+    };
+    let name = envelope::name(gateway, first, last);
+    let got = client.call(&Get { unique_identifier }).await?;
+    let opened = match &got.object {
+        Object::Opaque(object) => envelope::open(object.value.as_bytes()),
+        _ => Err(EnvelopeFault::Unreadable("it is no opaque object".into())),
+    };
+    let (envelope, _) = opened.map_err(|fault| {
+        let why = format!("batch {name}, the newest of the audit trail there: {fault}");
+        SinkError::Refused(why)
+    })?;
+    Ok(Some(Place {
+        sequence: last,
+        head: envelope.head,
+    }))
+}
+
+/// The batches of a gateway, each of which follows the one before.
 async fn batches(client: &Client, gateway: &str) -> Result<Vec<(u64, u64, String)>, FetchError> {
+    let batches = listed(client, gateway).await?;
+    follow(gateway, &batches)?;
+    match batches.is_empty() {
+        true => Err(FetchError::Nothing(gateway.to_owned())),
+        false => Ok(batches),
+    }
+}
+
+/// The batches of a gateway, in their order: first and last record, and identifier.
+async fn listed(client: &Client, gateway: &str) -> Result<Vec<(u64, u64, String)>, FetchError> {
     let mut batches = Vec::new();
     let identifiers = identifiers(client, gateway).await?;
     for some in identifiers.chunks(NAMES) {
@@ -170,11 +207,7 @@ async fn batches(client: &Client, gateway: &str) -> Result<Vec<(u64, u64, String
         }
     }
     batches.sort();
-    follow(gateway, &batches)?;
-    match batches.is_empty() {
-        true => Err(FetchError::Nothing(gateway.to_owned())),
-        false => Ok(batches),
-    }
+    Ok(batches)
 }
 
 async fn identifiers(client: &Client, gateway: &str) -> Result<Vec<String>, FetchError> {

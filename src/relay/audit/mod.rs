@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{Batch, Bounds, Line, Sink, SinkError};
+use super::{Batch, Bounds, Line, Resume, Sink, SinkError, Start};
 use crate::audit::Event;
 use crate::kmip::client::{
     Attribute, Client, ClientError, Get, Locate, Object, OpaqueObject, Register,
@@ -92,6 +92,26 @@ impl Sink for AuditSink {
     /// A batch had best be sealed by a signature.
     fn closes(&self, line: &Line) -> bool {
         matches!(line.record.entry.event, Event::Signed(_))
+    }
+
+    /// Without a cursor it goes on after the newest batch that is there: what is on record upstream is not sent again with other
+    /// ends.
+    async fn begin(&mut self, start: Start) -> Result<Option<Resume>, SinkError> {
+        if start.taken.is_some() {
+            return Ok(None);
+        }
+        let Some(mut newest) = fetch::newest(&self.client, &self.gateway).await? else {
+            return Ok(None);
+        };
+        // What was sent before a crash may be on its way there still.
+        sleep(SETTLE).await;
+        if let Some(later) = fetch::newest(&self.client, &self.gateway).await? {
+            newest = later;
+        }
+        Ok(Some(Resume {
+            after: newest,
+            must_follow: true,
+        }))
     }
 
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {

@@ -12,6 +12,9 @@
 //!   newest wins, by its Initial Date and then its identifier, so the old one may be destroyed before or after.
 //! - A document that is bad is refused with its reason, and the last good one stays in force: the next newest one, or what was in
 //!   force before. That shows in the log, in the metrics, and in the admin interface.
+//! - What a document is goes on record before it is in force. Other rules, and limits that are lower than before, are for those too who wait
+//!   to join at that moment: they are told to ask again.
+//! - A store that names only some of all documents says nothing of the others: they stay in force.
 //! - A group has its document's policy for as long as there is a document: it is set again whenever it is found to be another one,
 //!   and the admin interface refuses to set another. A group that is created later begins with it. A group without a document
 //!   keeps the policy that it has, whatever the default becomes.
@@ -20,7 +23,7 @@
 //!   this build cannot read admit nobody (members keep everything) until there are others, or the operator removes the file.
 //!
 //! ```text
-//!   every poll_s: Locate --> what is new: Get, Get Attributes --> Book: good or bad --> file
+//!   every poll_s, or when the store says so: Locate --> what is new: Get, Get Attributes --> Book: good or bad --> file
 //!                                                                   |
 //!                                            groups whose policy is another: set_policy, roll_over
 //! ```
@@ -34,13 +37,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use crate::audit::Audit;
 use crate::crypto;
 use crate::engine::Handle;
 use crate::kmip::client::{Client, ClientError};
 use crate::policy::documents::{Book, Subject};
+use crate::relay::Hints;
 
 pub use kept::restore;
 use poll::Found;
@@ -101,6 +103,8 @@ pub struct Documents {
     /// Groups whose document is good and could not be followed.
     hindered: HashSet<Subject>,
     kept: kept::File,
+    /// That it should look sooner.
+    hints: Hints,
     /// Whether the last look failed: logged once, not every time.
     trouble: bool,
 }
@@ -111,7 +115,7 @@ impl Documents {
         client: Client,
         (engine, audit): (Handle, Audit),
         book: Arc<Book>,
-        options: Options,
+        (options, hints): (Options, Hints),
     ) -> Self {
         Self {
             client,
@@ -123,6 +127,7 @@ impl Documents {
             found: BTreeMap::new(),
             offered: BTreeMap::new(),
             hindered: HashSet::new(),
+            hints,
             trouble: false,
         }
     }
@@ -134,7 +139,7 @@ impl Documents {
             self.tell(looked);
             self.apply().await;
             self.show();
-            sleep(around(self.options.every)).await;
+            self.hints.rest(around(self.options.every)).await;
         }
     }
 

@@ -10,9 +10,12 @@ use std::collections::{HashMap, HashSet};
 use metrics::counter;
 use tokio::time::sleep;
 
+use super::Shared;
+use super::aside::{self, Asides, REFUSALS};
 use super::escrow::{self, EscrowKey};
 use super::groups::{EscrowError, Groups};
 use super::ledger::{Ledger, on_disk};
+use super::locate::locate;
 use super::names::Names;
 use super::plan::{Begin, End, Escrowed, Reason};
 use super::upstream::{self, ITEMS, State};
@@ -20,15 +23,12 @@ use crate::engine::RootKey;
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId};
 use crate::group::operations::WrappedKey;
 use crate::kmip::client::{
-    Activate, Archive, Attribute, Client, ClientError, Destroy, Locate, Object, Operation, Query,
-    Register, Revoke, SecretData,
+    Activate, Archive, Attribute, Client, ClientError, Destroy, Object, Operation, Query, Register,
+    Revoke, SecretData,
 };
 use crate::kmip::codec::values;
 use crate::relay::SinkError;
 use crate::relay::audit::SETTLE;
-
-/// Look-ups by name in one message: stores may search all that they have for each.
-const LOOK_UPS: usize = 4;
 
 /// What is done of a batch already.
 #[derive(Debug, Default)]
@@ -37,11 +37,17 @@ pub(super) struct Progress {
     pub(super) batch: u64,
     /// Objects may have been registered whose identifiers are not known.
     pub(super) uncertain: bool,
+    /// They may have been sent a moment ago, and be done yet.
+    pub(super) under_way: bool,
     /// All that begins in it is registered and active, and that is on disk: some of it may have ended.
     pub(super) begun: bool,
     /// The identifiers of objects that begin in it, by name.
     pub(super) ids: HashMap<String, String>,
     pub(super) done: Done,
+    /// How often in a row the store has refused an operation on an object.
+    pub(super) refusals: HashMap<(Verb, String), u32>,
+    /// What is refused is set aside already: it is tried once, and stays so.
+    pub(super) last_try: bool,
     /// What is registered, by name: it is made once.
     pub(super) objects: HashMap<String, Register>,
 }
@@ -51,7 +57,8 @@ pub(super) struct Progress {
 pub(super) struct Done(HashSet<(Verb, String)>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Verb {
+pub(super) enum Verb {
+    Register,
     Activate,
     Revoke,
     Leave,
@@ -59,15 +66,28 @@ enum Verb {
 
 /// Does the steps of one batch.
 pub(super) struct Applier<'a, G> {
-    pub(super) client: &'a Client,
-    pub(super) groups: &'a G,
-    pub(super) names: &'a Names,
-    pub(super) escrow: &'a EscrowKey,
-    pub(super) ledger: &'a Ledger,
+    client: &'a Client,
+    groups: &'a G,
+    names: &'a Names,
+    escrow: &'a EscrowKey,
+    ledger: &'a Ledger,
+    asides: &'a Asides,
     pub(super) progress: &'a mut Progress,
 }
 
-impl<G: Groups> Applier<'_, G> {
+impl<'a, G: Groups> Applier<'a, G> {
+    pub(super) fn new(shared: &'a Shared<G>, progress: &'a mut Progress) -> Self {
+        Applier {
+            client: &shared.client,
+            groups: &shared.groups,
+            names: &shared.names,
+            escrow: &shared.escrow,
+            ledger: &shared.ledger,
+            asides: &shared.asides,
+            progress,
+        }
+    }
+
     /// What has to be registered: keys are wrapped for escrow, once, before anything is sent.
     pub(super) async fn objects(&mut self, begins: &[Begin]) -> Result<Vec<Register>, SinkError> {
         let mut registers = Vec::with_capacity(begins.len());
@@ -180,26 +200,38 @@ impl<G: Groups> Applier<'_, G> {
                 .filter(|name| !self.progress.ids.contains_key(*name))
                 .collect();
             let mut found = locate(self.client, &unknown).await?;
-            if found.len() < unknown.len() {
+            if found.ids.len() < unknown.len() && self.progress.under_way {
                 // They may be on their way there still.
                 sleep(SETTLE).await;
                 found = locate(self.client, &unknown).await?;
             }
-            self.progress.ids.extend(found);
-            self.progress.uncertain = false;
+            self.progress.ids.extend(found.ids);
+            (self.progress.uncertain, self.progress.under_way) = (false, false);
+            let mut unclear = None;
+            for (name, why) in found.unclear {
+                if !self.sets_aside(Verb::Register, &name, &why, None).await? {
+                    self.progress.uncertain = true;
+                    unclear = Some(refusal(&name, &why));
+                }
+            }
+            if let Some(unclear) = unclear {
+                return Err(unclear);
+            }
         }
-        let missing = |(name, _): &&(&str, Register)| !self.progress.ids.contains_key(*name);
+        let missing = |(name, _): &&(&str, Register)| {
+            !self.progress.ids.contains_key(*name) && !self.is_aside(Verb::Register, name)
+        };
         let missing: Vec<&(&str, Register)> = registers.iter().filter(missing).collect();
+        let mut refused = None;
         for some in missing.chunks(ITEMS) {
             let items: Vec<&Register> = some.iter().map(|(_, register)| register).collect();
             let answers = match upstream::each(self.client, &items).await {
                 Ok(answers) => answers,
                 Err(error) => {
-                    self.progress.uncertain = true;
+                    (self.progress.uncertain, self.progress.under_way) = (true, true);
                     return Err(error.into());
                 }
             };
-            let mut refused = None;
             for ((name, _), answer) in some.iter().zip(answers) {
                 match answer {
                     Ok(id) => {
@@ -207,18 +239,46 @@ impl<G: Groups> Applier<'_, G> {
                             .increment(1);
                         self.progress.ids.insert((*name).to_owned(), id);
                     }
+                    Err(error)
+                        if is_typed(&error)
+                            && self
+                                .sets_aside(Verb::Register, name, &error.to_string(), None)
+                                .await? => {}
                     Err(error) => {
                         // It may be there all the same.
                         self.progress.uncertain = true;
-                        refused = Some(refusal(name, &error));
+                        refused = Some(refusal(name, &error.to_string()));
                     }
                 }
             }
-            if let Some(refused) = refused {
-                return Err(refused);
-            }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Whether an operation on an object was refused too often to be tried again now.
+    async fn sets_aside(
+        &mut self,
+        verb: Verb,
+        name: &str,
+        why: &str,
+        end: Option<&End>,
+    ) -> Result<bool, SinkError> {
+        if self.progress.last_try {
+            return Ok(false);
+        }
+        let refusals = self.progress.refusals.entry((verb, name.to_owned()));
+        let refusals = refusals.or_default();
+        *refusals += 1;
+        if *refusals < REFUSALS {
+            return Ok(false);
+        }
+        let aside = aside::refused(name, verb.word(), why, end.cloned());
+        let put = self.asides.put(self.ledger, aside).await;
+        put.map_err(on_disk)
+    }
+
+    fn is_aside(&self, verb: Verb, name: &str) -> bool {
+        !self.progress.last_try && self.asides.has(name, verb.word())
     }
 
     async fn activate(&mut self, names: &[String]) -> Result<(), SinkError> {
@@ -230,10 +290,9 @@ impl<G: Groups> Applier<'_, G> {
         let activate = |id: String| Activate {
             unique_identifier: id,
         };
-        self.change(Verb::Activate, all, activate, |state| {
-            state != State::PreActive
-        })
-        .await
+        let is_done = |state| state != State::PreActive;
+        self.change((Verb::Activate, &[]), all, activate, is_done)
+            .await
     }
 
     /// The identifiers of what ends; what has none is not there any more.
@@ -247,7 +306,16 @@ impl<G: Groups> Applier<'_, G> {
                 None => unknown.push(end.name.as_str()),
             }
         }
-        found.extend(locate(self.client, &unknown).await?);
+        let located = locate(self.client, &unknown).await?;
+        found.extend(located.ids);
+        for (name, why) in located.unclear {
+            let end = ends.iter().find(|end| end.name == name);
+            if !self.is_aside(Verb::Revoke, &name)
+                && !self.sets_aside(Verb::Revoke, &name, &why, end).await?
+            {
+                return Err(refusal(&name, &why));
+            }
+        }
         Ok(found)
     }
 
@@ -257,10 +325,10 @@ impl<G: Groups> Applier<'_, G> {
         ids: &HashMap<String, String>,
     ) -> Result<(), SinkError> {
         for reason in [Reason::Superseded, Reason::Ceased] {
-            let ends = ends
+            let open = ends
                 .iter()
                 .filter(|end| end.reason == reason && !end.revoked);
-            let all = ends.filter_map(|end| Some((end.name.clone(), ids.get(&end.name)?.clone())));
+            let all = open.filter_map(|end| Some((end.name.clone(), ids.get(&end.name)?.clone())));
             let (code, message) = match reason {
                 Reason::Superseded => (
                     values::RevocationReasonCode::Superseded,
@@ -277,10 +345,9 @@ impl<G: Groups> Applier<'_, G> {
                 message: Some(message.to_owned()),
                 compromise_occurrence: None,
             };
-            self.change(Verb::Revoke, all.collect(), revoke, |state| {
-                state != State::Active
-            })
-            .await?;
+            let is_done = |state| state != State::Active;
+            self.change((Verb::Revoke, ends), all.collect(), revoke, is_done)
+                .await?;
         }
         Ok(())
     }
@@ -292,16 +359,18 @@ impl<G: Groups> Applier<'_, G> {
         ids: &HashMap<String, String>,
     ) -> Result<(), SinkError> {
         let named = |end: &End| Some((end.name.clone(), ids.get(&end.name)?.clone()));
-        let (archived, destroyed): (Vec<&End>, Vec<&End>) =
-            ends.iter().partition(|end| end.archive);
+        // What could not be revoked is active still.
+        let revoked = ends
+            .iter()
+            .filter(|end| !self.is_aside(Verb::Revoke, &end.name));
+        let (archived, destroyed): (Vec<&End>, Vec<&End>) = revoked.partition(|end| end.archive);
         let destroyed = destroyed.into_iter().filter_map(named).collect();
         let destroy = |id: String| Destroy {
             unique_identifier: id,
         };
-        self.change(Verb::Leave, destroyed, destroy, |state| {
-            state == State::Gone
-        })
-        .await?;
+        let is_gone = |state| state == State::Gone;
+        self.change((Verb::Leave, ends), destroyed, destroy, is_gone)
+            .await?;
         let archived: Vec<(String, String)> = archived.into_iter().filter_map(named).collect();
         if archived.is_empty() {
             return Ok(());
@@ -319,18 +388,22 @@ impl<G: Groups> Applier<'_, G> {
             unique_identifier: id,
         };
         let over = |state| matches!(state, State::Gone | State::Archived);
-        self.change(Verb::Leave, archived, archive, over).await
+        self.change((Verb::Leave, ends), archived, archive, over)
+            .await
     }
 
-    /// Changes objects, given by name and identifier; one that is in such a state counts as changed.
+    /// Changes objects, given by name and identifier; one that is in such a state counts as changed. One that is refused does not keep
+    /// the others.
     async fn change<O: Operation<Answer = String>>(
         &mut self,
-        verb: Verb,
+        (verb, ends): (Verb, &[End]),
         all: Vec<(String, String)>,
         operation: impl Fn(String) -> O,
         is_done: impl Fn(State) -> bool,
     ) -> Result<(), SinkError> {
-        let open = |(name, _): &(String, String)| !self.is_done(verb, name);
+        let open =
+            |(name, _): &(String, String)| !self.is_done(verb, name) && !self.is_aside(verb, name);
+        let mut refused = None;
         let open: Vec<(String, String)> = all.into_iter().filter(open).collect();
         for some in open.chunks(ITEMS) {
             let items: Vec<O> = some.iter().map(|(_, id)| operation(id.clone())).collect();
@@ -340,7 +413,12 @@ impl<G: Groups> Applier<'_, G> {
                 if let Err(error) = answer {
                     let state = upstream::state(self.client, id).await?;
                     if !state.is_some_and(&is_done) {
-                        return Err(refusal(name, &error));
+                        let end = ends.iter().find(|end| end.name == *name);
+                        let why = error.to_string();
+                        if !(is_typed(&error) && self.sets_aside(verb, name, &why, end).await?) {
+                            refused = Some(refusal(name, &why));
+                        }
+                        continue;
                     }
                 }
                 counter!("wardcast_lifecycle_operations_total", "operation" => verb.word())
@@ -348,7 +426,7 @@ impl<G: Groups> Applier<'_, G> {
                 self.progress.done.0.insert((verb, name.clone()));
             }
         }
-        Ok(())
+        refused.map_or(Ok(()), Err)
     }
 
     fn is_done(&self, verb: Verb, name: &str) -> bool {
@@ -359,6 +437,7 @@ impl<G: Groups> Applier<'_, G> {
 impl Verb {
     fn word(self) -> &'static str {
         match self {
+            Verb::Register => "register",
             Verb::Activate => "activate",
             Verb::Revoke => "revoke",
             Verb::Leave => "destroy_or_archive",
@@ -374,35 +453,13 @@ fn descriptor(text: &str) -> Object {
     })
 }
 
-/// The identifiers of objects by name, of those that are there.
-pub(super) async fn locate(
-    client: &Client,
-    names: &[&str],
-) -> Result<HashMap<String, String>, SinkError> {
-    let mut found = HashMap::with_capacity(names.len());
-    for some in names.chunks(LOOK_UPS) {
-        let items: Vec<Locate> = some.iter().map(|name| by_name(name)).collect();
-        let items: Vec<&Locate> = items.iter().collect();
-        let answers = upstream::each(client, &items).await?;
-        for (name, answer) in some.iter().zip(answers) {
-            let located = answer.map_err(|error| refusal(name, &error))?;
-            if let Some(id) = located.unique_identifiers.into_iter().next() {
-                found.insert((*name).to_owned(), id);
-            }
-        }
-    }
-    Ok(found)
+fn refusal(name: &str, why: &str) -> SinkError {
+    SinkError::Refused(format!("object {name}: {why}"))
 }
 
-fn by_name(name: &str) -> Locate {
-    Locate {
-        attributes: vec![Attribute::name(name)],
-        maximum_items: None,
-    }
-}
-
-fn refusal(name: &str, error: &ClientError) -> SinkError {
-    SinkError::Refused(format!("object {name}: {error}"))
+/// Whether the store has answered that it does not do this; whatever else went wrong says nothing of an object.
+fn is_typed(error: &ClientError) -> bool {
+    matches!(error, ClientError::Failed { .. })
 }
 
 fn bytes<const N: usize>(hexadecimal: &str) -> Option<[u8; N]> {

@@ -2,7 +2,7 @@
 
 use tokio::sync::OnceCell;
 
-use super::apply::locate;
+use super::locate;
 use crate::group::operations;
 use crate::kmip::client::{Client, KeyWrapping, WrappedKey};
 use crate::kmip::codec::{ByteString, values};
@@ -32,8 +32,17 @@ impl EscrowKey {
         if let Some(id) = self.id.get() {
             return Ok(id.clone());
         }
-        let found = locate(client, &[&self.label]).await?;
-        let Some(id) = found.get(&self.label) else {
+        let found = locate::all(client, &[&self.label]).await?;
+        let ids = found.into_iter().flat_map(|(_, ids)| ids);
+        let ids: Vec<String> = ids.collect();
+        let [id] = &ids[..] else {
+            if ids.len() > 1 {
+                tracing::error!(
+                    name = self.label,
+                    ?ids,
+                    "several objects upstream have the escrow key's name: keys for escrow name it by that"
+                );
+            }
             return Ok(self.label.clone());
         };
         let id = self.id.get_or_init(|| async { id.clone() }).await;

@@ -19,6 +19,8 @@ pub struct Facts {
     pub policy: GroupPolicy,
     /// How many rollovers there were.
     pub rollovers: u64,
+    /// The level of its root and the generation there; unknown if it does not say.
+    pub root: Option<(u8, u32)>,
 }
 
 /// Why a key is not wrapped for escrow.
@@ -57,6 +59,10 @@ impl Groups for Handle {
                 suite: view.status.keys.suite,
                 master: view.status.keys.master,
                 rollovers: view.status.keys.rollovers,
+                root: Some((
+                    view.status.keys.root.node.level,
+                    view.status.keys.root.generation,
+                )),
                 policy: view.policy,
             })),
             Err(refusal) if is_gone(refusal.code) => Ok(None),

@@ -102,6 +102,12 @@ pub(super) enum Ended {
 }
 
 impl Ended {
+    /// What is called so.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        let all = [Ended::Revoked, Ended::Compromised, Ended::Destroyed];
+        all.into_iter().find(|ended| ended.word() == word)
+    }
+
     /// In a word.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -121,6 +127,26 @@ pub(super) struct Due {
     pub(super) why: String,
     /// How many rollovers there had been: one more, and a rollover is done.
     pub(super) rollovers: u64,
+}
+
+impl Due {
+    /// What is to be done if this is to be done and something else besides: the stronger of both.
+    ///
+    /// A destruction ends what a rollover would renew, and a rollover renews the keys that a freeze would leave in use. The freeze of
+    /// many groups at once is for what nobody may have meant; what was revoked by name was meant, and is not to wait for a thaw.
+    /// A rollover or a destruction can be asked for by whoever may revoke one object, freeze or not: so the stronger gives nobody more
+    /// than he had.
+    pub(super) fn with(self, other: Due) -> Due {
+        let strength = |due: &Due| match due.action {
+            OnRevoked::Freeze => 0,
+            OnRevoked::Roll => 1,
+            OnRevoked::Destroy => 2,
+        };
+        match strength(&other) > strength(&self) {
+            true => other,
+            false => self,
+        }
+    }
 }
 
 impl Known {

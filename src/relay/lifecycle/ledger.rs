@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::task::spawn_blocking;
 
 use super::known::Known;
-use crate::relay::SinkError;
+use crate::relay::{Place, SinkError};
 use crate::store;
 
 /// Why the ledger cannot be used.
@@ -27,6 +28,15 @@ const SCHEMA: &str = "
         known TEXT NOT NULL,
         busy INTEGER NOT NULL DEFAULT 0,
         over INTEGER
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS applied (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        sequence INTEGER NOT NULL,
+        head TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS aside (
+        object TEXT PRIMARY KEY,
+        aside TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS begun (
         batch INTEGER PRIMARY KEY,
@@ -57,7 +67,7 @@ impl Ledger {
         })
     }
 
-    async fn with<T: Send + 'static>(
+    pub(super) async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
@@ -110,9 +120,13 @@ impl Ledger {
 
     /// The steps of a batch, which ends with this record, are done. Groups that were over before it are forgotten: no record
     /// of theirs comes again.
-    pub(super) async fn commit(&self, all: Vec<Known>, last: u64) -> Result<(), LedgerError> {
+    pub(super) async fn commit(&self, all: Vec<Known>, applied: Place) -> Result<(), LedgerError> {
         self.with(move |ledger| {
-            let last = last.cast_signed();
+            let last = applied.sequence.cast_signed();
+            let applied_to =
+                "INSERT OR REPLACE INTO applied (one, sequence, head) VALUES (1, ?1, ?2)";
+            let mut applied_to = ledger.prepare_cached(applied_to)?;
+            applied_to.execute(params![last, text(&applied.head)?])?;
             ledger.execute(
                 "DELETE FROM groups WHERE over IS NOT NULL AND over <> ?1",
                 [last],
@@ -125,6 +139,40 @@ impl Ledger {
         .await
     }
 
+    /// Up to where the trail was applied; none if nothing says so.
+    pub(super) async fn applied(&self) -> Result<Option<Place>, LedgerError> {
+        self.with(|ledger| {
+            let query = "SELECT sequence, head FROM applied";
+            let found = ledger
+                .query_row(query, [], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+                })
+                .optional()?;
+            let place = |(sequence, head): (i64, String)| {
+                Ok(Place {
+                    sequence: sequence.cast_unsigned(),
+                    head: read(&head)?,
+                })
+            };
+            found.map(place).transpose()
+        })
+        .await
+    }
+
+    /// The group that lives and has an object of this name.
+    pub(super) async fn of_object(&self, name: &str) -> Result<Option<Known>, LedgerError> {
+        let name = name.to_owned();
+        self.with(move |ledger| {
+            let query = "SELECT known FROM groups WHERE over IS NULL \
+                         AND ?1 IN (json_extract(known, '$.group.name'), json_extract(known, '$.key.object.name'))";
+            let found: Option<String> = ledger
+                .query_row(query, [name], |row| row.get(0))
+                .optional()?;
+            found.as_deref().map(read).transpose()
+        })
+        .await
+    }
+
     /// All that begins in the batch of this first record is registered and active, by these identifiers; it can end now.
     pub(super) async fn all_begun(
         &self,
@@ -132,8 +180,7 @@ impl Ledger {
         ids: HashMap<String, String>,
     ) -> Result<(), LedgerError> {
         self.with(move |ledger| {
-            let ids = serde_json::to_string(&ids)
-                .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
+            let ids = text(&ids)?;
             ledger.execute("DELETE FROM begun", [])?;
             let insert = "INSERT INTO begun (batch, ids) VALUES (?1, ?2)";
             ledger.execute(insert, params![batch.cast_signed(), ids])?;
@@ -199,7 +246,7 @@ pub(super) fn on_disk(error: LedgerError) -> SinkError {
     SinkError::Unreachable(error.to_string())
 }
 
-fn text(known: &Known) -> rusqlite::Result<String> {
+pub(super) fn text<T: Serialize>(known: &T) -> rusqlite::Result<String> {
     serde_json::to_string(known)
         .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
@@ -213,7 +260,7 @@ fn write(ledger: &Transaction<'_>, known: &Known, over: Option<i64>) -> rusqlite
     Ok(())
 }
 
-fn read<T: DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, error.into())
     })

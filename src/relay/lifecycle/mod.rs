@@ -25,14 +25,23 @@
 //! The same records come to the same steps. An object that may have been registered is looked up by its name first; that all objects of
 //! a batch have begun is on disk before any ends, so that one that is gone is not taken for one that never was.
 //!
+//! An object that the store refuses for good is set aside (`aside.rs`), so that it holds up no other.
+//!
+//! The ledger says up to which record the trail was applied. One that is older than the cursor was lost, or restored from a backup: what
+//! was done since is remembered from the trail, and nothing of it is done again. What the trail has at start may be upstream already,
+//! whatever the ledger knows, as when another gateway had this one's place: it is looked up by name first.
+//!
 //! # Back
-//! [`Lifecycle::watch`] looks at the state of every object that should be active; `watch.rs` says what is done for one that is not.
+//! [`Lifecycle::watch`] looks at the state of every object that should be active; `watch.rs` says what is done for one that is not. It begins once the way up
+//! has caught up with the trail as it was at start; a generation that is over for the group is acted on by nobody.
 
 mod apply;
+mod aside;
 mod escrow;
 mod groups;
 mod known;
 mod ledger;
+mod locate;
 mod names;
 mod plan;
 mod sink;
@@ -45,8 +54,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{self, Mutex};
 
+pub use aside::{Aside, Asides, MOST, REFUSALS};
 pub use groups::{EscrowError, Facts, Groups};
 pub use ledger::LedgerError;
 pub use names::Names;
@@ -55,6 +65,7 @@ pub use watch::Looked;
 
 use crate::audit::Audit;
 use crate::kmip::client::{Client, ClientError};
+use crate::relay::{Hints, SinkError};
 use escrow::EscrowKey;
 use ledger::Ledger;
 
@@ -87,6 +98,9 @@ struct Shared<G> {
     ledger: Ledger,
     /// Held by whoever changes objects upstream, or looks at them: so that neither takes the other's doing for somebody else's.
     turn: Mutex<()>,
+    asides: Asides,
+    /// What the trail had when the gateway started is applied: before that, what is found upstream may be the gateway's own doing.
+    caught_up: sync::watch::Sender<bool>,
 }
 
 /// Why a look at the objects upstream came to nothing.
@@ -98,6 +112,9 @@ pub enum LookError {
     /// The ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// Names that were looked up.
+    #[error("{0}")]
+    Names(SinkError),
     /// A group.
     #[error("group {0:?}: {1}")]
     Group(String, String),
@@ -124,6 +141,8 @@ impl<G: Groups> Lifecycle<G> {
             escrow: EscrowKey::new(escrow_label),
             ledger: Ledger::open(&folder.join(LEDGER))?,
             turn: Mutex::default(),
+            asides: Asides::default(),
+            caught_up: sync::watch::Sender::new(false),
         })))
     }
 
@@ -132,12 +151,25 @@ impl<G: Groups> Lifecycle<G> {
         LifecycleSink::new(self.0.clone())
     }
 
-    /// The way back, for ever: each object is looked at once in each interval.
-    pub async fn watch(&self, every: Duration) {
-        watch::watch(self.0.clone(), every).await;
+    /// The way back, for ever: each object is looked at once in each interval, and sooner for a hint.
+    pub async fn watch(&self, every: Duration, hints: Hints) {
+        watch::watch(self.0.clone(), every, hints).await;
     }
 
-    /// Looks at all objects once.
+    /// Objects that the store refuses for good.
+    pub fn asides(&self) -> Asides {
+        self.0.asides.clone()
+    }
+
+    /// Tries these once more.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or the ledger not be used.
+    pub async fn retry(&self) -> Result<(), SinkError> {
+        aside::retry(&self.0).await
+    }
+
+    /// Looks at all objects once; at none before the way up has caught up with what the trail had when the gateway started.
     ///
     /// # Errors
     /// When it came to nothing; the next look makes up for it.

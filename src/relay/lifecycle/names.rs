@@ -90,6 +90,28 @@ struct KeyDescriptor {
     escrow: String,
 }
 
+/// Whether application specific information says that its object is what an object of this name has to be.
+pub(super) fn describes(namespace: &str, data: &str, name: &str) -> bool {
+    let said: serde_json::Value = serde_json::from_str(data).unwrap_or_default();
+    let (Some(group), number) = (said["group"].as_str(), |key: &str| said[key].as_u64()) else {
+        return false;
+    };
+    let rest = match (said["what"].as_str(), number("master")) {
+        (Some("group"), _) => format!(".group.{group}"),
+        (Some("key"), Some(master)) => {
+            let (level, generation) = (number("level"), number("generation"));
+            let (Some(level), Some(generation)) = (level, generation) else {
+                return false;
+            };
+            format!(".key.{group}.{master}.{level}-{generation}")
+        }
+        _ => return false,
+    };
+    let after = name.rsplit_once(&rest).map(|(_, after)| after);
+    let copy = |after: &str| after.is_empty() || after.starts_with('.');
+    namespace == NAMESPACE && after.is_some_and(copy)
+}
+
 impl Descriptor {
     /// Of a group.
     pub(super) fn group(known: &Known, time: &str) -> Self {

@@ -14,6 +14,8 @@
 //! of the group's object, whose value cannot change: it is a document of its own upstream, and this is about keys. That it asks
 //! for escrow counts from the next generation on.
 
+use serde::{Deserialize, Serialize};
+
 use super::known::{Ended, Key, Known, Object, Rules, Seed};
 use super::names::{Descriptor, Names};
 use crate::audit::{Event, Record, Root};
@@ -51,7 +53,7 @@ pub(super) struct Escrowed {
 }
 
 /// An object that ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct End {
     /// Its name.
     pub(super) name: String,
@@ -66,7 +68,8 @@ pub(super) struct End {
 }
 
 /// Why an object ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum Reason {
     /// Another one has its place.
     Superseded,
@@ -118,6 +121,50 @@ pub(super) fn plan(names: &Names, known: &mut Option<Known>, record: &Record) ->
     };
     planner.plan(&record.entry.event);
     planner.steps
+}
+
+/// What a record is to a ledger that is older than it, when all of it was done before: it is remembered. Nothing is to be done upstream
+/// for it, and what was found there and done to the group for it is not done again.
+pub(super) fn remember(names: &Names, known: &mut Option<Known>, record: &Record) {
+    if let Some(known) = known {
+        match &record.entry.event {
+            Event::UpstreamEnded { object, state, .. } => {
+                let mut own = known.objects_mut().filter(|own| own.name == *object);
+                if let Some(own) = own.next() {
+                    own.found = own.found.or(Ended::of(state));
+                }
+            }
+            Event::Frozen { .. }
+            | Event::Thawed
+            | Event::Rekeyed {
+                rolled_to: Some(_), ..
+            } => known.due = None,
+            _ => {}
+        }
+    }
+    drop(plan(names, known, record));
+}
+
+/// The object of this name of a group, as it began.
+pub(super) fn begun(names: &Names, known: &Known, name: &str, time: &str) -> Option<Begin> {
+    let mut again = known.clone();
+    let mut planner = Planner {
+        names,
+        known: &mut again,
+        time,
+        steps: Vec::new(),
+    };
+    match (&known.group, &known.key) {
+        (Some(group), _) if group.name == name => planner.begin_group(group.copy),
+        (_, Some(key)) if key.object.name == name => {
+            planner.begin_key(key.root, key.epoch, key.object.copy);
+        }
+        _ => {}
+    }
+    planner.steps.into_iter().find_map(|step| match step {
+        Step::Begin(begin) => Some(begin),
+        Step::End(_) => None,
+    })
 }
 
 struct Planner<'p> {

@@ -9,11 +9,11 @@ use super::apply::{Applier, Progress};
 use super::groups::Groups;
 use super::known::{Known, Rules, Seed};
 use super::ledger::on_disk;
-use super::plan::{Begin, End, Step, plan};
+use super::plan::{Begin, End, Step, plan, remember};
 use crate::audit::{Event, Record};
 use crate::group::ids::Revision;
 use crate::kmip::client::Register;
-use crate::relay::{Batch, Bounds, Line, Sink, SinkError};
+use crate::relay::{Batch, Bounds, Line, Place, Resume, Sink, SinkError, Start};
 
 /// Records of one batch: each comes to four operations at most.
 const RECORDS: usize = 256;
@@ -26,6 +26,12 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub struct LifecycleSink<G> {
     shared: Arc<Shared<G>>,
     progress: Progress,
+    /// It was asked where it goes on before.
+    asked: bool,
+    /// Up to this record all was taken before: where the ledger is older than that, it is remembered and no more.
+    taken: u64,
+    /// Up to this record, the newest as it began, objects may be upstream whatever the ledger knows.
+    newest: u64,
 }
 
 /// What a batch comes to.
@@ -44,11 +50,14 @@ impl<G: Groups> LifecycleSink<G> {
         LifecycleSink {
             shared,
             progress: Progress::default(),
+            asked: false,
+            taken: 0,
+            newest: 0,
         }
     }
 
     /// What is done of a batch that is given for the first time in this life.
-    async fn begin(&self, batch: &Batch) -> Result<Progress, SinkError> {
+    async fn done_of(&self, batch: &Batch) -> Result<Progress, SinkError> {
         let begun = match batch.again {
             true => self.shared.ledger.begun(batch.first()).await,
             false => Ok(None),
@@ -56,7 +65,8 @@ impl<G: Groups> LifecycleSink<G> {
         let begun = begun.map_err(on_disk)?;
         Ok(Progress {
             batch: batch.first(),
-            uncertain: batch.again,
+            uncertain: batch.again || batch.first() <= self.newest,
+            under_way: batch.again,
             begun: begun.is_some(),
             ids: begun.unwrap_or_default(),
             ..Progress::default()
@@ -67,20 +77,26 @@ impl<G: Groups> LifecycleSink<G> {
         let mut planned = Planned::default();
         for line in &batch.lines {
             let record = &line.record;
-            let Some(group) = record.entry.group.as_ref().filter(|_| matters(record)) else {
+            let is_past = record.sequence <= self.taken;
+            let matters = matters(record) || is_past && is_remembered(record);
+            let Some(group) = record.entry.group.as_ref().filter(|_| matters) else {
                 continue;
             };
             if !planned.groups.contains_key(&group.id) {
                 let mut known = self.known(&group.id).await?;
                 if known.is_none() && !matches!(record.entry.event, Event::GroupCreated { .. }) {
                     known = self.adopt(&group.id, &group.name).await?;
-                    planned.adopted |= known.is_some();
+                    planned.adopted |= known.is_some() && !is_past;
                 }
                 planned.groups.insert(group.id.clone(), known);
             }
             let Some(known) = planned.groups.get_mut(&group.id) else {
                 continue;
             };
+            if is_past {
+                remember(&self.shared.names, known, record);
+                continue;
+            }
             for step in plan(&self.shared.names, known, record) {
                 match step {
                     Step::Begin(begin) => planned.begins.push(begin),
@@ -122,14 +138,7 @@ impl<G: Groups> LifecycleSink<G> {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let mut applier = Applier {
-            client: &shared.client,
-            groups: &shared.groups,
-            names: &shared.names,
-            escrow: &shared.escrow,
-            ledger: &shared.ledger,
-            progress: &mut self.progress,
-        };
+        let mut applier = Applier::new(&shared, &mut self.progress);
         // What has begun is not wrapped again: the token may be down, or the master gone.
         let objects = match applier.progress.begun {
             true => Vec::new(),
@@ -163,11 +172,45 @@ impl<G: Groups> Sink for LifecycleSink<G> {
         false
     }
 
+    /// The ledger is what the sink knows: it goes on from there. A ledger that is behind the cursor was lost, or restored from a
+    /// backup: what was done since is remembered from the trail.
+    async fn begin(&mut self, start: Start) -> Result<Option<Resume>, SinkError> {
+        let Shared { ledger, asides, .. } = &*self.shared;
+        asides.load(ledger).await.map_err(on_disk)?;
+        let applied = ledger.applied().await.map_err(on_disk)?;
+        let taken = start.taken.unwrap_or_default();
+        let again = std::mem::replace(&mut self.asked, true);
+        let after = match applied {
+            // What the ledger was applied from is another trail than this.
+            _ if again => taken,
+            Some(applied) if start.taken.is_none() => applied,
+            Some(applied) if applied.sequence < taken.sequence => applied,
+            None => Place::default(),
+            // The cursor is a batch behind, at most, or as far.
+            Some(_) => taken,
+        };
+        if after.sequence < taken.sequence {
+            tracing::warn!(
+                ledger = after.sequence,
+                cursor = taken.sequence,
+                "what is known of objects upstream is older than what was done there: it is read up from the audit trail"
+            );
+        }
+        (self.taken, self.newest) = (taken.sequence, start.newest);
+        if after.sequence >= start.newest {
+            self.shared.caught_up.send_replace(true);
+        }
+        Ok((after != taken).then_some(Resume {
+            after,
+            must_follow: false,
+        }))
+    }
+
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
         let shared = self.shared.clone();
         let _turn = shared.turn.lock().await;
         if self.progress.batch != batch.first() {
-            self.progress = self.begin(batch).await?;
+            self.progress = self.done_of(batch).await?;
         }
         let planned = self.plan(batch).await?;
         self.progress.uncertain |= planned.adopted;
@@ -178,12 +221,25 @@ impl<G: Groups> Sink for LifecycleSink<G> {
                 object.id = self.progress.ids.get(&object.name).cloned();
             }
         }
-        if !groups.is_empty() {
-            let done = shared.ledger.commit(groups, batch.last()).await;
-            done.map_err(on_disk)?;
+        let applied = Place {
+            sequence: batch.last(),
+            head: batch.head(),
+        };
+        let done = shared.ledger.commit(groups, applied).await;
+        done.map_err(on_disk)?;
+        if batch.last() >= self.newest {
+            shared.caught_up.send_replace(true);
         }
         Ok(())
     }
+}
+
+/// Whether it means something where all of it was done before.
+fn is_remembered(record: &Record) -> bool {
+    matches!(
+        record.entry.event,
+        Event::UpstreamEnded { .. } | Event::Frozen { .. }
+    )
 }
 
 /// Whether a record can mean anything for objects upstream.

@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
-use super::known::{Ended, Key, Known};
+use super::known::{Due, Ended, Key, Known};
+use super::names::describes;
 use super::plan::{Step, plan};
 use super::*;
 use crate::audit::{Digest, Entry, Event, Group, Record, Root};
 use crate::group::ids::{Epoch, GroupId, MasterId, Revision, Suite};
-use crate::group::policy::GroupPolicy;
+use crate::group::policy::{GroupPolicy, OnRevoked};
+use crate::relay::Place;
+
+/// After a record.
+fn after(sequence: u64) -> Place {
+    Place {
+        sequence,
+        head: Digest::of(&sequence.to_be_bytes()),
+    }
+}
 
 const ID: GroupId = GroupId([0xab; 16]);
 
@@ -231,7 +241,10 @@ async fn the_ledger_keeps_what_is_known_and_hides_what_is_busy_or_over() {
     let ledger = ledger::Ledger::open(&path).expect("opens");
     let mut trail = Trail::of(GroupPolicy::default());
     let known = trail.known().clone();
-    ledger.commit(vec![known.clone()], 3).await.expect("kept");
+    ledger
+        .commit(vec![known.clone()], after(3))
+        .await
+        .expect("kept");
     let page = ledger.page("", 9).await.expect("read");
     assert_eq!(page, std::slice::from_ref(&known));
     ledger.begin(vec![known.id.clone()]).await.expect("marked");
@@ -253,12 +266,47 @@ async fn the_ledger_keeps_what_is_known_and_hides_what_is_busy_or_over() {
         over: true,
         ..known.clone()
     };
-    ledger.commit(vec![over.clone()], 8).await.expect("kept");
+    ledger
+        .commit(vec![over.clone()], after(8))
+        .await
+        .expect("kept");
     assert_eq!(ledger.page("", 9).await.expect("read"), []);
-    ledger.commit(Vec::new(), 8).await.expect("kept");
+    ledger.commit(Vec::new(), after(8)).await.expect("kept");
     let found = ledger.get(&known.id, false).await.expect("read");
     assert_eq!(found, Some(over), "its batch may come again");
-    ledger.commit(Vec::new(), 9).await.expect("kept");
+    ledger.commit(Vec::new(), after(9)).await.expect("kept");
+    assert_eq!(ledger.applied().await.expect("is read"), Some(after(9)));
     let found = ledger.get(&known.id, false).await.expect("read");
     assert_eq!(found, None);
+}
+
+#[test]
+fn the_strongest_action_wins_whichever_comes_first() {
+    use OnRevoked::{Destroy, Freeze, Roll};
+    let due = |action| Due {
+        action,
+        why: format!("{action:?}"),
+        rollovers: 0,
+    };
+    for (one, other, wins) in [
+        (Freeze, Roll, Roll),
+        (Roll, Destroy, Destroy),
+        (Freeze, Destroy, Destroy),
+    ] {
+        assert_eq!(due(one).with(due(other)), due(wins));
+        assert_eq!(due(other).with(due(one)), due(wins));
+    }
+}
+
+#[test]
+fn a_descriptor_is_of_the_object_of_its_name_and_its_successors() {
+    let key = r#"{"what":"key","group":"ab","master":1,"level":2,"generation":3}"#;
+    let group = r#"{"what":"group","group":"ab","master":1}"#;
+    let is = |data, name| describes("wardcast", data, name);
+    assert!(is(group, "gw.group.ab") && is(group, "gw.group.ab.2"));
+    assert!(is(key, "gw.key.ab.1.2-3") && is(key, "gw.key.ab.1.2-3.2"));
+    assert!(!is(group, "gw.group.abc") && !is(key, "gw.group.ab"));
+    assert!(!is(key, "gw.key.ab.1.2-30") && !is(key, "gw.key.ab.2.2-3"));
+    assert!(!describes("another", group, "gw.group.ab"));
+    assert!(!is("", "gw.group.ab") && !is("7", "gw.group.ab"));
 }

@@ -11,19 +11,21 @@
 //! objects anew, or rolls it over, or destroys it. What was revoked by name is acted on all the same.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
+use super::aside::{AGAIN, retry};
 use super::groups::{Facts, Groups};
-use super::known::{Due, Ended, Known};
+use super::known::{Due, Ended, Known, Object};
+use super::locate::locate;
 use super::upstream::{self, ITEMS, State};
 use super::{LookError, Shared};
 use crate::audit::{Actor, Entry, Event, Group};
 use crate::crypto;
 use crate::group::policy::OnRevoked;
+use crate::relay::Hints;
 
 /// Fewer objects may all vanish, and it counts as meant.
 const AT_LEAST: usize = 10;
@@ -60,12 +62,22 @@ struct Vanished {
     of: usize,
 }
 
-/// Looks for ever, each time within an interval.
-pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
-    let mut trouble = false;
+/// Looks for ever, each time within an interval, or sooner for a hint.
+pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration, mut hints: Hints) {
+    let (mut trouble, mut retried) = (false, None::<Instant>);
+    // The sender is in what is shared.
+    let _ = shared.caught_up.subscribe().wait_for(|done| *done).await;
     loop {
+        if retried.is_none_or(|retried| retried.elapsed() >= AGAIN) {
+            retried = Some(Instant::now());
+            if let Err(error) = retry(&shared).await {
+                tracing::warn!(%error, "what was set aside cannot be tried again now");
+            }
+        }
         // Gateways that were started together do not ask all at once.
-        sleep(every.mul_f64(1.0 - crypto::fraction() / 4.0)).await;
+        hints
+            .rest(every.mul_f64(1.0 - crypto::fraction() / 4.0))
+            .await;
         match look(&shared).await {
             Ok(Looked { objects, .. }) => {
                 trouble = false;
@@ -84,6 +96,9 @@ pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration) {
 
 /// Looks at all objects once, and acts on what is found.
 pub(super) async fn look<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, LookError> {
+    if !*shared.caught_up.borrow() {
+        return Ok(Looked::default());
+    }
     let looked = find(shared).await;
     // What is to be done to groups needs no store.
     let due = shared.ledger.due().await?;
@@ -103,11 +118,12 @@ async fn find<G: Groups>(shared: &Arc<Shared<G>>) -> Result<Looked, LookError> {
     loop {
         // Nothing is done upstream meanwhile: what is found is somebody else's doing.
         let _turn = shared.turn.lock().await;
-        let page = shared.ledger.page(&after, PAGE).await?;
+        let mut page = shared.ledger.page(&after, PAGE).await?;
         let Some(last) = page.last() else {
             break;
         };
         after.clone_from(&last.id);
+        identify(shared, &mut page).await?;
         let live = page.iter().flat_map(Known::objects);
         let before = live.filter(|object| object.found == Some(Ended::Destroyed));
         let before = before.count();
@@ -153,6 +169,34 @@ async fn act_on<G: Groups>(shared: &Arc<Shared<G>>, ids: &[String]) -> Result<()
             Err(error) => {
                 tracing::error!(%error, "what is to be done for an end upstream was given up")
             }
+        }
+    }
+    Ok(())
+}
+
+/// Looks objects up whose identifiers are not known, as after the ledger was read up from the trail. One that is not found is left as it
+/// is: nobody knows who ended it.
+async fn identify<G>(shared: &Shared<G>, page: &mut [Known]) -> Result<(), LookError> {
+    let lacks = |object: &&Object| object.id.is_none() && object.found.is_none();
+    let names = page.iter().flat_map(Known::objects).filter(lacks);
+    let names: Vec<String> = names.map(|object| object.name.clone()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let found = locate(&shared.client, &names)
+        .await
+        .map_err(LookError::Names)?;
+    for known in page {
+        let mut changed = false;
+        for object in known.objects_mut() {
+            if let (None, Some(id)) = (&object.id, found.ids.get(&object.name)) {
+                object.id = Some(id.clone());
+                changed = true;
+            }
+        }
+        if changed {
+            shared.ledger.put(known.clone()).await?;
         }
     }
     Ok(())
@@ -224,14 +268,21 @@ async fn note<G: Groups>(
     let Some(mut known) = shared.ledger.get(&finding.group, true).await? else {
         return Ok(());
     };
-    let news =
-        |object: &super::known::Object| object.name == finding.object && object.found.is_none();
+    let news = |object: &Object| object.name == finding.object && object.found.is_none();
     if !known.objects().any(news) {
         return Ok(());
     }
     let Some(facts) = facts(shared, &known).await? else {
         return Ok(());
     };
+    if is_over(&known, &facts, finding) {
+        tracing::info!(
+            group = known.name,
+            object = finding.object,
+            "an object ended upstream whose generation is over here: that is on the trail, and the ledger is told yet"
+        );
+        return Ok(());
+    }
     let due = due(&facts, finding, mass);
     let entry = Entry {
         actor: Actor::Gateway,
@@ -262,10 +313,21 @@ async fn note<G: Groups>(
     {
         object.found = Some(finding.how);
     }
-    // What is to be done already comes first.
-    known.due.get_or_insert(due);
+    known.due = Some(match known.due.take() {
+        Some(before) => before.with(due),
+        None => due,
+    });
     shared.ledger.put(known).await?;
     Ok(())
+}
+
+/// Whether it was the object of a generation that is over: the group has another root by now, and need not be given one.
+fn is_over(known: &Known, facts: &Facts, finding: &Finding) -> bool {
+    let (Some(key), Some(root)) = (&known.key, facts.root) else {
+        return false;
+    };
+    let own = (known.seed.master, (key.root.level, key.root.generation));
+    key.object.name == finding.object && own != (facts.master, root)
 }
 
 fn due(facts: &Facts, finding: &Finding, mass: Option<Vanished>) -> Due {

@@ -17,10 +17,13 @@ fn policy(on_revoked: OnRevoked) -> GroupPolicy {
 }
 
 /// A bench over PyKMIP, which ends with the second.
-fn bench() -> (Bench, PyKmip) {
+async fn bench() -> (Bench, PyKmip) {
     let site = Site::new();
     let server = PyKmip::start(&site.authority);
-    (Bench::new(site.client(&[&server.url()], calm())), server)
+    (
+        Bench::new(site.client(&[&server.url()], calm())).await,
+        server,
+    )
 }
 
 /// Somebody destroys an object.
@@ -51,7 +54,7 @@ fn told(bench: &Bench) -> Vec<String> {
 
 #[tokio::test]
 async fn each_policy_acts_in_its_way_and_once() {
-    let (mut bench, _server) = bench();
+    let (mut bench, _server) = bench().await;
     let policies = [OnRevoked::Roll, OnRevoked::Freeze, OnRevoked::Destroy];
     for (group, on_revoked) in (1..).zip(policies) {
         bench.groups([group], &policy(on_revoked)).await;
@@ -74,7 +77,7 @@ async fn each_policy_acts_in_its_way_and_once() {
     assert_eq!(told(&bench), found);
     // Not again, nor in another life.
     assert_eq!(bench.look().await, 0);
-    bench.restart();
+    bench.restart().await;
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), []);
     // What follows from it: a new generation, a thaw by an operator, an end.
@@ -99,7 +102,7 @@ async fn each_policy_acts_in_its_way_and_once() {
 
 #[tokio::test]
 async fn a_group_object_that_was_revoked_has_a_successor_after_the_rollover() {
-    let (mut bench, _server) = bench();
+    let (mut bench, _server) = bench().await;
     bench.groups([1], &policy(OnRevoked::Roll)).await;
     bench
         .revoke(&group_object(1), reason::PrivilegeWithdrawn)
@@ -123,7 +126,7 @@ async fn a_group_object_that_was_revoked_has_a_successor_after_the_rollover() {
 
 #[tokio::test]
 async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
-    let (mut bench, mut server) = bench();
+    let (mut bench, mut server) = bench().await;
     bench.groups([1, 2], &policy(OnRevoked::Roll)).await;
     bench.revoke(&key_object(1, 1), reason::Unspecified).await;
     let stuck = |why: Option<&str>| {
@@ -136,7 +139,7 @@ async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), []);
     stuck(None);
-    bench.restart();
+    bench.restart().await;
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), [(name(1), OnRevoked::Roll)]);
     assert_eq!(told(&bench).len(), 1);
@@ -153,7 +156,7 @@ async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
         let facts = script.groups.get_mut(&name(1)).expect("the group");
         facts.rollovers += 1;
     });
-    bench.restart();
+    bench.restart().await;
     assert_eq!(bench.look().await, 0);
     assert_eq!(bench.script.acts(), []);
 
@@ -172,7 +175,7 @@ async fn what_cannot_be_done_at_once_is_done_later_even_in_another_life() {
 
 #[tokio::test]
 async fn many_that_vanish_at_once_freeze_their_groups_until_an_operator_thaws_them() {
-    let (mut bench, _server) = bench();
+    let (mut bench, _server) = bench().await;
     bench.groups(1..=6, &policy(OnRevoked::Destroy)).await;
     for group in 1..=5 {
         bench
@@ -192,7 +195,7 @@ async fn many_that_vanish_at_once_freeze_their_groups_until_an_operator_thaws_th
         .iter()
         .filter(|why| why.starts_with("5 of 12 objects vanished"));
     assert_eq!(at_once.count(), 5, "{whys:?}");
-    bench.restart();
+    bench.restart().await;
     assert_eq!(bench.look().await, 0);
     let thaw = (1..=5).map(|group| (group, Event::Thawed));
     bench.take(thaw.chain([(6, Event::GroupDestroyed)])).await;
@@ -207,4 +210,25 @@ async fn many_that_vanish_at_once_freeze_their_groups_until_an_operator_thaws_th
     }
     assert_eq!(objects.len(), 10);
     assert_eq!(bench.look().await, 0);
+}
+
+#[tokio::test]
+async fn of_several_causes_the_strongest_action_is_taken() {
+    let (mut bench, _server) = bench().await;
+    bench.groups(1..=6, &policy(OnRevoked::Roll)).await;
+    for group in 1..=5 {
+        bench
+            .revoke(&group_object(group), reason::Unspecified)
+            .await;
+        destroy(&bench, &group_object(group)).await;
+    }
+    // Found after the other one of its group, which is among many that vanished.
+    bench.revoke(&key_object(3, 1), reason::KeyCompromise).await;
+    assert_eq!(bench.look().await, 6);
+    let action = |group| match group {
+        3 => OnRevoked::Roll,
+        _ => OnRevoked::Freeze,
+    };
+    let expected: Vec<_> = (1..=5).map(|group| (name(group), action(group))).collect();
+    assert_eq!(bench.script.acts(), expected);
 }

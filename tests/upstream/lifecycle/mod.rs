@@ -1,6 +1,8 @@
 //! The life cycle of groups upstream: records go in, objects come out; and what is done to these comes back.
 
+mod aside;
 mod back;
+mod ledger;
 mod up;
 
 use std::collections::BTreeMap;
@@ -16,7 +18,7 @@ use wardcast::kmip::codec::{tag, values};
 use wardcast::relay::lifecycle::{
     EscrowError, Facts, Groups, Lifecycle, LifecycleSink, Names, Parts,
 };
-use wardcast::relay::{Batch, Line, Sink, SinkError};
+use wardcast::relay::{Batch, Line, Place, Resume, Sink, SinkError, Start};
 
 /// The gateway's part, as a script: groups as they are, and what was done to them.
 #[derive(Clone, Default)]
@@ -76,10 +78,12 @@ struct Bench {
     lifecycle: Option<(Lifecycle<Script>, LifecycleSink<Script>)>,
     sequence: u64,
     revisions: BTreeMap<u8, u64>,
+    /// Where the sink wanted to go on in this life, if not at its cursor.
+    resumed: Option<Resume>,
 }
 
 impl Bench {
-    fn new(client: Client) -> Self {
+    async fn new(client: Client) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let audit = Audit::open(&Options::new(folder.path(), 1 << 20)).expect("a trail");
         let mut bench = Bench {
@@ -90,13 +94,20 @@ impl Bench {
             lifecycle: None,
             sequence: 0,
             revisions: BTreeMap::new(),
+            resumed: None,
         };
-        bench.restart();
+        bench.restart().await;
         bench
     }
 
-    /// Another life of the gateway.
-    fn restart(&mut self) {
+    /// Another life of the gateway, which has taken all so far.
+    async fn restart(&mut self) {
+        let sequence = self.sequence;
+        self.restart_from(sequence, sequence).await;
+    }
+
+    /// Another life, whose cursor is after a record, while the trail goes on up to another one.
+    async fn restart_from(&mut self, taken: u64, newest: u64) {
         self.lifecycle = None;
         let parts = Parts {
             client: self.client.clone(),
@@ -106,7 +117,16 @@ impl Bench {
             escrow_label: "escrow key".to_owned(),
         };
         let lifecycle = Lifecycle::open(self.folder.path(), parts).expect("opens");
-        let sink = lifecycle.sink();
+        let mut sink = lifecycle.sink();
+        let taken = Place {
+            sequence: taken,
+            ..Place::default()
+        };
+        let start = Start {
+            taken: Some(taken),
+            newest,
+        };
+        self.resumed = sink.begin(start).await.expect("the ledger is read");
         self.lifecycle = Some((lifecycle, sink));
     }
 
@@ -162,6 +182,7 @@ impl Bench {
                 master: MasterId(1),
                 policy: policy.clone(),
                 rollovers: 0,
+                root: None,
             };
             self.script
                 .with(|script| script.groups.insert(name(group), facts));

@@ -16,7 +16,7 @@ use crate::{Site, calm, endpoint, hasty, opaque};
 async fn pykmip_has_the_objects_of_groups_in_their_states() {
     let site = Site::new();
     let server = PyKmip::start(&site.authority);
-    let mut bench = Bench::new(site.client(&[&server.url()], calm()));
+    let mut bench = Bench::new(site.client(&[&server.url()], calm())).await;
     bench.groups([1, 2], &GroupPolicy::default()).await;
     let begun = [
         (group_object(1), "active"),
@@ -80,7 +80,7 @@ async fn pykmip_has_the_objects_of_groups_in_their_states() {
 }
 
 /// The ledger as a crash would leave it that came before the batch's end.
-fn forget(bench: &mut Bench) {
+pub(super) fn forget(bench: &mut Bench) {
     bench.lifecycle = None;
     let path = bench.folder.path().join("relay-lifecycle.db");
     let ledger = rusqlite::Connection::open(path).expect("opens");
@@ -91,7 +91,7 @@ fn forget(bench: &mut Bench) {
 async fn a_crash_before_the_cursor_moves_registers_nothing_twice() {
     let site = Site::new();
     let server = PyKmip::start(&site.authority);
-    let mut bench = Bench::new(site.client(&[&server.url()], calm()));
+    let mut bench = Bench::new(site.client(&[&server.url()], calm())).await;
     let policy = GroupPolicy::default();
     let mut batch = bench.batch([
         (1, created(&policy)),
@@ -105,10 +105,10 @@ async fn a_crash_before_the_cursor_moves_registers_nothing_twice() {
     let all = are([(group_object(1), "active"), (key_object(1, 2), "active")]);
     assert_eq!(bench.objects().await, all);
     batch.again = true;
-    bench.restart();
+    bench.restart_from(0, 0).await;
     bench.try_take(&batch).await.expect("is taken");
     forget(&mut bench);
-    bench.restart();
+    bench.restart_from(0, 0).await;
     bench.try_take(&batch).await.expect("is taken");
     assert_eq!(bench.objects().await, all);
     assert_eq!(server.logged("Registered a SecretData"), 5, "each once");
@@ -121,12 +121,12 @@ async fn a_crash_before_the_cursor_moves_registers_nothing_twice() {
 #[tokio::test]
 async fn without_a_ledger_objects_are_found_by_their_names() {
     let (client, store) = stand_in().await;
-    let mut bench = Bench::new(client);
+    let mut bench = Bench::new(client).await;
     bench.groups([1], &GroupPolicy::default()).await;
     bench.lifecycle = None;
     let ledger = bench.folder.path().join("relay-lifecycle.db");
     std::fs::remove_file(ledger).expect("is removed");
-    bench.restart();
+    bench.restart().await;
     bench.take([(1, rekeyed(2))]).await;
     let all = [
         (group_object(1), "active"),
@@ -140,7 +140,7 @@ async fn without_a_ledger_objects_are_found_by_their_names() {
 }
 
 /// A client of a stand-in of one's own.
-async fn stand_in() -> (Client, Arc<Store>) {
+pub(super) async fn stand_in() -> (Client, Arc<Store>) {
     let site = Site::new();
     let store = Arc::new(Store::default());
     let url = store::serve(&site, store.clone()).await;
@@ -161,7 +161,7 @@ async fn whichever_answer_is_lost_each_object_is_there_once() {
         let (client, store) = stand_in().await;
         // The version is agreed on before.
         client.call(&Query).await.expect("facts");
-        let mut bench = Bench::new(client);
+        let mut bench = Bench::new(client).await;
         let mut batch = bench.batch([
             (1, created(&policy)),
             (1, rekeyed(1)),
@@ -177,7 +177,7 @@ async fn whichever_answer_is_lost_each_object_is_there_once() {
             assert!(matches!(first, Err(SinkError::Unreachable(_))), "{first:?}");
             if lost % 2 == 0 {
                 batch.again = true;
-                bench.restart();
+                bench.restart_from(0, 0).await;
             }
             bench.try_take(&batch).await.expect("is taken");
         }
@@ -201,7 +201,7 @@ async fn whichever_answer_is_lost_each_object_is_there_once() {
 #[tokio::test]
 async fn what_is_over_is_archived_where_policy_and_store_say_so() {
     let (client, _store) = stand_in().await;
-    let mut bench = Bench::new(client);
+    let mut bench = Bench::new(client).await;
     let policy = GroupPolicy {
         archive: true,
         ..GroupPolicy::default()
@@ -224,7 +224,7 @@ async fn what_is_over_is_archived_where_policy_and_store_say_so() {
 async fn a_key_for_escrow_goes_up_wrapped_and_is_waited_for() {
     let site = Site::new();
     let server = PyKmip::start(&site.authority);
-    let mut bench = Bench::new(site.client(&[&server.url()], calm()));
+    let mut bench = Bench::new(site.client(&[&server.url()], calm())).await;
     let policy = GroupPolicy {
         escrow: true,
         ..GroupPolicy::default()
