@@ -302,9 +302,10 @@ impl Foundation {
             what: "cannot tell the address of the QUIC listener",
             source,
         })?;
+        let bell = relay.as_ref().map(|relay| relay.bell().clone());
         let upstream = relay.map(|relay| relay.shown());
         let admin = self.admin(upstream, engine.clone()).await?;
-        let front = front::bind(&self, engine.clone()).await?;
+        let front = front::bind(&self, bell, engine.clone()).await?;
         let listening = Listening {
             quic,
             admin: admin.as_ref().map(AdminServer::local_addr),

@@ -5,6 +5,7 @@ use crate::config::Front as Configured;
 use crate::engine::Handle;
 use crate::front::role::{Appointments, Role};
 use crate::front::{Front, Options};
+use crate::relay::Bell;
 
 /// The front's own database, beside the store.
 const DATABASE: &str = "front.db";
@@ -12,6 +13,7 @@ const DATABASE: &str = "front.db";
 /// Listens, if it is to.
 pub(super) async fn bind(
     foundation: &Foundation,
+    bell: Option<Bell>,
     engine: Handle,
 ) -> Result<Option<Front>, AppError> {
     let config = &foundation.config;
@@ -27,6 +29,11 @@ pub(super) async fn bind(
         own_names: config.upstream.name.clone(),
         book: foundation.book.clone(),
         audit: foundation.audit.clone(),
+        woken: Box::new(move || {
+            if let Some(bell) = &bell {
+                bell.ring();
+            }
+        }),
         database: config.store.path.with_file_name(DATABASE),
     };
     Ok(Some(Front::bind(address, options, engine).await?))
@@ -45,6 +52,9 @@ fn appointments(front: &Configured) -> Appointments {
         for one in whom {
             table.appoint(role, one);
         }
+    }
+    for whom in &front.notifiers {
+        table.appoint_notifier(whom);
     }
     table
 }

@@ -49,7 +49,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     check_admin(&config.admin, &mut report);
     upstream::check(&config.upstream, &mut report);
     attributes::check_jwt(&config.jwt, &mut report);
-    front::check(&config.front, &config.jwt, &mut report);
+    front::check(&config.front, &config.jwt, &config.upstream, &mut report);
     attributes::check_ldap(&config.ldap, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);

@@ -14,6 +14,8 @@ pub struct Front {
     /// TCP address and port; none if empty.
     #[serde(with = "optional")]
     pub address: Option<SocketAddr>,
+    /// What the key store upstream is called where it says that something changed there: identities, exactly as its certificates say.
+    pub notifiers: Vec<Identity>,
     /// Who may do what.
     pub roles: Roles,
 }

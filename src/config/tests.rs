@@ -411,3 +411,20 @@ fn tokens_and_their_hosts_that_cannot_be_are_refused() {
         ["token.pool.deadline_ms", "token.pool.lost_workers"]
     );
 }
+
+#[test]
+fn notifiers_are_spelled_out_and_of_a_key_store_that_there_is() {
+    let problems = refused(
+        "[front]\nnotifiers = [\"cn:*\", \"cn:store\", \"claim:a=b\"]\n",
+        &[],
+    );
+    let about = |what: &str| problems.iter().filter(|line| line.contains(what)).count();
+    assert_eq!(about("front.notifiers[0]"), 1, "{problems:?}");
+    assert_eq!(about("front.notifiers[1]"), 0);
+    assert_eq!(about("front.notifiers[2]"), 1);
+    assert_eq!(about("front.address is not set"), 1);
+    assert_eq!(about("upstream.addresses"), 1);
+    let many = vec!["\"cn:store\""; 17].join(", ");
+    let problems = refused(&format!("[front]\nnotifiers = [{many}]\n"), &[]);
+    assert!(problems.iter().any(|line| line.contains("17 entries")));
+}

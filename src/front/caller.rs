@@ -34,6 +34,8 @@ pub(super) struct Who {
     pub(super) roles: Roles,
     /// What its token says, if it is known by one.
     pub(super) bearer: Option<Bearer>,
+    /// It is the key store, which says when something changed there.
+    pub(super) notifies: bool,
 }
 
 /// What of a token decides about what is done later: never the token itself.
@@ -52,12 +54,18 @@ impl Who {
             name: Arc::new(Identity(name.to_owned())),
             roles: Roles::default(),
             bearer: None,
+            notifies: false,
         }
     }
 
     /// What its exchanges are found by.
     pub(super) fn key(&self) -> &str {
         &self.name.0
+    }
+
+    /// Whether it may do anything here.
+    pub(super) fn may_something(&self) -> bool {
+        self.notifies || !self.roles.is_empty()
     }
 
     /// Whether a certificate is what it is known by.
@@ -98,6 +106,7 @@ pub(super) async fn known(
                 name: nobody,
                 roles: Roles::default(),
                 bearer: None,
+                notifies: false,
             };
             observe::put_on_record(&shared, vec![outcome.record(&nobody, None)]).await;
             let mut response = Failure::new(FailureCode::Unauthenticated, why).into_response();
@@ -134,6 +143,7 @@ fn by_certificate(shared: &Shared, caller: &Caller) -> Result<Who, String> {
             name: identity.clone(),
             roles: shared.appointments.of_identity(identity),
             bearer: None,
+            notifies: shared.appointments.notifies(identity),
         }),
         (None, Some(_)) => Err(
             "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name"
@@ -186,5 +196,6 @@ async fn by_token(
             until: claims.until,
             claims: held,
         }),
+        notifies: false,
     })
 }

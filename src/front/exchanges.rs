@@ -13,11 +13,12 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use sha2::{Digest, Sha256};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use super::caller::Bearer;
@@ -113,11 +114,26 @@ pub(super) enum Cancelled {
 
 /// The exchanges of all callers.
 #[derive(Clone)]
-pub(super) struct Exchanges(Durable);
+pub(super) struct Exchanges {
+    durable: Durable,
+    /// There is something to be done.
+    work: Arc<Notify>,
+}
 
 impl Exchanges {
     pub(super) fn new(durable: Durable) -> Self {
-        Self(durable)
+        let work = Arc::default();
+        Self { durable, work }
+    }
+
+    /// Tells a worker that there is something to be done.
+    pub(super) fn call(&self) {
+        self.work.notify_one();
+    }
+
+    /// Done when a worker is told so.
+    pub(super) async fn called(&self) {
+        self.work.notified().await;
     }
 
     /// Takes one; the value to poll with, once it is on disk.
@@ -161,7 +177,7 @@ impl Exchanges {
             )?;
             Ok(Ok(value))
         };
-        self.0.run(insert).await
+        self.durable.run(insert).await
     }
 
     /// Whether any waits.
@@ -170,7 +186,7 @@ impl Exchanges {
             let sql = "SELECT EXISTS (SELECT 1 FROM exchanges WHERE state = ?1)";
             transaction.query_row(sql, [WAITING], |row| row.get(0))
         };
-        self.0.run(waits).await
+        self.durable.run(waits).await
     }
 
     /// The next one that waits, with its number: the oldest after this number, or else the oldest. That it runs is on disk then.
@@ -189,7 +205,7 @@ impl Exchanges {
             }
             Ok(next)
         };
-        self.0.run(take).await
+        self.durable.run(take).await
     }
 
     /// Writes how one ended, by its answer, or that nothing was done of it. While the database fails that is tried again: what runs on disk
@@ -218,7 +234,7 @@ impl Exchanges {
 
     /// Nothing was done of it: it waits again.
     pub(super) async fn put_back(&self, id: i64) -> Result<(), DurableError> {
-        self.0
+        self.durable
             .run(move |transaction| set_state(transaction, id, WAITING))
             .await
     }
@@ -226,7 +242,7 @@ impl Exchanges {
     /// It was answered. The request is not needed any more.
     pub(super) async fn finish(&self, id: i64, answer: Vec<u8>) -> Result<(), DurableError> {
         let finish = move |transaction: &Transaction<'_>| finished(transaction, id, &answer);
-        self.0.run(finish).await
+        self.durable.run(finish).await
     }
 
     /// How one is.
@@ -243,7 +259,7 @@ impl Exchanges {
                 Some(_) => Found::Pending,
             })
         };
-        self.0.run(look).await
+        self.durable.run(look).await
     }
 
     /// Cancels one, if it does not run yet.
@@ -265,7 +281,7 @@ impl Exchanges {
                 }
             })
         };
-        self.0.run(cancel).await
+        self.durable.run(cancel).await
     }
 
     /// Forgets what is too old; how many that were, and how many are left. What runs is left to its end.
@@ -276,7 +292,7 @@ impl Exchanges {
             let left = "SELECT count(*) FROM exchanges";
             Ok((gone, transaction.query_row(left, [], |row| row.get(0))?))
         };
-        self.0.run(expire).await
+        self.durable.run(expire).await
     }
 
     /// After a restart: what ran is repeated if it may be, and is answered with `unknown` otherwise. How many of each.
@@ -285,7 +301,7 @@ impl Exchanges {
         repeatable: impl Fn(u32) -> bool,
         unknown: &[u8],
     ) -> Result<(usize, usize), DurableError> {
-        self.0.run_here(|transaction| {
+        self.durable.run_here(|transaction| {
             let mut running =
                 transaction.prepare("SELECT id, operation FROM exchanges WHERE state = ?1")?;
             let found = running.query_map([RUNNING], |row| Ok((row.get(0)?, row.get(1)?)))?;

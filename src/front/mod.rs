@@ -35,6 +35,13 @@
 //! documents come from those alone who may write to the store itself. Nor does anybody change such objects by their identifiers (the
 //! store is asked first what an object is called), but that key officers revoke and destroy those of groups and of their keys.
 //!
+//! # Notify
+//! A key store that can send Notify (KMIP 1.4 section 5.1, KMIP 2.1 section 6.2.2) is looked at at once when it does, and not only every
+//! `upstream.poll_s`: it posts a request with that operation to `/kmip`, with a certificate whose identity `front.notifiers` names, and is
+//! answered without a payload. That is on record. Nothing of it is believed: policy documents and the objects of groups are looked at, and
+//! what is found there decides. However many there are, two looks have a pause between them of a second and as long as the last one took; beyond
+//! 120 in a minute they are refused, and one look serves them all. Nobody else may notify, and a notifier may do nothing else. Put is refused.
+//!
 //! # Relaying
 //! Allowed items that follow one another go to the store in one message, in the caller's own version of KMIP: messages are not
 //! converted between versions, and Discover Versions tells what the store speaks. Tags that nobody here knows pass unchanged. A refused
@@ -78,7 +85,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::attributes::jwt::Tokens;
@@ -130,6 +137,8 @@ pub struct Options {
     pub book: Arc<Book>,
     /// Where calls are put on record.
     pub audit: Audit,
+    /// What is done when the key store says that something changed there.
+    pub woken: Box<dyn Fn() + Send + Sync>,
     /// Where the front keeps what is answered later.
     pub database: PathBuf,
 }
@@ -158,9 +167,8 @@ struct Shared {
     registering: std::sync::Mutex<HashSet<String>>,
     /// Who holds it may change what admits somebody, where that is not a document's.
     granting: tokio::sync::Mutex<Arc<Book>>,
-    /// There is something to be done.
-    work: Notify,
     audit: Audit,
+    notified: kmip::Notified,
 }
 
 /// The listener of the front.
@@ -196,8 +204,8 @@ impl Front {
             requests: Requests::new(durable),
             registering: std::sync::Mutex::default(),
             granting: tokio::sync::Mutex::new(options.book),
-            work: Notify::new(),
             audit: options.audit,
+            notified: kmip::Notified::new(options.woken),
         });
         Ok(Self {
             listener,

@@ -1,6 +1,6 @@
 //! Who may do what: the one table of roles and operations, and the roles of callers. Deny by default.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::attributes::Values;
@@ -217,6 +217,7 @@ pub(super) fn rule(operation: u32) -> Option<&'static Rule> {
 pub struct Appointments {
     identities: HashMap<Identity, Roles>,
     claims: HashMap<(String, String), Roles>,
+    notifiers: HashSet<Identity>,
 }
 
 impl Appointments {
@@ -231,6 +232,17 @@ impl Appointments {
             None => self.identities.entry(whom.clone()).or_default(),
         };
         *roles = roles.with(role);
+    }
+
+    /// The key store has this identity when it says that something changed there. That is no role: it may do nothing else by it.
+    pub fn appoint_notifier(&mut self, whom: &Identity) {
+        self.notifiers.insert(whom.clone());
+    }
+
+    /// Whether the owner of a certificate is the key store.
+    #[must_use]
+    pub fn notifies(&self, identity: &Identity) -> bool {
+        self.notifiers.contains(identity)
     }
 
     /// The roles of the owner of a certificate.

@@ -7,6 +7,9 @@ mod issuer;
 #[path = "../support/pykmip.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod pykmip;
+#[path = "../upstream/store.rs"]
+#[allow(dead_code, reason = "these tests use a part of it")]
+mod store;
 #[path = "../upstream/stub.rs"]
 #[allow(dead_code, reason = "these tests use a part of it")]
 mod stub;
@@ -17,6 +20,7 @@ mod hostile;
 mod kills;
 mod kmip;
 mod later;
+mod notify;
 mod own;
 mod relay;
 mod rest;
@@ -101,6 +105,12 @@ impl Stage {
 
     /// The same, with more TOML and with other auditors.
     async fn start_with_roles(own: Site, url: &str, more: &str, auditors: &str) -> Self {
+        let more = format!("{ROLES}{auditors}\n{more}");
+        Self::start_with(own, url, &more).await
+    }
+
+    /// The same, with all that follows the key store's addresses and certificates in the configuration.
+    async fn start_with(own: Site, url: &str, more: &str) -> Self {
         let certificates = tempfile::tempdir().expect("a folder");
         let path = certificates.path().join("store-client");
         let issued = own.authority.issue(&Request::client("gateway"));
@@ -109,7 +119,7 @@ impl Stage {
             .write(&path)
             .expect("written");
         let more = format!(
-            "[upstream]\naddresses = [{url:?}]\ncertificate = {certificate:?}\nkey = {key:?}\n{ROLES}{auditors}\n{more}"
+            "[upstream]\naddresses = [{url:?}]\ncertificate = {certificate:?}\nkey = {key:?}\n{more}"
         );
         let setup = Setup {
             more: &more,

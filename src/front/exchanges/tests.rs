@@ -173,7 +173,7 @@ async fn bounds_are_kept_and_age_frees_places() {
 async fn there_is_a_bound_for_all_callers_together() {
     let folder = tempfile::tempdir().expect("a folder");
     let exchanges = open(&folder);
-    let fill = exchanges.0.run(|transaction| {
+    let fill = exchanges.durable.run(|transaction| {
         transaction.execute(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
              INSERT INTO exchanges (digest, caller, since, state, version, operation, request)
@@ -261,7 +261,7 @@ async fn what_a_token_says_is_kept_and_a_database_of_before_has_nothing_of_it() 
     let folder = tempfile::tempdir().expect("a folder");
     let exchanges = open(&folder);
     submit(&exchanges, "token:old").await;
-    let before = exchanges.0.run(|transaction| {
+    let before = exchanges.durable.run(|transaction| {
         transaction
             .execute_batch("ALTER TABLE exchanges DROP COLUMN bearer; PRAGMA user_version = 1")
     });

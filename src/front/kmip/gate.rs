@@ -19,6 +19,8 @@ use values::{Operation as operation, ResultReason as reason};
 pub(super) enum Decision {
     /// The gateway answers it.
     Local,
+    /// The key store says that something changed there.
+    Notify,
     /// The store answers it.
     Relay(&'static Rule),
     /// It is refused, because of a role that is lacking.

@@ -252,6 +252,16 @@ impl Reply {
         }
     }
 
+    /// It was taken notice of, and there is nothing to say about it.
+    pub(super) fn acknowledged() -> Self {
+        let status = status::Success;
+        Self {
+            operation: None,
+            status,
+            items: vec![Item::new(tag::ResultStatus, Value::Enumeration(status))],
+        }
+    }
+
     /// It was not done.
     pub(super) fn failed(reason: u32, why: impl Into<String>) -> Self {
         let status = status::OperationFailed;

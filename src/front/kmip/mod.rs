@@ -3,6 +3,7 @@
 mod gate;
 mod local;
 mod message;
+mod notify;
 mod own;
 mod relay;
 #[cfg(test)]
@@ -36,6 +37,7 @@ use values::{Operation as operation, ResultReason as reason};
 
 use gate::holds_key;
 pub(super) use local::Store;
+pub(super) use notify::Notified;
 pub(super) use worker::{recover, work};
 
 /// What is answered here and changes nothing: it is counted, but not put on record.
@@ -67,7 +69,7 @@ pub(super) async fn post(
         let why = "KMIP comes as application/octet-stream (TTLV), application/json or text/xml\n";
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, why).into_response();
     };
-    let body = match read(request, !who.roles.is_empty()).await {
+    let body = match read(request, who.may_something()).await {
         Ok(body) => body,
         Err((status, why)) => return (status, format!("{why}\n")).into_response(),
     };
@@ -147,13 +149,17 @@ async fn answer(shared: &Shared, who: &Who, asked: &Asked) -> Vec<Reply> {
     let decided: Vec<Decision> = asked
         .items
         .iter()
-        .map(|item| gate::decide(who.roles, item, &shared.known))
+        .map(|item| {
+            let of_store = notify::decide(who, item);
+            of_store.unwrap_or_else(|| gate::decide(who.roles, item, &shared.known))
+        })
         .collect();
     while let Some(item) = asked.items.get(replies.len()) {
         let at = replies.len();
         let fresh = match &decided[at] {
             Decision::Local => vec![local(shared, who, item).await],
             Decision::Denied(reply) | Decision::Unsupported(reply) => vec![reply.clone()],
+            Decision::Notify => vec![shared.notified.answer(item)],
             Decision::Relay(_) => {
                 let rules = decided[at..].iter().map_while(|decision| match decision {
                     Decision::Relay(rule) => Some(*rule),
@@ -193,6 +199,9 @@ fn weight(decision: &Decision, reply: &Reply) -> Weight {
         Decision::Denied(_) | Decision::Unsupported(_) => Weight::Denied,
         // To cancel one's own exchange changes nothing in the store, and the record names no object.
         Decision::Local => Weight::Counted,
+        // Beyond the bound on those that are on record one by one.
+        Decision::Notify if reply.is_failure() => Weight::Denied,
+        Decision::Notify => Weight::Each,
         Decision::Relay(rule) => {
             Weight::of(rule.repeatable && (rule.deferrable || reply.is_failure()))
         }
@@ -321,7 +330,7 @@ async fn keep(
             },
         )
     })?;
-    shared.work.notify_one();
+    shared.exchanges.call();
     Ok(value)
 }
 

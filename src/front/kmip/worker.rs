@@ -79,7 +79,7 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
             }
             Ok(Next::Outage) => false,
             Ok(Next::Nothing) => {
-                let idle = timeout(EXPIRY, shared.work.notified());
+                let idle = timeout(EXPIRY, shared.exchanges.called());
                 tokio::select! {
                     _ = idle => {}
                     _ = stopped.changed() => return,
