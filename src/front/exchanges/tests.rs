@@ -215,7 +215,7 @@ async fn how_one_ended_is_written_as_soon_as_the_database_takes_it() {
     }
     let run = async |sql: &'static str| {
         let ran = exchanges
-            .0
+            .durable
             .run(move |transaction| transaction.execute_batch(sql));
         ran.await.expect("runs");
     };
