@@ -1,8 +1,11 @@
 //! Feeds one sink: reads what comes, puts batches together, gives each until it is taken, and remembers that.
 
+mod beginning;
+mod settling;
+
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::batch::{Batch, Cut, Line, cut};
 use super::cursor::{Cursor, CursorFile};
+use super::doubt::Doubt;
 use super::follower::{Follower, Gap};
 use super::progress::Progress;
-use super::{Bounds, Place, Sink, SinkError, Start};
+use super::{Bounds, Sink, SinkError};
 use crate::audit::Audit;
 use crate::crypto;
 use crate::group::wire::TrailHead;
@@ -65,12 +69,12 @@ pub(super) struct Signals {
 /// The way from the trail to one sink.
 pub(super) struct Feed<S> {
     sink: S,
+    directory: PathBuf,
     synced: watch::Receiver<TrailHead>,
     signals: Signals,
     pauses: Pauses,
-    file: CursorFile,
-    cursor: Cursor,
     footing: Footing,
+    advance: Advance,
     /// None while it reads.
     follower: Option<Follower>,
     waiting: VecDeque<Line>,
@@ -88,6 +92,26 @@ enum Footing {
     Cursor,
     /// By the sink, or it knows no better.
     Sink,
+}
+
+/// How far a sink has come.
+struct Advance {
+    file: CursorFile,
+    cursor: Cursor,
+    /// What it was sent beyond the cursor.
+    doubt: Doubt,
+    /// When it was looked last what of that has settled.
+    looked: Instant,
+    /// How often in a row a batch failed, where that puts in doubt what was sent before it.
+    failures: u32,
+}
+
+/// What is to be done next.
+enum Next {
+    /// So many of the records that wait are a batch.
+    Batch(usize),
+    /// The connection broke by which what is in doubt was sent.
+    Broken(SinkError),
 }
 
 /// It is over: the gateway stops, or the trail has ended.
@@ -110,16 +134,26 @@ impl<S: Sink> Feed<S> {
         let cursor = loaded.unwrap_or_default();
         let follower = Follower::after(directory.to_owned(), cursor.sequence, cursor.head);
         Ok(Feed {
-            progress: Arc::new(Progress::new(sink.name(), cursor.sequence)),
+            progress: Arc::new(Progress::new(
+                sink.name(),
+                sink.destination(),
+                cursor.sequence,
+            )),
             sink,
+            directory: directory.to_owned(),
             synced: audit.synced(),
             signals,
             pauses,
-            file,
-            cursor,
             footing: match loaded {
                 Some(_) => Footing::Cursor,
                 None => Footing::Nothing,
+            },
+            advance: Advance {
+                file,
+                cursor,
+                doubt: Doubt::default(),
+                looked: Instant::now(),
+                failures: 0,
             },
             follower: Some(follower),
             waiting: VecDeque::new(),
@@ -139,95 +173,32 @@ impl<S: Sink> Feed<S> {
 
     /// Feeds the sink until the gateway stops; then what is there, as long as the sink takes it.
     pub(super) async fn run(mut self) {
-        while let Ok(count) = self.gather().await {
-            let lines = self.waiting.drain(..count).collect();
-            self.since = (!self.waiting.is_empty()).then(Instant::now);
-            if self.deliver(lines).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Asks the sink where it goes on, until it knows.
-    async fn begin(&mut self) -> Result<(), Over> {
-        let mut failures = 0;
-        while let Err(error) = self.try_begin().await? {
-            if self.progress.failed(&error) || matches!(error, SinkError::Refused(_)) {
-                let sink = self.sink.name();
-                tracing::error!(sink, %error, "it is not known yet from where the audit trail is relayed; nothing is sent until it is");
-            }
-            if *self.signals.stop.borrow() {
-                return Err(Over);
-            }
-            let back = self.signals.back.clone();
-            tokio::select! {
-                paused = self.pause(self.pauses.after(failures)) => paused?,
-                () = back.notified() => {}
-            }
-            failures += 1;
-        }
-        self.progress.goes_on(self.cursor.sequence);
-        self.footing = Footing::Sink;
-        Ok(())
-    }
-
-    async fn try_begin(&mut self) -> Result<Result<(), SinkError>, Over> {
-        let newest = self.synced.borrow().sequence;
-        let taken = Place {
-            sequence: self.cursor.sequence,
-            head: self.cursor.head,
-        };
-        let start = Start {
-            taken: (self.footing == Footing::Cursor).then_some(taken),
-            newest,
-        };
-        let resume = match self.sink.begin(start).await {
-            Ok(Some(resume)) => resume,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
-        };
-        let Place { sequence, head } = resume.after;
-        let directory = self.file.path().parent().unwrap_or(Path::new("."));
-        let mut follower = Follower::after(directory.to_owned(), sequence, head);
-        if resume.must_follow {
-            let checked = spawn_blocking(move || (follower.check(newest), follower)).await;
-            let (found, same) = checked.map_err(|_| Over)?;
-            follower = same;
-            match found {
-                Ok(Some(Gap::Another { .. })) => {
-                    let why = format!(
-                        "the key store has batches of the audit trail up to record {sequence} under the gateway's name, and record {sequence} \
-                         is another one here: they are of another trail; set upstream.name to another name, so that both stay whole"
-                    );
-                    return Ok(Err(SinkError::Refused(why)));
+        while let Ok(next) = self.gather().await {
+            let done = match next {
+                Next::Batch(count) => {
+                    let lines = self.waiting.drain(..count).collect();
+                    self.since = (!self.waiting.is_empty()).then(Instant::now);
+                    match self.sink.settling() {
+                        Some(settling) => self.send(lines, settling).await,
+                        None => self.deliver(lines).await,
+                    }
                 }
-                Ok(_) => {}
-                Err(error) => return Ok(Err(SinkError::Unreachable(error.to_string()))),
+                Next::Broken(error) => self.broke(&error).await,
+            };
+            if done.is_err() {
+                break;
             }
         }
-        tracing::info!(
-            sink = self.sink.name(),
-            after = sequence,
-            cursor = self.cursor.sequence,
-            "the audit trail is relayed from where the sink has come to"
-        );
-        self.follower = Some(follower);
-        self.waiting.clear();
-        self.since = None;
-        self.cursor = Cursor {
-            sequence,
-            head,
-            begun: None,
-        };
-        Ok(Ok(()))
+        self.end().await;
     }
 
-    /// Waits until there is a batch: so many of the records that wait.
-    async fn gather(&mut self) -> Result<usize, Over> {
+    /// Waits until there is something to be done.
+    async fn gather(&mut self) -> Result<Next, Over> {
         loop {
             if self.footing != Footing::Sink {
                 self.begin().await?;
             }
+            self.settle().await?;
             let stopping = *self.signals.stop.borrow_and_update();
             let until = self.synced.borrow_and_update().sequence;
             let more = self.read(until).await?;
@@ -236,19 +207,21 @@ impl<S: Sink> Feed<S> {
             let count = self.batch(stopping || late);
             self.progress.waits(self.waiting.front());
             match count {
-                Some(count) => return Ok(count),
+                Some(count) => return Ok(Next::Batch(count)),
                 None if stopping && !more => return Err(Over),
                 None if more => continue,
                 None => {}
             }
-            let due = due.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
+            let settles = self.settles();
             tokio::select! {
                 more = self.synced.changed() => match more {
                     Ok(()) => sleep(PACE).await,
                     Err(_) => return Err(Over),
                 },
                 told = self.signals.stop.changed() => told.map_err(|_| Over)?,
-                () = sleep_until(due) => {}
+                () = reached(due) => {}
+                () = reached(settles) => {}
+                error = self.sink.broken() => return Ok(Next::Broken(error)),
             }
         }
     }
@@ -258,7 +231,7 @@ impl<S: Sink> Feed<S> {
         let how = Cut {
             bounds: self.sink.bounds(),
             closes: &|line| self.sink.closes(line),
-            begun: self.cursor.begun.map(|begun| begun.last),
+            begun: self.advance.cursor.begun.map(|begun| begun.last),
             now,
         };
         cut(&self.waiting, &how)
@@ -267,7 +240,7 @@ impl<S: Sink> Feed<S> {
     /// Reads what fits beside what waits; whether there is more to be read at once.
     async fn read(&mut self, synced: u64) -> Result<bool, Over> {
         let bounds = self.sink.bounds();
-        let (until, room) = match self.cursor.begun {
+        let (until, room) = match self.advance.cursor.begun {
             Some(begun) => (synced.min(begun.last), Bounds::ALL),
             None => (synced, bounds.without(&self.waiting)),
         };
@@ -311,7 +284,7 @@ impl<S: Sink> Feed<S> {
         let sink = self.sink.name();
         tracing::error!(sink, why = %gap, "the audit trail does not go on where it was relayed to; what is there is relayed");
         if !matches!(gap, Gap::Changed(_)) {
-            self.cursor.begun = None;
+            self.advance.cursor.begun = None;
         }
         if let Gap::Another { .. } = gap {
             // What it has taken is of another trail: what it knows of this one is asked first.
@@ -321,9 +294,9 @@ impl<S: Sink> Feed<S> {
 
     /// Gives a batch to the sink until it takes it.
     async fn deliver(&mut self, lines: Vec<Line>) -> Result<(), Over> {
-        let again = self.cursor.begun.is_some();
+        let again = self.advance.cursor.begun.is_some();
         let batch = Batch { lines, again };
-        self.cursor.begun = Some(batch.range());
+        self.advance.cursor.begun = Some(batch.range());
         self.keep().await?;
         self.progress.waits(batch.lines.first());
         let mut failures = 0;
@@ -339,7 +312,7 @@ impl<S: Sink> Feed<S> {
             }
             failures += 1;
         }
-        self.cursor = Cursor {
+        self.advance.cursor = Cursor {
             sequence: batch.last(),
             head: batch.head(),
             begun: None,
@@ -351,18 +324,19 @@ impl<S: Sink> Feed<S> {
 
     fn said(&self, batch: &Batch, error: &SinkError) {
         let (sink, first, last) = (self.sink.name(), batch.first(), batch.last());
+        let peer = self.sink.destination().peer;
         let fresh = self.progress.failed(error);
         match error {
             SinkError::Refused(why) => tracing::error!(
                 sink, first, last, %why,
-                "the key store upstream does not take records; they are given to it again until it does"
+                "{peer} does not take records; they are given to it again until it does"
             ),
             SinkError::Unreachable(why) if fresh => tracing::warn!(
                 sink, first, last, %why,
-                "the key store upstream cannot be reached; the audit trail on disk keeps what it has to be told"
+                "{peer} cannot be reached; the audit trail on disk keeps what it has to be told"
             ),
             SinkError::Unreachable(why) => {
-                tracing::debug!(sink, first, last, %why, "the key store upstream cannot be reached");
+                tracing::debug!(sink, first, last, %why, "{peer} cannot be reached");
             }
         }
     }
@@ -370,12 +344,12 @@ impl<S: Sink> Feed<S> {
     /// Puts the cursor on disk, however long it takes.
     async fn keep(&mut self) -> Result<(), Over> {
         loop {
-            let (file, cursor) = (self.file.clone(), self.cursor);
+            let (file, cursor) = (self.advance.file.clone(), self.advance.cursor);
             let saved = spawn_blocking(move || file.save(&cursor)).await;
             let Err(error) = saved.map_err(|_| Over)? else {
                 return Ok(());
             };
-            let path = self.file.path().display();
+            let path = self.advance.file.path().display();
             if self.progress.stuck(format!("{path}: {error}")) {
                 tracing::error!(sink = self.sink.name(), %path, %error, "how far the relay has come cannot be written; it is tried again");
             }
@@ -389,6 +363,14 @@ impl<S: Sink> Feed<S> {
             () = sleep(pause) => Ok(()),
             _ = self.signals.stop.changed() => Err(Over),
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn reached(then: Option<Instant>) {
+    match then {
+        Some(then) => sleep_until(then).await,
+        None => std::future::pending().await,
     }
 }
 

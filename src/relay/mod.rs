@@ -17,13 +17,19 @@
 //!   counted, and it goes on with what is there.
 //! - A sink may know better than its cursor how far it has come: what is upstream is looked at before anything is sent without one.
 //! - Sinks do not wait for one another, nor anything else for them.
+//! - Where nobody says that he has taken something, as with syslog, the cursor trails what was sent ([`Sink::settling`]): it moves
+//!   over records once the connection has survived them for long enough, and when that breaks before, they are sent again.
+//!
+//! Nothing of the feeds is about the key store: what else follows the trail is a sink of another [`Destination`].
 //!
 //! [`audit`] takes the trail itself upstream; [`lifecycle`] what it says of groups and their keys, and what is done to these there back.
 
 pub mod audit;
 mod batch;
 mod cursor;
+mod destination;
 pub mod documents;
+mod doubt;
 mod feed;
 mod follower;
 mod hints;
@@ -41,6 +47,7 @@ use crate::audit::Digest;
 use crate::kmip::client::ClientError;
 
 pub use batch::{Batch, Line};
+pub use destination::{Destination, KEY_STORE};
 pub use feed::Pauses;
 pub use hints::{Bell, Hints, SOONEST};
 pub use progress::SinkView;
@@ -107,15 +114,46 @@ pub trait Sink: Send + 'static {
 
     /// Takes a batch: done once all of it is where it goes. If it fails, it is given the same batch again.
     fn take(&mut self, batch: &Batch) -> impl Future<Output = Result<(), SinkError>> + Send;
+
+    /// Where that is.
+    fn destination(&self) -> &'static Destination {
+        &KEY_STORE
+    }
+
+    /// How long what it took and what has arrived is in doubt still; none where taken is taken. When a batch fails or the
+    /// connection breaks, whatever is in doubt is given to it again, and not just that batch.
+    fn settling(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Bytes that it has sent by the connection that it has, for sinks that leave something in doubt.
+    fn sent(&self) -> u64 {
+        0
+    }
+
+    /// How many of these have arrived at the other end, at least; 0 once the connection is over.
+    fn arrived(&self) -> u64 {
+        0
+    }
+
+    /// Done when the connection breaks by which it has sent what is in doubt; never if there is none. It may be given up at any time.
+    fn broken(&mut self) -> impl Future<Output = SinkError> + Send {
+        std::future::pending()
+    }
+
+    /// The last batch was taken: ends the connection in good order. If that is done, nothing is in doubt any more.
+    fn close(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// Why a batch was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SinkError {
-    /// The store is out of reach, or does not answer in time: a matter of patience.
+    /// What takes it is out of reach, or does not answer in time: a matter of patience.
     #[error("{0}")]
     Unreachable(String),
-    /// The store does not take it: somebody has to see to it.
+    /// It is not taken: somebody has to see to it.
     #[error("{0}")]
     Refused(String),
 }

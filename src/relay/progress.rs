@@ -8,12 +8,13 @@ use metrics::{counter, gauge};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Line, SinkError};
+use super::{Destination, Line, SinkError};
 
 /// How a sink is getting on.
 #[derive(Debug)]
 pub(super) struct Progress {
     sink: &'static str,
+    destination: &'static Destination,
     /// The number of the last record that it has taken.
     sequence: AtomicU64,
     /// When the oldest record happened that it has not taken yet, in milliseconds since 1970; 0 for none.
@@ -48,12 +49,23 @@ pub struct SinkView {
 
 impl Progress {
     /// Of a sink that has taken all up to a record.
-    pub(super) fn new(sink: &'static str, sequence: u64) -> Self {
-        counter!("wardcast_relay_batches_total", "sink" => sink).absolute(0);
-        counter!("wardcast_relay_failures_total", "sink" => sink).absolute(0);
-        counter!("wardcast_relay_gaps_total", "sink" => sink).absolute(0);
+    pub(super) fn new(
+        sink: &'static str,
+        destination: &'static Destination,
+        sequence: u64,
+    ) -> Self {
+        let Destination {
+            batches,
+            failures,
+            gaps,
+            ..
+        } = destination;
+        for name in [batches, failures, gaps] {
+            counter!(*name, "sink" => sink).absolute(0);
+        }
         Progress {
             sink,
+            destination,
             sequence: sequence.into(),
             oldest: 0.into(),
             batches: 0.into(),
@@ -73,14 +85,19 @@ impl Progress {
     pub(super) fn took(&self, sequence: u64) {
         self.sequence.store(sequence, Ordering::Relaxed);
         self.batches.fetch_add(1, Ordering::Relaxed);
-        counter!("wardcast_relay_batches_total", "sink" => self.sink).increment(1);
+        counter!(self.destination.batches, "sink" => self.sink).increment(1);
         self.is(None);
+    }
+
+    /// What was sent after this record is in doubt, and is sent again.
+    pub(super) fn back_to(&self, sequence: u64) {
+        self.sequence.store(sequence, Ordering::Relaxed);
     }
 
     /// It has not taken a batch; whether that is the first time in a row.
     pub(super) fn failed(&self, error: &SinkError) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        counter!("wardcast_relay_failures_total", "sink" => self.sink).increment(1);
+        counter!(self.destination.failures, "sink" => self.sink).increment(1);
         self.is(Some(error.to_string()))
     }
 
@@ -98,7 +115,7 @@ impl Progress {
     /// The trail on disk did not go on.
     pub(super) fn missed(&self) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
-        counter!("wardcast_relay_gaps_total", "sink" => self.sink).increment(1);
+        counter!(self.destination.gaps, "sink" => self.sink).increment(1);
     }
 
     fn is(&self, error: Option<String>) -> bool {
@@ -134,8 +151,8 @@ impl Progress {
     /// Shows how far it is behind.
     pub(super) fn show(&self, synced: u64) {
         let view = self.view(synced, SystemTime::now());
-        gauge!("wardcast_relay_lag_records", "sink" => self.sink).set(view.lag_records as f64);
-        gauge!("wardcast_relay_lag_seconds", "sink" => self.sink).set(view.lag_seconds as f64);
+        gauge!(self.destination.lag_records, "sink" => self.sink).set(view.lag_records as f64);
+        gauge!(self.destination.lag_seconds, "sink" => self.sink).set(view.lag_seconds as f64);
     }
 }
 
@@ -156,7 +173,7 @@ mod tests {
 
     #[test]
     fn the_lag_is_what_was_not_taken_and_how_old_that_is() {
-        let progress = Progress::new("test", 5);
+        let progress = Progress::new("test", &crate::relay::KEY_STORE, 5);
         let line = Line {
             record: Record {
                 sequence: 6,

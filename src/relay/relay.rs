@@ -24,7 +24,7 @@ const SHOW: Duration = Duration::from_secs(1);
 pub enum RelayError {
     /// A file beside the audit trail.
     #[error(
-        "cannot read {path}: {source}; see to it: without it all of the audit trail on disk is relayed again, and is upstream twice"
+        "cannot read {path}: {source}; see to it: without it all of the audit trail on disk is relayed again, and is there twice"
     )]
     File {
         /// The file.

@@ -1,5 +1,7 @@
 //! The way from a trail on disk to a sink that fails, forgets and dies.
 
+mod settling;
+
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
