@@ -5,6 +5,7 @@ mod front;
 mod metrics;
 mod policies;
 mod relay;
+mod siem;
 mod signer;
 mod token;
 mod trail;
@@ -31,13 +32,14 @@ use crate::group::wire;
 use crate::hsm::PoolStartError;
 use crate::policy::documents::Book;
 use crate::quic::{self, Listener};
-use crate::relay::RelayError;
 use crate::relay::lifecycle::LedgerError;
+use crate::relay::{Relay, RelayError};
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use admission::{AdmissionError, rules};
 use relay::Relayed;
+pub use siem::SiemError;
 use signer::Signer;
 use token::Tokens;
 pub use token::{provision, provision_all, provision_escrow, token_configs};
@@ -73,6 +75,9 @@ pub enum AppError {
     /// What goes to it.
     #[error("[upstream] {0}")]
     Relay(#[from] RelayError),
+    /// What follows the audit trail besides.
+    #[error("[siem] {0}")]
+    Siem(#[from] SiemError),
     /// What is known of groups there.
     #[error("[upstream] {0}")]
     Lifecycle(#[from] LedgerError),
@@ -128,6 +133,8 @@ pub struct Gateway {
     audit: Audit,
     signer: Signer,
     relay: Option<Relayed>,
+    /// What follows the trail besides.
+    siem: Relay,
     interfaces: Interfaces,
     drain: Duration,
     /// What follows the policy documents.
@@ -143,6 +150,7 @@ struct Foundation {
     book: Arc<Book>,
     audit: Audit,
     metrics: Metrics,
+    siem: admin::Siem,
 }
 
 /// Where others ask: members by QUIC, operators and programs by HTTPS, as far as they are configured.
@@ -167,6 +175,7 @@ impl Gateway {
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
         let key_store = upstream::client(&config)?;
+        let sinks = siem::sinks(&config, &credentials)?;
         let decider = admission::decider(&config)?;
         let sources = admission::sources(&config, &credentials)?;
         let book = policies::book(&config, &decider)?;
@@ -174,6 +183,7 @@ impl Gateway {
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
+        let siem = siem::start(sinks, &audit)?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
@@ -198,6 +208,7 @@ impl Gateway {
             book: book.clone(),
             audit: audit.clone(),
             metrics,
+            siem: siem::shown(&siem),
         };
         match foundation.build(server, parts, relay.as_mut()).await {
             Ok((engine, interfaces)) => Ok(Self {
@@ -211,6 +222,7 @@ impl Gateway {
                 audit,
                 signer,
                 relay,
+                siem,
                 interfaces,
                 drain,
             }),
@@ -278,9 +290,13 @@ impl Gateway {
         // The trail of a gateway that stopped ends in a signature, for which a token is needed.
         self.signer.finish().await;
         self.tokens.stop().await;
-        if let Some(relay) = relay {
-            relay.stop(self.drain).await;
-        }
+        let (siem, drain) = (self.siem, self.drain);
+        let upstream = async move {
+            if let Some(relay) = relay {
+                relay.stop(drain).await;
+            }
+        };
+        tokio::join!(upstream, siem.stop(drain));
     }
 }
 
@@ -353,6 +369,7 @@ impl Foundation {
             audit: Some(self.audit.clone()),
             metrics: self.metrics.clone(),
             upstream,
+            siem: self.siem.clone(),
         };
         Ok(Some(AdminServer::bind(address, options, engine).await?))
     }

@@ -34,6 +34,7 @@
 //! | [`front`] | the front for programs: the key store upstream by KMIP, and the mission's operations by REST |
 //! | [`https`] | the HTTPS listener |
 //! | [`relay`] | the audit trail to the key store upstream, batch by batch, from where it had come to; groups' life cycle there, and back |
+//! | [`siem`] | the audit trail to a log server, a collector of OCSF events, Splunk: followers as the relay's |
 //! | [`engine`] | single-writer shards that run the core's effects; the outbox is the delivery seam |
 //! | [`hsm`], [`store`], [`audit`], [`policy`] | token, durable state, the trail of what happened, decision point |
 //! | [`attributes`] | what is known about who asks: certificate, bearer token, directory |
@@ -77,6 +78,7 @@ pub mod pki;
 pub mod policy;
 pub mod quic;
 pub mod relay;
+pub mod siem;
 pub mod store;
 pub mod tls;
 pub mod udp;

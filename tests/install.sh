@@ -19,6 +19,7 @@ PACKAGES=(
     nats-server mosquitto etcd-server            # what pushes are measured beside; runs start their own, on loopback
     iproute2 nftables                            # network namespaces, and what is lost between them; root alone may make them
     slapd                                        # a directory; tests run their own
+    rsyslog rsyslog-openssl                      # a log server that takes TLS; tests run their own
     curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv

@@ -228,7 +228,7 @@ pub enum UpstreamState {
 pub struct SinkView {
     /// What it is.
     pub name: String,
-    /// The number of the last record that was taken upstream.
+    /// The number of the last record that was taken.
     pub sequence: u64,
     /// Records that were not.
     pub lag_records: u64,

@@ -17,6 +17,7 @@
 //! | `GET /v1/token` | shows the tokens and the last rotation | [`api::TokenView`] |
 //! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
 //! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
+//! | `GET /v1/siem` | shows how far what follows the audit trail besides is behind | [`api::SinkView`]s |
 //! | `GET /readyz` | says whether members can be admitted | 200 or 503, [`api::Ready`] |
 //! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
 //!
@@ -33,6 +34,7 @@ mod error;
 mod policy;
 mod routes;
 mod server;
+mod siem;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -65,6 +67,8 @@ pub struct Options {
     pub metrics: Metrics,
     /// How the key store upstream is, if there is one.
     pub upstream: Option<Upstream>,
+    /// How far what follows the audit trail besides is behind.
+    pub siem: Siem,
 }
 
 /// What a scrape is answered with.
@@ -72,3 +76,6 @@ pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// How the key store upstream is.
 pub type Upstream = Arc<dyn Fn() -> api::UpstreamView + Send + Sync>;
+
+/// How far log server, collector and Splunk are behind, as far as they are configured.
+pub type Siem = Arc<dyn Fn() -> Vec<api::SinkView> + Send + Sync>;

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
 };
-use super::{Metrics, Upstream, policy, token, upstream};
+use super::{Metrics, Siem, Upstream, policy, siem, token, upstream};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
@@ -43,6 +43,7 @@ pub(super) struct Shared {
     pub(super) audit: Option<Audit>,
     pub(super) metrics: Metrics,
     pub(super) upstream: Option<Upstream>,
+    pub(super) siem: Siem,
 }
 
 type Site = State<Arc<Shared>>;
@@ -54,6 +55,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/metrics", get(metrics))
         .route("/readyz", get(token::ready))
         .route("/v1/upstream", get(upstream::show))
+        .route("/v1/siem", get(siem::show))
         .route("/v1/token", get(token::show))
         .route("/v1/token/rotate-master", post(token::rotate_master))
         .route("/v1/policies", get(policy::list))

@@ -40,6 +40,7 @@ impl AdminServer {
             audit: options.audit,
             metrics: options.metrics,
             upstream: options.upstream,
+            siem: options.siem,
         };
         Ok(Self {
             listener,

@@ -52,6 +52,7 @@ impl Site {
             audit: None,
             metrics: Arc::new(|| "wardcast_members 3\n".to_owned()),
             upstream: None,
+            siem: Arc::new(Vec::new),
         };
         let any = "127.0.0.1:0".parse().expect("an address");
         let server = AdminServer::bind(any, options, engine.clone()).await;

@@ -98,7 +98,8 @@ impl Relayed {
         let (standing, status) = (self.standing.clone(), self.relay.status());
         let asides = self.asides.clone();
         Arc::new(move || {
-            let sinks = status.views().into_iter().map(sink).collect();
+            let sinks = status.views().into_iter();
+            let sinks = sinks.map(api::SinkView::from).collect();
             let set_aside = asides.list().into_iter().map(aside).collect();
             view(standing.view(), sinks, set_aside)
         })
@@ -146,15 +147,17 @@ fn aside(aside: Aside) -> api::AsideView {
     }
 }
 
-fn sink(view: SinkView) -> api::SinkView {
-    api::SinkView {
-        name: view.name.to_owned(),
-        sequence: view.sequence,
-        lag_records: view.lag_records,
-        lag_seconds: view.lag_seconds,
-        batches: view.batches,
-        failures: view.failures,
-        gaps: view.gaps,
-        error: view.error,
+impl From<SinkView> for api::SinkView {
+    fn from(view: SinkView) -> Self {
+        api::SinkView {
+            name: view.name.to_owned(),
+            sequence: view.sequence,
+            lag_records: view.lag_records,
+            lag_seconds: view.lag_seconds,
+            batches: view.batches,
+            failures: view.failures,
+            gaps: view.gaps,
+            error: view.error,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod front;
+mod siem;
 mod token;
 mod upstream;
 
@@ -51,6 +52,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     attributes::check_jwt(&config.jwt, &mut report);
     front::check(&config.front, &config.jwt, &config.upstream, &mut report);
     attributes::check_ldap(&config.ldap, &mut report);
+    siem::check(&config.siem, &mut report);
     if let Err(error) = config.policy.default.validate() {
         report(&format!("policy.default.{}", error.key), error.why);
     }
@@ -235,6 +237,7 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
         must_read.push(("policy.rules".to_owned(), &config.policy.rules));
     }
     must_read.extend(attributes::must_read(&config.jwt, &config.ldap));
+    must_read.extend(siem::must_read(&config.siem));
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));

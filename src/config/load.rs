@@ -287,6 +287,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         jwt,
         ldap,
         policy,
+        siem,
         ..
     } = &mut config;
     if !audit.directory.as_os_str().is_empty() {
@@ -306,6 +307,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         .chain(upstream.paths())
         .chain(jwt.paths())
         .chain(ldap.paths())
+        .chain(siem.paths())
     {
         *path = base.join(&*path);
     }

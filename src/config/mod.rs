@@ -13,6 +13,7 @@ mod error;
 mod front;
 mod load;
 mod optional;
+mod siem;
 mod suggest;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use attributes::{Jwt, Ldap};
 pub use error::{ConfigError, Origin, Problem};
 pub use front::{Front, Roles};
 pub use load::{Loaded, Setting};
+pub use siem::{Siem, SiemOcsf, SiemSplunk, SiemSyslog};
 pub use token::{
     DEFAULT_PIN_CREDENTIAL, HostMode, PinSource, Replica, Sandbox, Token, TokenHost, TokenKind,
     TokenPool,
@@ -71,6 +73,8 @@ pub struct Config {
     pub limits: Limits,
     /// Logs.
     pub log: Log,
+    /// What follows the audit trail besides the key store.
+    pub siem: Siem,
 }
 
 /// `[listen]`: where members connect.

@@ -68,7 +68,8 @@ impl Site {
         let revoked: Vec<(String, Issued)> = revoked.collect();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut site = Self {
-            http: http(&authority),
+            // The gateway is killed and started again on the same port: no connection is kept for the next request.
+            http: http(&authority, 0),
             folder,
             authority,
             revoked,
@@ -324,6 +325,12 @@ impl Site {
 
 /// What operators do.
 impl Site {
+    /// For many requests: a client that keeps its connections, and where it asks.
+    pub(crate) fn operator(&self) -> (reqwest::Client, String) {
+        let url = format!("https://localhost:{}", self.admin.port());
+        (http(&self.authority, 16), url)
+    }
+
     /// One request; an answer that is not JSON is null. Fails where nobody answers.
     pub(crate) async fn try_admin(
         &self,
@@ -461,7 +468,7 @@ fn trust(authority: &Authority) -> Trust {
     Trust::new([authority.certificate().clone()], Vec::new()).expect("an authority")
 }
 
-fn http(authority: &Authority) -> reqwest::Client {
+fn http(authority: &Authority, kept: usize) -> reqwest::Client {
     let issued = authority.issue(&Request::client(OPERATOR));
     let issued = issued.expect("a certificate");
     let credentials = Credentials::new(issued.chain(), issued.key());
@@ -469,8 +476,7 @@ fn http(authority: &Authority) -> reqwest::Client {
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls.expect("a TLS configuration"))
         .no_proxy()
-        // The gateway is killed and started again on the same port: no connection is kept for the next request.
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(kept)
         .timeout(SOON)
         .build()
         .expect("a client")

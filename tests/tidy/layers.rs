@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself, in lists that several share. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&[&str]]); 21] = [
+const LAYERS: [(&str, &[&[&str]]); 22] = [
     ("causes", &[]),
     ("group", &[]),
     ("crypto", &[&["group"]]),
@@ -24,6 +24,7 @@ const LAYERS: [(&str, &[&[&str]]); 21] = [
     ("admin", &[&CORE, &SERVING, &["udp"]]),
     ("relay", &[&CORE, &SERVING, &["udp"]]),
     ("front", &[&CORE, &SERVING, &["udp"]]),
+    ("siem", &[&["relay", "audit", "crypto"]]),
     ("app", &[&CORE, &SERVING, &FRONTS, &["config"]]),
 ];
 /// What the engine stands on.
@@ -38,7 +39,7 @@ const CORE: [&str; 7] = [
 ];
 /// What fronts stand on besides.
 const SERVING: [&str; 4] = ["engine", "https", "tls", "kmip"];
-const FRONTS: [&str; 4] = ["quic", "admin", "relay", "front"];
+const FRONTS: [&str; 5] = ["quic", "admin", "relay", "front", "siem"];
 const ABOVE_ALL: [&str; 2] = ["cli", "main"];
 /// The one file, or folder, that may name the PKCS#11 crate.
 const PKCS11: &str = "src/hsm/pkcs11";

@@ -14,7 +14,7 @@ use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
     CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, PolicyView, RollOver, RotateMaster,
-    TokenView, UpstreamView,
+    SinkView, TokenView, UpstreamView,
 };
 
 /// No answer of the admin interface takes longer, whatever the group's size.
@@ -157,6 +157,11 @@ impl Client {
     /// The key store upstream.
     pub(crate) async fn upstream(&self) -> Result<UpstreamView, ClientError> {
         self.ask(Method::GET, &["upstream"], None).await
+    }
+
+    /// What follows the audit trail besides.
+    pub(super) async fn siem(&self) -> Result<Vec<SinkView>, ClientError> {
+        self.ask(Method::GET, &["siem"], None).await
     }
 
     /// The rules, the default and the documents of groups.

@@ -1,6 +1,7 @@
 //! `wardcast admin`: creates, shows, rotates and destroys groups, lists and evicts members, looks after the tokens.
 
 mod client;
+mod siem;
 mod table;
 mod token;
 mod upstream;
@@ -91,6 +92,9 @@ enum Subject {
     /// The key store upstream.
     #[command(subcommand)]
     Upstream(upstream::UpstreamCommand),
+    /// What follows the audit trail besides: log server, OCSF collector, Splunk.
+    #[command(subcommand)]
+    Siem(siem::SiemCommand),
 }
 
 #[derive(Subcommand, Debug)]
@@ -228,6 +232,7 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
         Subject::Policy(PolicyCommand::List) => Answer::Policies(client.policies().await?),
         Subject::Token(command) => token::answer(&client, command, args.json).await?,
         Subject::Upstream(command) => upstream::answer(&client, command).await?,
+        Subject::Siem(command) => siem::answer(&client, command).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {
             client.destroy(name).await?;
             Answer::Done("the group is no more")

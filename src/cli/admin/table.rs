@@ -6,7 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 
-use crate::admin::api::{GroupView, MemberView, PolicyView, TokenView, UpstreamView};
+use crate::admin::api::{GroupView, MemberView, PolicyView, SinkView, TokenView, UpstreamView};
 
 /// What a command has to say.
 pub(super) enum Answer {
@@ -22,6 +22,8 @@ pub(super) enum Answer {
     Token(Box<TokenView>),
     /// The key store upstream in full.
     Upstream(Box<UpstreamView>),
+    /// What follows the audit trail, a row each.
+    Sinks(Vec<SinkView>),
     /// That it is done.
     Done(&'static str),
 }
@@ -36,6 +38,7 @@ impl Answer {
             Self::Policies(policies) => json!(policies),
             Self::Token(token) => json!(token),
             Self::Upstream(upstream) => json!(upstream),
+            Self::Sinks(sinks) => json!(sinks),
             Self::Done(_) => json!({ "ok": true }),
         };
         value.to_string()
@@ -78,6 +81,7 @@ impl fmt::Display for Answer {
                 table.fmt(f)
             }
             Self::Policies(policies) => rows(policies).fmt(f),
+            Self::Sinks(sinks) => behind(sinks).fmt(f),
             Self::Members(members) => {
                 let mut table = empty(&[
                     "member",
@@ -119,6 +123,34 @@ fn rows(policies: &[PolicyView]) -> Table {
     let mut table = empty(&["about", "from", "revision", "since", "refused since"]);
     for policy in policies {
         table.add_row(row(policy));
+    }
+    table
+}
+
+fn behind(sinks: &[SinkView]) -> Table {
+    let mut table = empty(&[
+        "sink",
+        "up to record",
+        "behind",
+        "since (s)",
+        "batches",
+        "failures",
+        "gaps",
+        "what is wrong",
+    ]);
+    for sink in sinks {
+        let wrong = sink.error.clone().unwrap_or_default();
+        let cells: [&dyn fmt::Display; 8] = [
+            &sink.name,
+            &sink.sequence,
+            &sink.lag_records,
+            &sink.lag_seconds,
+            &sink.batches,
+            &sink.failures,
+            &sink.gaps,
+            &wrong,
+        ];
+        table.add_row(cells.map(ToString::to_string));
     }
     table
 }

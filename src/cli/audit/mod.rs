@@ -1,6 +1,7 @@
 //! `wardcast audit`: reads an audit trail: whether it is whole, what came last, all of it; here and in the key store upstream.
 
 mod fetch;
+mod hash;
 mod line;
 mod pins;
 mod tail;
@@ -62,6 +63,8 @@ enum AuditCommand {
     /// Reads the trail of a gateway back from the key store upstream, and says whether it is whole: no batch changed, missing or
     /// there twice, and within them as `verify` does.
     Fetch(fetch::FetchArgs),
+    /// Prints the hash under which a SIEM knows an identity, or a group's name, where `hash_identifiers` is set for it.
+    Hash(hash::HashArgs),
     /// Writes records to standard output as they are stored, JSON, one a line, once each is known to follow the one before.
     Export {
         /// The folder of the trail.
@@ -85,6 +88,7 @@ pub fn run(args: &AuditArgs) -> ExitCode {
             Ok(config) => return super::on_runtime(fetch::report(args, &config)),
             Err(code) => return code,
         },
+        AuditCommand::Hash(args) => hash::run(args),
         AuditCommand::Verify {
             directory,
             head,
