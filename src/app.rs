@@ -38,6 +38,7 @@ use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use admission::{AdmissionError, rules};
+pub use metrics::catalogue as metrics_catalogue;
 use relay::Relayed;
 pub use siem::SiemError;
 use signer::Signer;
@@ -172,6 +173,7 @@ impl Gateway {
         let metrics = metrics::install();
         let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
+        metrics::certificates(&credentials, &trust);
         let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
         let server = tls::resumable(server)?;
         let key_store = upstream::client(&config)?;

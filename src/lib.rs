@@ -44,6 +44,7 @@
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
 //! | `causes` | an error with all that led to it, in words |
 //! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
+//! | [`meter`] | what a metric is; each part lists its own in a `catalogue` |
 //! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
 //!
 //! # Invariants
@@ -74,6 +75,7 @@ pub mod hsm;
 pub mod https;
 pub mod kmip;
 pub mod member;
+pub mod meter;
 pub mod pki;
 pub mod policy;
 pub mod quic;

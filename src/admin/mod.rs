@@ -19,7 +19,7 @@
 //! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
 //! | `GET /v1/siem` | shows how far what follows the audit trail besides is behind | [`api::SinkView`]s |
 //! | `GET /readyz` | says whether members can be admitted | 200 or 503, [`api::Ready`] |
-//! | `GET /metrics` | writes down counters and gauges | Prometheus' text format |
+//! | `GET /metrics` | writes down all metrics | OpenMetrics 1.0 for who accepts that, else Prometheus' text format |
 //!
 //! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
 //! differs from the default. The policy of a group that has a document upstream is that document's: setting another, or creating the
@@ -31,6 +31,7 @@
 
 pub mod api;
 mod error;
+mod metrics;
 mod policy;
 mod routes;
 mod server;
@@ -63,7 +64,7 @@ pub struct Options {
     pub book: Arc<Book>,
     /// Where calls are put on record, if anywhere.
     pub audit: Option<Audit>,
-    /// Writes down all metrics in Prometheus' text format.
+    /// Writes down all metrics.
     pub metrics: Metrics,
     /// How the key store upstream is, if there is one.
     pub upstream: Option<Upstream>,
@@ -72,7 +73,16 @@ pub struct Options {
 }
 
 /// What a scrape is answered with.
-pub type Metrics = Arc<dyn Fn() -> String + Send + Sync>;
+pub type Metrics = Arc<dyn Fn(Format) -> String + Send + Sync>;
+
+/// How metrics are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus' text format, 0.0.4.
+    Text,
+    /// OpenMetrics' text format, 1.0.0.
+    OpenMetrics,
+}
 
 /// How the key store upstream is.
 pub type Upstream = Arc<dyn Fn() -> api::UpstreamView + Send + Sync>;

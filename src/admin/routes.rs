@@ -6,10 +6,7 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
-use axum::http::{
-    StatusCode,
-    header::{CONTENT_TYPE, ORIGIN},
-};
+use axum::http::{StatusCode, header::ORIGIN};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -20,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
 };
-use super::{Metrics, Siem, Upstream, policy, siem, token, upstream};
+use super::{Metrics, Siem, Upstream, metrics, policy, siem, token, upstream};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{Identity, MemberId, Suite};
@@ -52,7 +49,7 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 /// The whole interface; each connection adds its [`Caller`].
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(metrics::show))
         .route("/readyz", get(token::ready))
         .route("/v1/upstream", get(upstream::show))
         .route("/v1/siem", get(siem::show))
@@ -172,11 +169,6 @@ fn page<T>(wanted: Wanted<T>) -> Result<Page<T>, Failure> {
     let Query(page) =
         wanted.map_err(|why| Failure::new(FailureCode::BadRequest, why.body_text()))?;
     Ok(page)
-}
-
-async fn metrics(State(shared): Site) -> impl IntoResponse {
-    let format = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (format, (shared.metrics)())
 }
 
 async fn list(

@@ -50,7 +50,7 @@ impl Site {
                 engine.decider().clone(),
             )),
             audit: None,
-            metrics: Arc::new(|| "wardcast_members 3\n".to_owned()),
+            metrics: Arc::new(|_| "wardcast_members 3\n".to_owned()),
             upstream: None,
             siem: Arc::new(Vec::new),
         };
@@ -345,7 +345,10 @@ async fn metrics_are_for_operators() {
         .send()
         .await
         .expect("an answer");
-    assert_eq!(shown.headers()["content-type"], "text/plain; version=0.0.4");
+    assert_eq!(
+        shown.headers()["content-type"],
+        "text/plain; version=0.0.4; charset=utf-8"
+    );
     assert_eq!(shown.text().await.expect("text"), "wardcast_members 3\n");
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Nothing here decides: [`policy`](crate::policy) does, by rules over these attributes.
 
+mod catalogue;
 pub mod certificate;
 pub mod jwt;
 pub mod ldap;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::group::ids::Identity;
+pub use catalogue::METRICS;
 use certificate::Certificate;
 pub use sources::{Refused, Sources};
 

@@ -25,6 +25,7 @@
 //! wait in memory, up to [`MAX_BACKLOG`], and are written first when the disk is back ([`Audit::note`]); what does not fit is
 //! counted in the record that says how long the disk took none ([`Event::Interrupted`]).
 
+mod catalogue;
 mod chain;
 mod changes;
 mod event;
@@ -46,6 +47,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{oneshot, watch};
 
+pub use catalogue::METRICS;
 pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
 pub use event::{Actor, Entry, Event, Group, Root};

@@ -31,6 +31,8 @@ impl Status {
             failing: AtomicBool::new(false),
         };
         status.wrote(spool);
+        status.waits(0);
+        metrics::gauge!("wardcast_audit_max_bytes").set(max_bytes as f64);
         status
     }
 

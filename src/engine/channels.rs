@@ -220,8 +220,9 @@ pub(crate) mod testing {
     use crate::crypto::Key;
     use crate::engine::channel::Whereabouts;
     use crate::engine::outbox::Outbox;
+    use crate::group::ids::Time;
     use crate::group::ids::{Epoch, GroupId, MemberId};
-    use crate::group::machine::Rekey;
+    use crate::group::machine::{Cause, Rekey, Why};
 
     /// The group of all channels here; it has delivered epoch 5.
     pub(crate) const GROUP: GroupId = GroupId([1; 16]);
@@ -271,6 +272,10 @@ pub(crate) mod testing {
             epoch: Epoch(previous + 1),
             previous: Epoch(previous),
             active: Epoch(0),
+            why: Why {
+                cause: Cause::Rotation,
+                since: Time(0),
+            },
             header: Bytes::new(),
             head: Bytes::new(),
             chunks: vec![],

@@ -1,8 +1,48 @@
 //! The engine's metrics, in one place. No label names a group, a member or a key: there may be very many of them.
 
-/// An epoch is given out to those who are connected.
-pub(super) fn rekeyed() {
-    metrics::counter!("wardcast_rekeys_total").increment(1);
+use std::time::Duration;
+
+use super::catalogue::SHARES;
+use crate::group::machine::Cause;
+use crate::group::wire::RemovalReason;
+
+/// How many of the members that are there hold an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    Half,
+    Most,
+    All,
+}
+
+impl Share {
+    pub(super) const ALL: [Share; 3] = [Share::Half, Share::Most, Share::All];
+
+    /// Whether so many that hold it are that share of those who are there.
+    pub(super) fn is_reached(self, present: u32, current: u32) -> bool {
+        let percent = match self {
+            Share::Half => 50,
+            Share::Most => 99,
+            Share::All => 100,
+        };
+        u64::from(current) * 100 >= u64::from(present) * percent
+    }
+}
+
+/// An epoch is given out to those who are connected, so long after it was first asked for.
+pub(super) fn delivered(cause: Cause, took: Duration) {
+    metrics::counter!("wardcast_rekeys_total", "cause" => cause.word()).increment(1);
+    metrics::histogram!("wardcast_rekey_delivered_seconds", "cause" => cause.word()).record(took);
+}
+
+/// A share of the members holds an epoch, so long after it was first asked for.
+pub(super) fn reached(share: Share, took: Duration) {
+    let members = SHARES[share as usize];
+    metrics::histogram!("wardcast_rekey_acknowledged_seconds", "members" => members).record(took);
+}
+
+/// An epoch was followed by another before all had acknowledged it.
+pub(super) fn overtaken() {
+    metrics::counter!("wardcast_rekeys_overtaken_total").increment(1);
 }
 
 /// For so many members an epoch replaced one that was not sent yet.
@@ -10,9 +50,10 @@ pub(super) fn conflated(members: u64) {
     metrics::counter!("wardcast_conflated_total").increment(members);
 }
 
-/// Senders were told to switch to an epoch.
-pub(super) fn activated() {
+/// Senders were told to switch to an epoch, so long after it was first asked for.
+pub(super) fn activated(cause: Cause, took: Duration) {
     metrics::counter!("wardcast_activations_total").increment(1);
+    metrics::histogram!("wardcast_rekey_activated_seconds", "cause" => cause.word()).record(took);
 }
 
 /// So many members hold an epoch.
@@ -41,26 +82,6 @@ pub(super) fn parked() {
 }
 
 /// A registration is over.
-pub(super) fn removed() {
-    metrics::counter!("wardcast_removals_total").increment(1);
-}
-
-/// A group's share of all registrations; given back when dropped.
-#[derive(Debug, Default)]
-pub(super) struct Population(u32);
-
-impl Population {
-    /// The group has so many members now.
-    pub(super) fn is(&mut self, members: u32) {
-        let change = f64::from(members) - f64::from(std::mem::replace(&mut self.0, members));
-        if change != 0.0 {
-            metrics::gauge!("wardcast_members").increment(change);
-        }
-    }
-}
-
-impl Drop for Population {
-    fn drop(&mut self) {
-        self.is(0);
-    }
+pub(super) fn removed(reason: RemovalReason) {
+    metrics::counter!("wardcast_removals_total", "reason" => reason.name()).increment(1);
 }

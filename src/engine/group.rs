@@ -1,17 +1,19 @@
 //! One group in service: its machine, who waits for an answer of it, and who is pushed its epochs.
 
 mod ask;
+mod course;
 mod fan;
 mod listeners;
 mod operate;
 mod pace;
 mod park;
+mod shown;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::channels::Channels;
-use super::count::{self, Population};
+use super::count;
 use super::event::{GroupView, MemberView, Reply};
 use super::outbox::Outbox;
 use super::trail::{Grantee, Granting, GroupTrail, Trail};
@@ -28,6 +30,7 @@ use ask::Joiner;
 use fan::Fan;
 use listeners::{Listener, Listeners};
 use pace::Pace;
+use shown::Shown;
 
 /// Who waits for the effect that answers a ticket.
 enum Waiter {
@@ -80,7 +83,7 @@ pub(super) struct Served {
     /// The timer that the shard has set for this group.
     pub(super) timer: Option<Time>,
     log: Log,
-    population: Population,
+    shown: Shown,
 }
 
 /// How long the group's log has grown.
@@ -99,12 +102,9 @@ const SNAPSHOT_FLOOR: usize = 64 * 1024;
 
 impl Served {
     pub(super) fn new(machine: GroupMachine, (channels, trail): (&Arc<Channels>, &Trail)) -> Self {
-        let mut population = Population::default();
-        population.is(machine.state().roster().len());
         let mut fan = Fan::new(channels.clone(), machine.status().epochs.delivered);
         fan.multicasts(machine.state().group(), machine.state().policy().multicast);
         Self {
-            population,
             fan,
             trail: trail.of(machine.state().group(), machine.state().name()),
             machine,
@@ -115,6 +115,7 @@ impl Served {
             asked: Asked::default(),
             timer: None,
             log: Log::default(),
+            shown: Shown::default(),
         }
     }
 
@@ -168,8 +169,8 @@ impl Served {
                     priority,
                     batch,
                 } => return Some(Outward::Token(job, priority, batch)),
-                Effect::Deliver(rekey) => self.deliver(&rekey),
-                Effect::Activate { epoch } => self.activate(epoch),
+                Effect::Deliver(rekey) => self.deliver(now, &rekey),
+                Effect::Activate { epoch } => self.activate(now, epoch),
                 Effect::Granted {
                     ticket,
                     member,
@@ -198,7 +199,7 @@ impl Served {
     }
 
     /// Whoever has a channel is seen to by whoever sends datagrams; the others get it by stream.
-    fn deliver(&mut self, rekey: &Arc<Rekey>) {
+    fn deliver(&mut self, now: Time, rekey: &Arc<Rekey>) {
         let group = self.id();
         let sealed = self.fan.rekey(rekey);
         let streamed = self.listeners.streamed();
@@ -210,18 +211,22 @@ impl Served {
                 .filter_map(|(_, listener)| listener.channel.as_ref())
                 .for_each(|channel| channel.by_stream(rekey));
         }
-        count::rekeyed();
+        let roster = self.machine.state().roster();
+        let present = roster.present_count();
+        let lacking = present - roster.acknowledged_present(rekey.previous);
+        let course = &mut self.shown.course;
+        course.delivered(now, rekey.why, present, lacking);
         count::conflated(conflated);
     }
 
     /// Tells those who may send to switch: few of them by stream, which loses nothing, many by datagram.
-    fn activate(&mut self, epoch: Epoch) {
+    fn activate(&mut self, now: Time, epoch: Epoch) {
         let senders = self.listeners.senders();
         let channels = senders.filter(|(_, sender)| sender.channel.is_some());
         let many = channels.take(FEW_SENDERS + 1).count() > FEW_SENDERS;
         let by_datagram = many && self.fan.activate(self.id(), epoch);
         self.activate_by_stream(epoch, by_datagram);
-        count::activated();
+        self.shown.course.activated(now);
     }
 
     /// Tells all who may send, or only those of them who have no channel.
@@ -269,7 +274,6 @@ impl Served {
     pub(super) fn stored(&mut self) -> Option<(Revision, Vec<u8>)> {
         let to = self.machine.state().policy().multicast;
         self.fan.multicasts(self.id(), to);
-        self.population.is(self.machine.state().roster().len());
         if let Some(reply) = self.asked.creating.take() {
             let _ = reply.send(Ok(self.view()));
         }
@@ -387,7 +391,7 @@ impl Served {
     }
 
     fn removed(&mut self, member: MemberId, reason: RemovalReason) {
-        count::removed();
+        count::removed(reason);
         let registration = (self.id(), member);
         if let Some(listener) = self.listeners.remove(member) {
             self.close(&listener);

@@ -12,6 +12,7 @@
 //!                             '--> Outbox --> delivery task of the connection
 //! ```
 
+mod catalogue;
 mod channel;
 mod channels;
 mod count;
@@ -24,6 +25,7 @@ mod handle;
 mod outbox;
 mod rotation;
 mod shard;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -43,6 +45,7 @@ use crate::hsm::Pool;
 use crate::policy::Decider;
 use crate::store::{self, Store, StoreError};
 
+pub use catalogue::METRICS;
 pub use channel::{Channel, Export, Opening, Reported, Whereabouts};
 #[cfg(test)]
 pub(crate) use channels::testing;
@@ -147,7 +150,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
     }
     trail.settled().await;
     let clock = Clock(Instant::now());
-    let shards = served.into_iter().map(|groups| {
+    let shards = served.into_iter().enumerate().map(|(number, groups)| {
         let (events, inbox) = mpsc::channel(SHARD_QUEUE);
         let (directory, channels) = (directory.clone(), channels.clone());
         let trail = trail.clone();
@@ -155,7 +158,7 @@ pub async fn start(parts: Parts) -> Result<Handle, StartError> {
             &parts,
             directory,
             (channels, trail),
-            clock,
+            (clock, number),
             events.downgrade(),
         );
         tokio::spawn(shard.run(groups, inbox));

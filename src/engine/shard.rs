@@ -10,6 +10,7 @@ use super::channels::Channels;
 use super::directory::Directory;
 use super::event::{Event, Operate, What};
 use super::group::{Outward, Served};
+use super::standing::{SHOWN_AFTER_MS, Standing};
 use super::trail::{Granting, Trail};
 use super::{Clock, Parts};
 use crate::group::ids::{GroupId, Revision, Time};
@@ -36,8 +37,16 @@ pub(super) struct Shard {
     events: WeakSender<Event>,
     groups: HashMap<GroupId, Served>,
     timers: BTreeSet<(Time, GroupId)>,
+    shown: Shown,
     /// Whether the last append failed: logged once, not for every group and attempt.
     store_trouble: bool,
+}
+
+/// What the groups are together, and which of them are to be looked at for that, when.
+struct Shown {
+    standing: Standing,
+    stale: Vec<GroupId>,
+    due: Option<Time>,
 }
 
 impl Shard {
@@ -45,7 +54,7 @@ impl Shard {
         parts: &Parts,
         directory: Arc<Directory>,
         (channels, trail): (Arc<Channels>, Trail),
-        clock: Clock,
+        (clock, number): (Clock, usize),
         events: WeakSender<Event>,
     ) -> Self {
         Self {
@@ -58,6 +67,11 @@ impl Shard {
             events,
             groups: HashMap::new(),
             timers: BTreeSet::new(),
+            shown: Shown {
+                standing: Standing::new(number, clock.now()),
+                stale: Vec::new(),
+                due: None,
+            },
             store_trouble: false,
         }
     }
@@ -71,15 +85,17 @@ impl Shard {
         }
         let mut turn = Vec::with_capacity(TURN);
         loop {
-            let next = self
-                .timers
-                .first()
-                .map(|&(time, _)| self.clock.instant(time));
+            let timer = self.timers.first().map(|&(time, _)| time);
+            let next = timer.into_iter().chain(self.shown.due).min();
+            let next = next.map(|time| self.clock.instant(time));
             tokio::select! {
-                received = inbox.recv_many(&mut turn, TURN) => if received == 0 { return },
+                received = inbox.recv_many(&mut turn, TURN) => if received == 0 { break },
                 () = async { sleep_until(next.unwrap_or_else(far)).await }, if next.is_some() => {}
             }
             self.turn(&mut turn);
+        }
+        for served in self.groups.values_mut() {
+            served.vanish(&mut self.shown.standing);
         }
     }
 
@@ -181,6 +197,9 @@ impl Shard {
 
     fn tick(&mut self) {
         let now = self.clock.now();
+        if self.shown.due.is_some_and(|due| due <= now) {
+            self.show();
+        }
         while let Some(&(time, group)) = self.timers.first() {
             if time > now {
                 return;
@@ -191,6 +210,21 @@ impl Shard {
                 served.handle(now, Input::Tick);
             }
             self.settle(group);
+        }
+    }
+
+    /// Shows what has become of groups to which anything happened.
+    fn show(&mut self) {
+        let Shown {
+            standing,
+            stale,
+            due,
+        } = &mut self.shown;
+        *due = None;
+        for group in stale.drain(..) {
+            if let Some(served) = self.groups.get_mut(&group) {
+                served.show(standing);
+            }
         }
     }
 
@@ -231,10 +265,15 @@ impl Shard {
             }
             served.timer = next;
         }
+        if served.grows_stale() {
+            self.shown.stale.push(group);
+            self.shown.due.get_or_insert(now.after(SHOWN_AFTER_MS));
+        }
     }
 
     fn forget(&mut self, group: GroupId, release: bool) {
-        if let Some(served) = self.groups.remove(&group) {
+        if let Some(mut served) = self.groups.remove(&group) {
+            served.vanish(&mut self.shown.standing);
             if let Some(timer) = served.timer {
                 self.timers.remove(&(timer, group));
             }

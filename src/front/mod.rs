@@ -69,6 +69,7 @@
 //! Browsers are no clients: a request that names an `Origin` is refused.
 
 mod caller;
+mod catalogue;
 mod durable;
 mod exchanges;
 mod kmip;
@@ -96,6 +97,7 @@ use crate::kmip::client::Client;
 use crate::policy::documents::Book;
 use crate::tls::{self, Credentials, Trust};
 
+pub use catalogue::METRICS;
 use durable::Durable;
 pub use durable::DurableError;
 use exchanges::Exchanges;

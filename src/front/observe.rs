@@ -12,7 +12,7 @@ const MAX_OBJECT: usize = 256;
 /// The same of a call.
 const MAX_CALL: usize = 512;
 /// What metrics call an operation that has no name.
-const OTHER: &str = "other";
+pub(super) const OTHER: &str = "other";
 
 /// What became of one thing that was asked for.
 pub(super) struct Outcome {

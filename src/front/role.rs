@@ -200,6 +200,11 @@ pub(super) const CALLS: [(&str, &[Role]); 15] = [
     ("audit", &[Role::Auditor]),
 ];
 
+/// Whether there is a call of that name.
+pub(super) fn is_call(name: &str) -> bool {
+    CALLS.iter().any(|(call, _)| *call == name)
+}
+
 /// Who may make a call: nobody one that is not in the table.
 pub(super) fn roles_of_call(name: &str) -> &'static [Role] {
     let found = CALLS.iter().find(|(call, _)| *call == name);

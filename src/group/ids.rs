@@ -282,4 +282,9 @@ impl Time {
     pub fn after(self, milliseconds: u64) -> Time {
         Time(self.0.saturating_add(milliseconds))
     }
+
+    /// How long ago a time was at this one; nothing if it is yet to come.
+    pub fn since(self, before: Time) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0.saturating_sub(before.0))
+    }
 }

@@ -31,6 +31,7 @@
 //! Node keys have to be wrappable, so whoever controls the process that is logged in can ask the token to wrap them
 //! under a key of his own: a live compromise of the token's host reads node keys, a stolen disk or backup does not.
 
+mod catalogue;
 mod check;
 mod error;
 mod escrow;
@@ -51,6 +52,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use catalogue::METRICS;
 pub use error::{ErrorClass, TokenError};
 pub use escrow::{EscrowFileError, provision_escrow, read_escrow_key};
 pub use executed::Executed;

@@ -25,6 +25,7 @@
 //! Who is a member is not decided anew: rules that change, claims that run out and entries that go take away nothing that members
 //! hold, and neither resume nor pull asks here. To remove somebody is to evict him.
 
+mod catalogue;
 pub mod documents;
 mod list;
 mod pattern;
@@ -39,6 +40,7 @@ use crate::attributes::Attributes;
 use crate::attributes::recent::Recent;
 use crate::group::ids::Role;
 use crate::group::policy::GroupPolicy;
+pub use catalogue::METRICS;
 pub use list::{NotListed, admit};
 pub use rules::{BUILT_IN, MAX_RULES, MAX_TEXT, Revision, Rules, RulesError, SCHEMA};
 

@@ -111,7 +111,6 @@ async fn respond(served: &Arc<Served>, request: Request) -> Response {
 }
 
 fn refused(refusal: Refusal) -> Response {
-    metrics::counter!("wardcast_refusals_total", "code" => refusal.code.number().to_string())
-        .increment(1);
+    metrics::counter!("wardcast_refusals_total", "reason" => refusal.code.name()).increment(1);
     Response::Refused(refusal)
 }

@@ -22,6 +22,7 @@ use super::absence::Absence;
 use super::acknowledgements::Acknowledgements;
 use super::admission::{Admission, Entry, HEAD_START, Places};
 use super::connection::Served;
+use super::failures;
 use super::fanout::Fanout;
 use super::lanes::{Lanes, Names};
 use super::multicast::Multicaster;
@@ -48,7 +49,7 @@ const RECEIVE_BUFFER: usize = 8 << 20;
 const WAITING_BYTES: u64 = 16 << 10;
 
 /// QUIC's error codes for TLS alerts (RFC 9001 section 4.8), and how much of such an error is put on record.
-const TLS_ALERTS: u64 = 0x100;
+pub(super) const TLS_ALERTS: u64 = 0x100;
 const MAX_REASON: usize = 256;
 
 /// Why the listener could not start.
@@ -117,6 +118,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::gauge!("wardcast_connections").decrement(1.0);
         let identities = &self.front.identities;
         identities.remove_if_mut(&self.identity, |_, count| {
             *count -= 1;
@@ -261,13 +263,13 @@ async fn handshake(
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             tracing::debug!(%address, %error, "handshake failed");
-            metrics::counter!("wardcast_handshakes_failed_total").increment(1);
+            failures::count(failures::kind(&error));
             front.unauthenticated(address, &error);
             return None;
         }
         Err(_) => {
             tracing::debug!(%address, "handshake took too long");
-            metrics::counter!("wardcast_handshakes_failed_total").increment(1);
+            failures::count("timeout");
             return None;
         }
     };
@@ -277,15 +279,18 @@ async fn handshake(
         Ok(identity) => Arc::new(identity),
         Err(error) => {
             tracing::info!(%address, %error, "connection refused");
+            failures::count("identity");
             close(CloseCode::NotAuthenticated);
             return None;
         }
     };
     let Some(place) = place(&front, identity, places.connection) else {
         tracing::info!(%address, "connection refused: its identity has too many");
+        failures::count("identity_limit");
         close(CloseCode::Overloaded);
         return None;
     };
+    metrics::counter!("wardcast_handshakes_total").increment(1);
     Some(Served::new(front, connection, place, lane))
 }
 
@@ -353,6 +358,7 @@ fn place(
     }
     *count += 1;
     drop(count);
+    metrics::gauge!("wardcast_connections").increment(1.0);
     Some(Place {
         front: front.clone(),
         identity,

@@ -10,7 +10,9 @@
 mod absence;
 mod acknowledgements;
 mod admission;
+mod catalogue;
 mod connection;
+mod failures;
 mod fanout;
 mod lanes;
 mod listener;
@@ -22,6 +24,7 @@ mod socket;
 mod timers;
 mod transmit;
 
+pub use catalogue::METRICS;
 pub use listener::{BindError, Listener, Parts};
 
 use std::time::Duration;

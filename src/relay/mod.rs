@@ -26,6 +26,7 @@
 
 pub mod audit;
 mod batch;
+mod catalogue;
 mod cursor;
 mod destination;
 pub mod documents;
@@ -47,6 +48,7 @@ use crate::audit::Digest;
 use crate::kmip::client::ClientError;
 
 pub use batch::{Batch, Line};
+pub use catalogue::METRICS;
 pub use destination::{Destination, KEY_STORE};
 pub use feed::Pauses;
 pub use hints::{Bell, Hints, SOONEST};

@@ -7,6 +7,7 @@
 //!
 //! No key is ever stored, not even a wrapped one: records are membership, nonces and version numbers.
 
+mod catalogue;
 mod error;
 mod sqlite;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tests;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use catalogue::METRICS;
 pub use error::StoreError;
 pub use sqlite::{SqliteOptions, SqliteStats, SqliteStore, open_alone};
 

@@ -5,6 +5,9 @@
 //! Where members connect, sessions can be resumed ([`resumable`]): a session then skips the check of the client's certificate, but
 //! does not outlive the configuration that made it, and so no revocation that this one does not know.
 
+mod catalogue;
+mod exchanges;
+mod expiry;
 mod identity;
 mod tickets;
 
@@ -22,6 +25,7 @@ use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 
+pub use catalogue::METRICS;
 pub use identity::{IdentityError, identity, peer};
 use tickets::Tickets;
 
@@ -318,7 +322,10 @@ fn client(
 }
 
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(CryptoProvider {
+        kx_groups: exchanges::counted(),
+        ..aws_lc_rs::default_provider()
+    })
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -49,7 +49,8 @@ pub(crate) struct Site {
     admin: SocketAddr,
     /// Where programs ask, if the configuration says so.
     pub(crate) front: Option<SocketAddr>,
-    http: reqwest::Client,
+    /// As the operator.
+    pub(crate) http: reqwest::Client,
 }
 
 impl Site {
@@ -376,6 +377,16 @@ impl Site {
         });
         let values = own.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
         values.sum()
+    }
+
+    /// What a scrape is answered with: its content type, and all metrics.
+    pub(crate) async fn metrics(&self, accept: &str) -> (String, String) {
+        let url = format!("https://localhost:{}/metrics", self.admin.port());
+        let request = self.http.get(url).header("accept", accept);
+        let answer = request.send().await.expect("the gateway answers");
+        let kind = answer.headers().get("content-type").expect("a type");
+        let kind = kind.to_str().expect("text").to_owned();
+        (kind, answer.text().await.expect("metrics are text"))
     }
 
     /// One request that must be done.

@@ -88,12 +88,16 @@ impl Served {
         }
         count::acknowledged(1);
         self.handle(now, Input::Acks(vec![(member, epoch)]));
+        let course = &mut self.shown.course;
+        course.acknowledged(now, || self.machine.current());
     }
 
     /// Members hold epochs, as their channels know already.
     pub(in crate::engine) fn all_acknowledged(&mut self, now: Time, all: Vec<(MemberId, Epoch)>) {
         count::acknowledged(all.len() as u64);
         self.handle(now, Input::Acks(all));
+        let course = &mut self.shown.course;
+        course.acknowledged(now, || self.machine.current());
     }
 
     /// The delivery of this registration needs a path.

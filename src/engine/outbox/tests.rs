@@ -3,6 +3,8 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::group::ids::Time;
+use crate::group::machine::{Cause, Why};
 
 const WHO: Registration = (GroupId([7; 16]), MemberId(1));
 
@@ -12,6 +14,10 @@ fn rekey(epoch: u64) -> Arc<Rekey> {
         epoch: Epoch(epoch),
         previous: Epoch(epoch - 1),
         active: Epoch(0),
+        why: Why {
+            cause: Cause::Rotation,
+            since: Time(0),
+        },
         header: Bytes::new(),
         head: Bytes::new(),
         chunks: Vec::new(),

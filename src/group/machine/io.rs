@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::rollover::{Rollover, RolloverError};
+use super::why::Why;
 use crate::group::edges::Chunk;
 use crate::group::ids::{
     Epoch, GroupId, Identity, KeyRef, MasterId, MemberId, Revision, Role, Suite, Time,
@@ -215,6 +216,8 @@ pub struct Rekey {
     pub previous: Epoch,
     /// The epoch that senders send with meanwhile.
     pub active: Epoch,
+    /// Why there is this epoch, and since when it was waited for.
+    pub why: Why,
     /// The signed header.
     pub header: Bytes,
     /// The push message up to its edges, the same for all: [`rekey_head`](crate::group::wire::rekey_head).

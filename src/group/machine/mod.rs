@@ -50,6 +50,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod waiting;
+mod why;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub use rollover::{Rollover, RolloverError};
 use sealing::Sealing;
 use staging::Log;
 use waiting::{Said, Waiting};
+pub use why::{Cause, Why};
 
 /// One group's epochs, members and whoever waits for them. The module says how to drive it.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::GroupMachine;
 use super::io::{Effect, Rekey};
 use super::jobs::Work;
+use super::why::Why;
 use crate::group::edges::{Edge, chunks};
 use crate::group::ids::{Epoch, NodeId, Time};
 use crate::group::index;
@@ -38,8 +39,8 @@ pub(super) struct Sealing {
 struct Making {
     epoch: Epoch,
     priority: Priority,
-    /// Not when a header is only sealed again after a restart: nobody lacks it.
-    deliver: bool,
+    /// Why it is delivered; not when a header is only sealed again after a restart: nobody lacks it.
+    deliver: Option<Why>,
     /// Whether members are granted their leaf keys anew, since this epoch or one that it overtook.
     renewed: bool,
     /// Wraps that the token has not been asked for.
@@ -61,7 +62,14 @@ impl Sealing {
 
     /// Whether an epoch is to be delivered.
     pub(super) fn delivers(&self) -> bool {
-        self.making.as_ref().is_some_and(|making| making.deliver)
+        self.making
+            .as_ref()
+            .is_some_and(|making| making.deliver.is_some())
+    }
+
+    /// Why an epoch is to be delivered, if one is.
+    pub(super) fn why(&self) -> Option<Why> {
+        self.making.as_ref().and_then(|making| making.deliver)
     }
 
     /// Whether the token is to be asked for something.
@@ -83,10 +91,17 @@ impl Sealing {
 
 impl GroupMachine {
     /// A change is on record: its wraps and header are to be made, and delivered.
-    pub(super) fn make_epoch(&mut self, rekey: &[PlannedEdge], priority: Priority, renews: bool) {
+    pub(super) fn make_epoch(
+        &mut self,
+        rekey: &[PlannedEdge],
+        priority: Priority,
+        renews: bool,
+        why: Why,
+    ) {
         let priority = self.at_least_as_urgent(priority);
         let overtaken = self.sealing.making.as_ref();
         let renewed = renews || overtaken.is_some_and(|making| making.renewed);
+        let why = why.and(self.sealing.why());
         let tree = self.state.tree();
         let owed = &mut self.sealing.owed;
         if renews {
@@ -103,7 +118,7 @@ impl GroupMachine {
         self.sealing.making = Some(Making {
             epoch: self.state.epoch(),
             priority,
-            deliver: true,
+            deliver: Some(why),
             renewed,
             wraps: wraps.collect(),
             unsealed: true,
@@ -139,7 +154,7 @@ impl GroupMachine {
         self.sealing.making = Some(Making {
             epoch: self.state.epoch(),
             priority: Priority::Grant,
-            deliver: false,
+            deliver: None,
             renewed: false,
             wraps: Vec::new(),
             unsealed: true,
@@ -234,7 +249,7 @@ impl GroupMachine {
         let content = self.state.header();
         let header = content.assemble(kid, tag, &signature);
         self.sealing.sealed = Some((making.epoch, header.clone()));
-        if making.deliver {
+        if let Some(why) = making.deliver {
             self.sealing.owed.clear();
             let active = self.epochs.active();
             self.effects.push_back(Effect::Deliver(Arc::new(Rekey {
@@ -242,6 +257,7 @@ impl GroupMachine {
                 epoch: making.epoch,
                 previous: self.epochs.delivered(),
                 active,
+                why,
                 head: rekey_head(content.group, &header, active),
                 header,
                 chunks: chunks(self.state.tree(), &making.made),

@@ -5,6 +5,7 @@ use super::backoff::Backoff;
 use super::io::{Effect, Ticket};
 use super::rollover::{Rollover, RolloverError};
 use super::waiting::{Said, WaitingJoin};
+use super::why::{Cause, Why};
 use crate::group::ids::{Epoch, Identity, MemberId, Revision, Role, Time};
 use crate::group::limits::{
     BUSY_RETRY_MS, JOIN_DELIVERIES_PER_SECOND, JOIN_PAUSE_MOST_MS, MAX_JOINS_PER_CHANGE,
@@ -40,12 +41,18 @@ struct StagedChange {
     rotate: bool,
     rollover: Option<Rollover>,
     urgent: bool,
+    why: Why,
 }
 
 impl Staged {
     /// Joins that are being registered.
     pub(super) fn joins(&self) -> usize {
         self.change.as_ref().map_or(0, |change| change.joins.len())
+    }
+
+    /// Why there is to be an epoch, if there is to be one.
+    pub(super) fn why(&self) -> Option<Why> {
+        self.change.as_ref().map(|change| change.why)
     }
 
     fn joins_of(&self, identity: &Identity) -> u32 {
@@ -208,7 +215,10 @@ impl GroupMachine {
         let rotate = self.waiting.rotate || renumber;
         match self.plan_change(&joins, &left, rotate, rollover.is_some()) {
             Ok(plan) => {
+                let cause = Cause::of(&left, rollover.is_some(), rotate);
+                let since = self.waiting.first.unwrap_or(self.now);
                 let change = StagedChange {
+                    why: Why { cause, since },
                     plan,
                     joins,
                     left,
@@ -286,6 +296,8 @@ impl GroupMachine {
     fn close_batch(&mut self) {
         let more = self.waiting.joins() > 0 || self.waiting.rollover.is_some();
         self.waiting.since = more.then_some(self.now);
+        let oldest = self.waiting.oldest_join().unwrap_or(self.now);
+        self.waiting.first = more.then_some(oldest);
     }
 
     /// Refuses joiners that the sender space has no room for; whether the space is exhausted and a new one begins.
@@ -358,6 +370,7 @@ impl GroupMachine {
             left,
             rollover,
             urgent,
+            why,
             ..
         } = change;
         self.keys.cache.forget(&plan);
@@ -381,7 +394,7 @@ impl GroupMachine {
             (false, false) => Priority::Grant,
             (false, true) => Priority::Scheduled,
         };
-        self.make_epoch(&plan.rekey, priority, rollover.is_some());
+        self.make_epoch(&plan.rekey, priority, rollover.is_some(), why);
         let suite = self.state.suite();
         for (join, (member, _)) in joins.into_iter().zip(plan.placed) {
             self.await_grant(join.ticket, member, join.offer.key(suite).cloned());
@@ -409,6 +422,7 @@ impl GroupMachine {
             return;
         };
         let pause = self.log.backoff.fail(self.now);
+        let began = change.as_ref().map(|change| change.why.since);
         let refusal = Refusal::retry(RefusalCode::StoreTrouble, pause);
         if let Some(change) = change {
             self.waiting.rotate |= change.rotate;
@@ -422,6 +436,8 @@ impl GroupMachine {
         self.refuse_joins(&refusal);
         if self.waiting.is_more_than_joins() {
             self.waiting.open(self.now);
+            let before = began.into_iter().chain(self.waiting.first);
+            self.waiting.first = before.min();
         }
     }
 

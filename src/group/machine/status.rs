@@ -3,7 +3,7 @@
 use super::GroupMachine;
 use super::io::{Assurance, EpochStatus, GroupStatus, KeyStatus, QueueStatus};
 use super::staging::Staged;
-use crate::group::ids::{Revision, Suite, Time};
+use crate::group::ids::{Epoch, Revision, Suite, Time};
 
 impl GroupMachine {
     /// How the group is.
@@ -36,26 +36,62 @@ impl GroupMachine {
                 rotates: self.epochs.rotates(state.policy().rekey_period_s),
             },
             assurance: self.assurance(),
-            queues: QueueStatus {
-                joins: self.waiting.joins() + self.log.staged.as_ref().map_or(0, Staged::joins),
-                departures: self.waiting.departures(),
-                paths: self.keys.waiting(),
-                jobs: self.token.jobs(),
-            },
+            queues: self.queues(),
         }
+    }
+
+    /// What waits.
+    pub fn queues(&self) -> QueueStatus {
+        QueueStatus {
+            joins: self.waiting.joins() + self.log.staged.as_ref().map_or(0, Staged::joins),
+            departures: self.waiting.departures(),
+            paths: self.keys.waiting(),
+            jobs: self.token.jobs(),
+        }
+    }
+
+    /// How many members with a connection are behind the newest delivered epoch: by one epoch, by two or three, by up to fifteen, by
+    /// more, and those who acknowledged none in this life.
+    pub fn behind(&self) -> [u32; 5] {
+        let roster = self.state.roster();
+        let delivered = self.epochs.delivered();
+        let within = |epochs: u64| {
+            let from = Epoch(delivered.0.saturating_sub(epochs).max(1));
+            roster.acknowledged_present(from)
+        };
+        let [current, one, few, some, any] = [0, 1, 3, 15, delivered.0].map(within);
+        let unknown = roster.present_count() - any;
+        [one - current, few - one, some - few, any - some, unknown]
+    }
+
+    /// How many epochs are delivered and not active yet, active, and retiring.
+    pub fn epochs_in_use(&self) -> [u32; 3] {
+        let (delivered, active) = (self.epochs.delivered(), self.epochs.active());
+        let retiring = self.epochs.retiring().count();
+        [
+            u32::from(delivered != active),
+            u32::from(active != Epoch(0)),
+            u32::try_from(retiring).unwrap_or(u32::MAX),
+        ]
     }
 
     /// Who holds the newest delivered epoch.
     pub fn assurance(&self) -> Assurance {
         let roster = self.state.roster();
-        let delivered = self.epochs.delivered();
-        let present = roster.present_count();
+        let (present, current) = self.current();
         Assurance {
             members: roster.len(),
             present,
-            acknowledged: roster.acknowledged(delivered),
-            behind: present - roster.acknowledged_present(delivered),
+            acknowledged: roster.acknowledged(self.epochs.delivered()),
+            behind: present - current,
         }
+    }
+
+    /// How many members have a connection, and how many of them acknowledged the newest delivered epoch.
+    pub fn current(&self) -> (u32, u32) {
+        let roster = self.state.roster();
+        let current = roster.acknowledged_present(self.epochs.delivered());
+        (roster.present_count(), current)
     }
 
     /// When the machine wants [`Input::Tick`](super::Input::Tick), if nothing else happens before.

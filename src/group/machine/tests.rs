@@ -6,6 +6,7 @@ mod late;
 mod policy;
 mod rollover;
 mod trouble;
+mod why;
 
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce, Identity, MasterId, Role, Suite};
@@ -98,10 +99,8 @@ impl Bench {
             match effect {
                 Effect::Persist { expected, record } => {
                     assert_eq!(expected.0, self.records.len() as u64);
-                    assert!(
-                        self.persisting.replace(record).is_none(),
-                        "two records at a time"
-                    );
+                    let before = self.persisting.replace(record);
+                    assert!(before.is_none(), "two records at a time");
                 }
                 Effect::Token {
                     job,

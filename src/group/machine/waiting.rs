@@ -51,6 +51,8 @@ pub(super) struct Waiting {
     pub(super) urgent: bool,
     /// When the first change of the batch came.
     pub(super) since: Option<Time>,
+    /// When the first change came that is not on record: a batch that failed to be is not forgotten here.
+    pub(super) first: Option<Time>,
     pub(super) policy: Option<GroupPolicy>,
     /// A freeze or a thaw.
     pub(super) gate: Option<Record>,
@@ -61,6 +63,7 @@ impl Waiting {
     /// A change came: the batch's interval runs from the first one.
     pub(super) fn open(&mut self, now: Time) {
         self.since.get_or_insert(now);
+        self.first.get_or_insert(now);
     }
 
     pub(super) fn joins(&self) -> usize {
@@ -168,7 +171,7 @@ impl Waiting {
         if self.departures.is_empty() {
             self.urgent = false;
             if self.joins.is_empty() && !self.rotate && self.rollover.is_none() {
-                self.since = None;
+                (self.since, self.first) = (None, None);
             }
         }
     }

@@ -18,6 +18,17 @@ macro_rules! numbered {
             /// Every reason that has a name.
             pub const ALL: &[$name] = &[$($name::$variant),+];
 
+            /// What [`name`](Self::name) may be.
+            pub const NAMES: &[&str] = &[$(stringify!($variant),)+ "Other"];
+
+            /// Its name here, for metrics.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($name::$variant => stringify!($variant),)+
+                    $name::Other(_) => "Other",
+                }
+            }
+
             /// The number on the wire.
             pub fn number(self) -> u16 {
                 match self {

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::group::operations::Operation;
+use crate::group::operations::{Batch, Operation};
 use crate::hsm::Usage;
+use crate::hsm::catalogue::OPERATIONS;
 
 /// What a pool has done since it started. The metrics `wardcast_token_*_total` say the same of all pools of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,14 +107,17 @@ const NAMES: [&str; 22] = [
 /// The counters of a pool. The metrics' handles are looked up once: a lookup for each wrap would be seen.
 pub(super) struct Counters {
     counted: [(AtomicU64, metrics::Counter); NAMES.len()],
-    call_seconds: metrics::Histogram,
+    /// In the order of [`OPERATIONS`].
+    call_seconds: [metrics::Histogram; OPERATIONS.len()],
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Counters {
             counted: NAMES.map(|name| (AtomicU64::new(0), metrics::counter!(name))),
-            call_seconds: metrics::histogram!("wardcast_token_call_seconds"),
+            call_seconds: OPERATIONS.map(|operation| {
+                metrics::histogram!("wardcast_token_call_seconds", "operation" => operation)
+            }),
         }
     }
 
@@ -141,9 +145,9 @@ impl Counters {
     }
 
     /// A call that came back in time, and what it cost.
-    pub(super) fn called(&self, usage: Usage, took: Duration) {
+    pub(super) fn called(&self, batches: &[Batch], usage: Usage, took: Duration) {
         self.add(Count::Calls, 1);
-        self.call_seconds.record(took.as_secs_f64());
+        self.call_seconds[purpose(batches)].record(took);
         self.add(Count::Derivations, usage.derivations);
         self.add(Count::Ratchets, usage.ratchets);
         self.add(Count::KeyWraps, usage.wraps);
@@ -183,5 +187,22 @@ impl Counters {
                 refusals: get(Count::Refusals),
             },
         }
+    }
+}
+
+/// What a call is for, as its place among [`OPERATIONS`].
+fn purpose(batches: &[Batch]) -> usize {
+    let operations = batches.iter().flat_map(|batch| &batch.operations);
+    let mut purposes = operations.map(|operation| match operation {
+        Operation::Wrap { .. } | Operation::Seal { .. } => 0,
+        Operation::Grant { .. } => 1,
+        Operation::PushKey { .. } => 2,
+        Operation::SignHead { .. } => 3,
+        Operation::Escrow { .. } => 4,
+    });
+    let mixed = OPERATIONS.len() - 1;
+    match purposes.next() {
+        Some(first) if purposes.all(|other| other == first) => first,
+        _ => mixed,
     }
 }

@@ -149,7 +149,7 @@ impl Settling<'_> {
         let (outputs, results) = match executed {
             None => (vec![], vec![Err(TokenError::Panicked); tickets.len()]),
             Some(executed) => {
-                self.board.counters.called(executed.usage, took);
+                self.board.counters.called(&batches, executed.usage, took);
                 executed.into_parts()
             }
         };

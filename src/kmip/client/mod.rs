@@ -21,6 +21,7 @@ mod attempt;
 mod attempts;
 mod attributes;
 mod breaker;
+mod catalogue;
 #[expect(clippy::module_inception, reason = "the module's main part")]
 mod client;
 mod endpoint;
@@ -35,6 +36,7 @@ mod transport;
 mod version;
 
 pub use attributes::{Attribute, AttributeName};
+pub use catalogue::METRICS;
 pub use client::Client;
 pub use endpoint::{Endpoint, EndpointError, PORT};
 pub use error::{ClientError, ResponseFault, ServerError, SetupError, TransportError};

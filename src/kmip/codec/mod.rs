@@ -38,6 +38,6 @@ pub use big::BigInteger;
 pub use error::{DecodeError, EncodeError, Fault};
 pub use item::{ByteString, Item, Tag, Type, Value};
 pub(in crate::kmip) use names::attribute_tag;
-pub use names::{tag, value_name, value_text, values};
+pub use names::{is_operation_name, tag, value_name, value_text, values};
 pub use text::Layout;
 pub use view::View;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -103,12 +104,16 @@ impl Writer {
 
     fn commit(&mut self, batch: Vec<Write>) {
         let changes = batch.iter().map(|write| (write.group, &write.change));
-        match self.log.commit(changes) {
+        let began = Instant::now();
+        let committed = self.log.commit(changes);
+        metrics::histogram!("wardcast_store_commit_seconds").record(began.elapsed());
+        match committed {
             Ok(answers) => {
                 let done = answers.iter().filter(|answer| answer.is_ok()).count();
                 let (written, commits) = (&self.counters.written, &self.counters.commits);
                 written.fetch_add(done as u64, Ordering::Relaxed);
                 commits.fetch_add(u64::from(done > 0), Ordering::Relaxed);
+                metrics::counter!("wardcast_store_changes_total").increment(done as u64);
                 for (write, answer) in batch.into_iter().zip(answers) {
                     // Whoever asked may have gone; the change is durable all the same.
                     let _ = write.answer.send(answer);
@@ -122,6 +127,7 @@ impl Writer {
     /// is tried by itself; other trouble is everyone's.
     fn failed(&mut self, batch: Vec<Write>, error: StoreError) {
         self.counters.failures.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("wardcast_store_commit_failures_total").increment(1);
         tracing::warn!(%error, changes = batch.len(), "a commit failed");
         if batch.len() > 1 && matches!(error, StoreError::Full { .. }) {
             for write in batch {

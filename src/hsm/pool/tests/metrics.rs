@@ -34,7 +34,7 @@ async fn counters_and_gauges_say_what_happened() {
         "wardcast_token_wraps_total 7",
         "wardcast_token_calls_total 1",
         "wardcast_token_key_wraps_total 7",
-        "wardcast_token_call_seconds_count 1",
+        r#"wardcast_token_call_seconds_count{operation="rekey"} 1"#,
     ] {
         assert!(says(line), "{line} is not in\n{}", rendered.render());
     }

@@ -217,6 +217,12 @@ pub fn value_name(tag: Tag, value: u32) -> Option<&'static str> {
         .and_then(|table| table.name_of(value))
 }
 
+/// Whether an operation is called so.
+#[must_use]
+pub fn is_operation_name(name: &str) -> bool {
+    value_of(tag::Operation, name).is_some()
+}
+
 /// The name of an Enumeration's value, or its number in hexadecimal digits.
 #[must_use]
 pub fn value_text(tag: Tag, value: u32) -> String {

@@ -1,0 +1,31 @@
+//! What a group shows of itself beside the others.
+
+use super::Served;
+use super::course::Course;
+use crate::engine::standing::{Share, Standing};
+
+/// What metrics are made of.
+#[derive(Default)]
+pub(super) struct Shown {
+    pub(super) course: Course,
+    /// Of what all groups are together.
+    share: Share,
+}
+
+impl Served {
+    /// Whether this is the first that happens to it since it was last shown.
+    pub(in crate::engine) fn grows_stale(&mut self) -> bool {
+        !std::mem::replace(&mut self.shown.share.stale, true)
+    }
+
+    /// Shows what it is now.
+    pub(in crate::engine) fn show(&mut self, standing: &mut Standing) {
+        self.shown.share.stale = false;
+        standing.show(self.id(), &mut self.shown.share, Some(&self.machine));
+    }
+
+    /// It is no more.
+    pub(in crate::engine) fn vanish(&mut self, standing: &mut Standing) {
+        standing.show(self.id(), &mut self.shown.share, None);
+    }
+}
