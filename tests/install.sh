@@ -20,6 +20,7 @@ PACKAGES=(
     iproute2 nftables                            # network namespaces, and what is lost between them; root alone may make them
     slapd                                        # a directory; tests run their own
     rsyslog rsyslog-openssl                      # a log server that takes TLS; tests run their own
+    prometheus                                   # scrapes a gateway; tests start their own, and its service does not run without systemd
     curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv
