@@ -28,6 +28,7 @@ use rustls::ServerConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -120,12 +121,24 @@ impl Times {
     };
 }
 
+/// What replaces the certificates of a listener while it serves. Connections from before end once what is under way is answered:
+/// whoever they are with is looked at by the new rules then.
+#[derive(Clone)]
+pub struct Certificates(watch::Sender<Option<Arc<ServerConfig>>>);
+
+impl Certificates {
+    /// Takes others from now on.
+    pub fn replace(&self, tls: ServerConfig) {
+        self.0.send_replace(Some(Arc::new(tls)));
+    }
+}
+
 /// The listener.
 pub struct HttpsListener {
     options: Options,
     listener: TcpListener,
     address: SocketAddr,
-    tls: TlsAcceptor,
+    tls: Certificates,
 }
 
 impl HttpsListener {
@@ -136,6 +149,22 @@ impl HttpsListener {
     pub async fn bind(
         address: SocketAddr,
         tls: ServerConfig,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        Self::listen(address, Some(Arc::new(tls)), options).await
+    }
+
+    /// The same without TLS, for what anybody may ask: all callers are nobody.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn bind_plainly(address: SocketAddr, options: Options) -> Result<Self, StartError> {
+        Self::listen(address, None, options).await
+    }
+
+    async fn listen(
+        address: SocketAddr,
+        tls: Option<Arc<ServerConfig>>,
         options: Options,
     ) -> Result<Self, StartError> {
         let name = options.name;
@@ -149,8 +178,14 @@ impl HttpsListener {
             options,
             address: listener.local_addr().map_err(bind)?,
             listener,
-            tls: TlsAcceptor::from(Arc::new(tls)),
+            tls: Certificates(watch::Sender::new(tls)),
         })
+    }
+
+    /// What replaces its certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        self.tls.clone()
     }
 
     /// Where it listens, with the port that the system chose if none was asked for.
@@ -186,10 +221,10 @@ impl HttpsListener {
                         tracing::debug!(%peer, "{name}: the address has as many connections as it may");
                         continue;
                     };
-                    let (tls, router) = (self.tls.clone(), router.clone());
+                    let (tls, router) = (self.tls.0.subscribe(), router.clone());
                     let stopped = stopped.clone();
                     connections.spawn(async move {
-                        connection(options, (stream, peer), tls, router, stopped).await;
+                        connection(options, (stream, peer), router, (tls, stopped)).await;
                         drop((own, place));
                     });
                 }
@@ -248,13 +283,22 @@ pub fn failed(
 
 /// Serves one connection until its peer or the gateway is done with it.
 async fn connection(
-    Options { name, times, .. }: Options,
+    options: Options,
     (stream, peer): (TcpStream, SocketAddr),
-    tls: TlsAcceptor,
     router: Router,
-    mut stopped: watch::Receiver<()>,
+    (mut tls, stopped): (
+        watch::Receiver<Option<Arc<ServerConfig>>>,
+        watch::Receiver<()>,
+    ),
 ) {
-    let stream = match timeout(HANDSHAKE, tls.accept(stream)).await {
+    let config = tls.borrow_and_update().clone();
+    let name = options.name;
+    let over = over(tls, stopped, options.times.life);
+    let Some(config) = config else {
+        let router = router.layer(Extension(Caller::default()));
+        return requests(options, peer, stream, router, over).await;
+    };
+    let stream = match timeout(HANDSHAKE, TlsAcceptor::from(config).accept(stream)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return tracing::info!(%peer, %error, "{name}: handshake failed"),
         Err(_) => return tracing::info!(%peer, "{name}: handshake took too long"),
@@ -274,6 +318,30 @@ async fn connection(
         thumbprint: own.map(|own| Sha256::digest(own).into()),
     };
     let router = router.layer(Extension(caller));
+    requests(options, peer, stream, router, over).await;
+}
+
+/// Done when the listener ends or has other certificates, or a connection has lived long enough.
+async fn over(
+    mut tls: watch::Receiver<Option<Arc<ServerConfig>>>,
+    mut stopped: watch::Receiver<()>,
+    life: Duration,
+) {
+    tokio::select! {
+        _ = tls.changed() => {}
+        _ = stopped.changed() => {}
+        () = sleep(life) => {}
+    }
+}
+
+/// Answers the requests of one connection, until its peer is done or it is over.
+async fn requests(
+    Options { name, times, .. }: Options,
+    peer: SocketAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    over: impl Future<Output = ()>,
+) {
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
         .timer(TokioTimer::new())
@@ -284,7 +352,7 @@ async fn connection(
     tokio::pin!(serving);
     let served = tokio::select! {
         served = &mut serving => served,
-        () = over(&mut stopped, times.life) => {
+        () = over => {
             serving.as_mut().graceful_shutdown();
             match timeout(times.last, serving).await {
                 Ok(served) => served,
@@ -295,10 +363,4 @@ async fn connection(
     if let Err(error) = served {
         tracing::debug!(%peer, %error, "{name}: the connection broke");
     }
-}
-
-/// Until the gateway stops, or a connection has lived long enough.
-async fn over(stopped: &mut watch::Receiver<()>, life: Duration) {
-    // It changes never, and ends as the gateway stops.
-    let _ = timeout(life, stopped.changed()).await;
 }
