@@ -33,6 +33,19 @@ pub(super) enum Event {
     Group(GroupId, What),
     /// To all of them: a token has answered for the first time, and these are its public keys.
     TokenKnown(Arc<Issuers>),
+    /// To the shard itself: is it there?
+    Echo(oneshot::Sender<()>),
+    /// To the shard itself: what is under way?
+    UnderWay(oneshot::Sender<UnderWay>),
+}
+
+/// What is under way in groups, which ends soon by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnderWay {
+    /// Groups with a change that is not delivered and activated yet, or with somebody who waits for keys.
+    pub rekeys: usize,
+    /// Connected members that have not acknowledged their group's newest epoch.
+    pub behind: u64,
 }
 
 /// What happened.

@@ -354,6 +354,10 @@ impl Handle {
         self.operate(self.find(name)?, Operate::Destroy).await
     }
 
+    pub(super) fn shards(&self) -> &[mpsc::Sender<Event>] {
+        &self.shards
+    }
+
     fn find(&self, name: &str) -> Result<GroupId, Refusal> {
         self.directory
             .find(name)

@@ -8,7 +8,7 @@ use tokio::time::sleep_until;
 
 use super::channels::Channels;
 use super::directory::Directory;
-use super::event::{Event, Operate, What};
+use super::event::{Event, Operate, UnderWay, What};
 use super::group::{Outward, Served};
 use super::standing::{SHOWN_AFTER_MS, Standing};
 use super::trail::{Granting, Trail};
@@ -113,6 +113,15 @@ impl Shard {
         let (group, what) = match event {
             Event::Group(group, what) => (group, what),
             Event::TokenKnown(issuers) => return self.token_known(&issuers),
+            // Nobody waits for it any more, if it is not taken.
+            Event::Echo(reply) => {
+                let _ = reply.send(());
+                return;
+            }
+            Event::UnderWay(reply) => {
+                let _ = reply.send(self.under_way());
+                return;
+            }
         };
         if let What::Operate(Operate::Create(machine, reply)) = what {
             self.groups
@@ -147,6 +156,16 @@ impl Shard {
             What::Stored(answer) => return self.stored(group, answer),
         }
         self.settle(group);
+    }
+
+    fn under_way(&self) -> UnderWay {
+        let mut all = UnderWay::default();
+        for group in self.groups.values() {
+            let own = group.under_way();
+            all.rekeys += own.rekeys;
+            all.behind += own.behind;
+        }
+        all
     }
 
     fn token_known(&mut self, issuers: &Arc<Issuers>) {

@@ -5,13 +5,21 @@ use std::sync::Arc;
 
 use super::{Departures, Served};
 use crate::engine::channels::Channels;
-use crate::engine::event::{Eviction, GroupView, Operate, Reply};
+use crate::engine::event::{Eviction, GroupView, Operate, Reply, UnderWay};
 use crate::engine::trail::Trail;
 use crate::group::ids::{Identity, MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};
 use crate::group::wire::{Refusal, RefusalCode};
 
 impl Served {
+    /// What is under way in it. An epoch that was activated is with a quorum of its members, or they had their time.
+    pub(in crate::engine) fn under_way(&self) -> UnderWay {
+        UnderWay {
+            rekeys: usize::from(!self.machine.is_at_rest()),
+            behind: self.machine.assurance().behind.into(),
+        }
+    }
+
     /// A new group; the answer goes out once its first record is durable.
     pub(in crate::engine) fn create(
         machine: GroupMachine,

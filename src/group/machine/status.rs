@@ -75,6 +75,13 @@ impl GroupMachine {
         ]
     }
 
+    /// Whether nothing is under way: no change waits, is put on record, sealed or about to be active, and nobody waits for keys.
+    pub fn is_at_rest(&self) -> bool {
+        let waits = self.waiting.since.is_some() || self.keys.is_waiting();
+        let is_made = self.log.staged.is_some() || self.sealing.is_waiting();
+        !waits && !is_made && !self.is_in_flight() && self.token.jobs() == 0
+    }
+
     /// Who holds the newest delivered epoch.
     pub fn assurance(&self) -> Assurance {
         let roster = self.state.roster();
