@@ -83,11 +83,11 @@ pub struct Kept {
 /// All documents. Shared by whoever brings them and whoever asks for them.
 pub struct Book {
     decider: Arc<Decider>,
-    configured: GroupPolicy,
     state: RwLock<State>,
 }
 
 struct State {
+    configured: GroupPolicy,
     default: GroupPolicy,
     pages: BTreeMap<Subject, Page>,
     /// Rules that were in force before a start and cannot be read any more: kept as they are, until there are others.
@@ -118,30 +118,22 @@ struct Force {
 impl Book {
     /// With what is configured: a policy for all groups, and the rules that the decider has.
     pub fn new(configured: GroupPolicy, decider: Arc<Decider>) -> Self {
-        let json = serde_json::to_vec(&configured).expect("a policy has text keys only");
         let revisions = [
             (Subject::Rules, decider.rules().revision()),
-            (Subject::Default, Revision(Sha256::digest(json).into())),
+            (Subject::Default, revision(&configured)),
         ];
         let pages = revisions.map(|(subject, revision)| {
-            let force = Force {
-                source: Source::Configured,
-                text: "".into(),
-                since: now(),
-                revision,
-                document: None,
-            };
-            let (force, refused) = (Some(force), None);
+            let (force, refused) = (Some(Force::configured(revision)), None);
             (subject, Page { force, refused })
         });
         let state = State {
             default: configured.clone(),
+            configured,
             pages: pages.into(),
             lost: None,
         };
         Self {
             decider,
-            configured,
             state: RwLock::new(state),
         }
     }
@@ -165,6 +157,37 @@ impl Book {
     /// Why nobody is admitted by any rules, if [that is so](Self::lose_rules).
     pub fn lost_rules(&self) -> Option<Arc<str>> {
         self.decider.lost()
+    }
+
+    /// Another configuration is in force from now on, where no document of the key store comes before it.
+    pub fn configure(&self, configured: GroupPolicy, rules: Rules) {
+        let mut state = self.write();
+        let own = |page: &Page| page.force.as_ref().is_none_or(Force::is_configured);
+        // Rules that were lost are replaced by others of the key store's alone: what is configured may be weaker.
+        let lost = state.lost.is_some();
+        if !lost && own(state.page(&Subject::Rules)) && rules.revision() != self.decider.rules().revision() {
+            state.page(&Subject::Rules).force = Some(Force::configured(rules.revision()));
+            self.decider.replace(rules);
+        }
+        if state.configured == configured {
+            return;
+        }
+        state.configured = configured.clone();
+        if own(state.page(&Subject::Default)) {
+            let force = Force::configured(revision(&configured));
+            state.page(&Subject::Default).force = Some(force);
+            state.stand_on(configured);
+            return;
+        }
+        // The key store's document names what differs from it.
+        let force = state.page(&Subject::Default).force.as_ref();
+        let text = force.map_or_else(|| "".into(), |force| force.text.clone());
+        match Document::parse_default(&configured, &text) {
+            Ok(default) => state.stand_on(default),
+            Err(error) => {
+                tracing::warn!(%error, "the key store's default policy stays as it was: it does not go with the new configuration");
+            }
+        }
     }
 
     /// Takes a document that is in force from now on (or from `since`, if it was before), or refuses it, with the reason.
@@ -256,7 +279,7 @@ impl Book {
                 let rules = Rules::parse(text).map_err(|error| error.to_string())?;
                 return Ok(Parsed::Rules(Box::new(rules)));
             }
-            Subject::Default => Document::parse_default(&self.configured, text)
+            Subject::Default => Document::parse_default(&state.configured, text)
                 .map(|default| Parsed::Default(Box::new(default))),
             Subject::Group(_) => Document::parse(&state.default, text)
                 .map(|document| Parsed::Group(Box::new(document))),
@@ -279,6 +302,11 @@ impl Book {
             Parsed::Group(document) => return Ok(Some(*document)),
         }
         Ok(None)
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Rules {
+        self.decider.rules()
     }
 
     /// The policy of groups that have none of their own.
@@ -331,6 +359,27 @@ impl Book {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn revision(configured: &GroupPolicy) -> Revision {
+    let json = serde_json::to_vec(configured).expect("a policy has text keys only");
+    Revision(Sha256::digest(json).into())
+}
+
+impl Force {
+    fn configured(revision: Revision) -> Self {
+        Self {
+            source: Source::Configured,
+            text: "".into(),
+            since: now(),
+            revision,
+            document: None,
+        }
+    }
+
+    fn is_configured(&self) -> bool {
+        self.source == Source::Configured
     }
 }
 

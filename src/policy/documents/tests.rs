@@ -181,3 +181,41 @@ fn what_is_kept_is_what_came_from_upstream() {
     }
     assert_eq!(other.kept(), kept);
 }
+
+#[test]
+fn another_configuration_counts_where_no_document_comes_before_it() {
+    let (book, decider) = book();
+    let configured = GroupPolicy {
+        absence_s: 88,
+        quorum_percent: 40,
+        ..GroupPolicy::default()
+    };
+    let rules = || crate::policy::Rules::parse("forbid (principal, action, resource);");
+    book.configure(configured.clone(), rules().expect("rules"));
+    assert_eq!(book.default_policy(), configured);
+    assert_eq!(
+        decider.rules().revision(),
+        rules().expect("rules").revision()
+    );
+    let own = book.entry(&Subject::Rules).expect("there are some");
+    assert_eq!(own.source, Some(Source::Configured));
+
+    // The key store's say comes first, and stands on what is configured.
+    let text = r#"{"quorum_percent": 50}"#;
+    let offered = book.offer(&Subject::Default, upstream("1"), text, None);
+    offered.expect("good");
+    let offered = book.offer(&Subject::Rules, upstream("2"), BUILT_IN, None);
+    offered.expect("good");
+    let configured = GroupPolicy {
+        absence_s: 99,
+        quorum_percent: 60,
+        ..GroupPolicy::default()
+    };
+    book.configure(configured, rules().expect("rules"));
+    let default = book.default_policy();
+    assert_eq!((default.absence_s, default.quorum_percent), (99, 50));
+    assert_ne!(
+        decider.rules().revision(),
+        rules().expect("rules").revision()
+    );
+}
