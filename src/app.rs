@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
@@ -268,7 +269,7 @@ impl Gateway {
         }
         tracing::info!("stopping: members are told to come back");
         drop(self.policies);
-        if timeout(self.drain, listener.drain(COME_BACK))
+        if timeout(self.drain, listener.drain(COME_BACK, &[]))
             .await
             .is_err()
         {
@@ -346,7 +347,7 @@ impl Foundation {
         let multicast = self::multicast(multicast);
         let parts = quic::Parts {
             engine,
-            sources: self.sources.clone(),
+            sources: Arc::new(ArcSwap::from_pointee(self.sources.clone())),
             audit: Some(self.audit.clone()),
         };
         let limits = limits(&self.config);

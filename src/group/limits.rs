@@ -77,3 +77,7 @@ pub const PROMPT_ACKNOWLEDGEMENTS: u64 = 64;
 pub const MAX_HELD_EPOCHS: usize = 3;
 /// The longest label of a key that roots are escrowed under, in bytes.
 pub const MAX_ESCROW_LABEL: usize = 64;
+/// Addresses that members are told to go to when their gateway goes; a member looks at no more.
+pub const MAX_AWAY_ADDRESSES: usize = 8;
+/// Such an address, in bytes: a name of DNS, a colon and a port.
+pub const MAX_ADDRESS: usize = 259;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,8 +48,8 @@ pub(super) struct Dispatch {
     /// Joins whose group the gateway may know before this side does: a push for an unknown group waits for them.
     joining: watch::Sender<u32>,
     pub(super) census: Census,
-    /// How long the gateway asked to stay away, in milliseconds; 0 for not at all.
-    pub(super) away: AtomicU64,
+    /// How long the gateway asked to stay away, and where to go then.
+    away: Mutex<Option<GoAway>>,
 }
 
 /// While it lives, pushes for unknown groups wait.
@@ -76,6 +75,18 @@ impl Dispatch {
         inboxes.retain(|_, sender| !sender.is_closed());
         inboxes.insert(group, sender);
         inbox
+    }
+
+    fn ask_away(&self, away: GoAway) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(away);
+    }
+
+    /// What the gateway asked for as it went, if it did; it is told once.
+    pub(super) fn asked_away(&self) -> Option<GoAway> {
+        self.away
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     fn inboxes(&self) -> MutexGuard<'_, HashMap<GroupId, mpsc::Sender<Delivery>>> {
@@ -195,8 +206,8 @@ async fn deliver(
         | Push::Removed(Removed { group, .. }) => *group,
         // They are for many, and come by multicast alone.
         Push::Packet(_) | Push::Heartbeat(_) => return give_up(&mut send, CloseCode::Malformed),
-        Push::GoAway(GoAway { retry_after_ms }) => {
-            dispatch.away.store(*retry_after_ms, Ordering::Relaxed);
+        Push::GoAway(away) => {
+            dispatch.ask_away(away.clone());
             answer(&mut send, PushReply::ack(Epoch(0))).await;
             // The gateway may be gone before it acknowledges the last bytes: then nobody misses them.
             let _ = timeout(GOODBYE, send.stopped()).await;

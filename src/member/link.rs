@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quinn::{ClientConfig, ConnectError, Connection, Endpoint, TokioRuntime};
@@ -16,6 +15,7 @@ use super::channel::Datagrams;
 use super::dispatch::{self, Delivery, Dispatch, Joining};
 use super::exchange::{code, configuration};
 use super::pauses::{Pauses, at_least, is_refused};
+use super::route::{Gateway, Route};
 use super::{MemberError, Options};
 use crate::group::ids::GroupId;
 use crate::group::wire::CloseCode;
@@ -68,8 +68,7 @@ impl Link {
             endpoint: endpoint.clone(),
             own,
             config,
-            address: options.address,
-            server_name: options.server_name.clone(),
+            route: Route::new(Gateway::Home(options.address, options.server_name.clone())),
             publish: publish.clone(),
             dispatch: dispatch.clone(),
         };
@@ -172,8 +171,7 @@ struct Supervisor {
     endpoint: Endpoint,
     own: bool,
     config: ClientConfig,
-    address: SocketAddr,
-    server_name: String,
+    route: Route,
     publish: watch::Sender<State>,
     dispatch: Arc<Dispatch>,
 }
@@ -197,12 +195,20 @@ impl Supervisor {
                     }
                     (reason, pauses.failed())
                 }
-                Err(unreached) if unreached.refused => (unreached.reason, pauses.refused()),
-                Err(unreached) => (unreached.reason, pauses.failed()),
+                Err(unreached) => {
+                    self.route.failed();
+                    let pause = match unreached.refused {
+                        true => pauses.refused(),
+                        false => pauses.failed(),
+                    };
+                    (unreached.reason, pause)
+                }
             };
-            tracing::debug!(gateway = %self.address, %reason, "no connection");
+            tracing::debug!(%reason, "no connection");
             self.publish.send_replace(State::Down(reason));
-            let away = Duration::from_millis(self.dispatch.away.swap(0, Ordering::Relaxed));
+            let away = self.dispatch.asked_away().unwrap_or_default();
+            self.route.sent(away.to.as_deref().unwrap_or_default());
+            let away = Duration::from_millis(away.retry_after_ms);
             sleep(pause.max(at_least(away.min(LONGEST_AWAY)))).await;
         }
     }
@@ -219,14 +225,21 @@ impl Supervisor {
     }
 
     async fn connect(&mut self) -> Result<Connection, Unreached> {
-        let address = self.address;
+        let gateway = self.route.next().clone();
         let failed = |error: &dyn std::error::Error| Unreached {
-            reason: format!("cannot connect to {address}: {error}"),
+            reason: format!("cannot connect to {gateway}: {error}"),
             refused: false,
         };
-        let connecting =
-            self.endpoint
-                .connect_with(self.config.clone(), address, &self.server_name);
+        let own = self.endpoint.local_addr().map_err(|e| failed(&e))?;
+        let resolved = timeout(HANDSHAKE, gateway.resolve(own)).await;
+        let resolved = resolved.map_err(|late| failed(&late))?;
+        let (address, name) = resolved.map_err(|e| failed(&e))?;
+        if self.own && address.is_ipv4() != own.is_ipv4() {
+            self.endpoint = own_endpoint(address, &self.dispatch).map_err(|e| failed(&e))?;
+        }
+        let connecting = self
+            .endpoint
+            .connect_with(self.config.clone(), address, &name);
         if self.own && matches!(connecting, Err(ConnectError::EndpointStopping)) {
             // The socket failed for good: the next try has another one.
             self.endpoint = own_endpoint(address, &self.dispatch).map_err(|e| failed(&e))?;

@@ -53,6 +53,7 @@ mod membership;
 mod multicast;
 mod options;
 mod pauses;
+mod route;
 mod suite;
 mod ticket;
 

@@ -1,6 +1,7 @@
 //! One connection in service.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
@@ -9,7 +10,7 @@ use super::absence::Absence;
 use super::listener::{Front, Place};
 use super::push::{push, say_goodbye};
 use super::request::answer;
-use super::{MAX_REGISTRATIONS, REQUEST_DEADLINE};
+use super::{CLOSING_RETRY_MS, MAX_REGISTRATIONS, REQUEST_DEADLINE};
 use crate::engine::Outbox;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::{CloseCode, Message, Refusal, RefusalCode, Request, Response};
@@ -60,7 +61,7 @@ impl Served {
                 _ = draining.changed() => break true,
             }
         };
-        let absence = goes.then(|| *draining.borrow()).flatten();
+        let absence = goes.then(|| draining.borrow().clone()).flatten();
         // Boxed, for all connections would hold the room for it as long as they live.
         Box::pin(self.part(absence)).await;
     }
@@ -106,6 +107,9 @@ async fn respond(served: &Arc<Served>, request: Request) -> Response {
     if registers && served.outbox.len() >= MAX_REGISTRATIONS {
         let why = "this connection carries as many registrations as it may; open another one";
         return refused(Refusal::because(RefusalCode::TooManyRegistrations, why));
+    }
+    if served.front.closing.load(Ordering::Relaxed) && matches!(request, Request::Join(_)) {
+        return refused(Refusal::retry(RefusalCode::Draining, CLOSING_RETRY_MS));
     }
     answer(served, request).await.unwrap_or_else(refused)
 }

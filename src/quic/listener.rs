@@ -4,15 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn::crypto::rustls::NoInitialCipherSuite;
 use quinn::udp::UdpSocketState;
-use quinn::{
-    ConnectionError, Endpoint, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt,
-};
+use quinn::{ConnectionError, Endpoint, Incoming, ServerConfig, TokioRuntime, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -21,6 +21,7 @@ use tokio::time::{interval, sleep, timeout};
 use super::absence::Absence;
 use super::acknowledgements::Acknowledgements;
 use super::admission::{Admission, Entry, HEAD_START, Places};
+use super::beats::{BEAT, Beats};
 use super::connection::Served;
 use super::failures;
 use super::fanout::Fanout;
@@ -29,12 +30,12 @@ use super::multicast::Multicaster;
 use super::pace::Pace;
 use super::socket::Socket;
 use super::transmit::Transmitter;
-use super::{HANDSHAKE_DEADLINE, IDLE, Limits, MAX_REQUESTS, MISSED, Multicast};
+use super::transport::configuration;
+use super::{HANDSHAKE_DEADLINE, Limits, MISSED, Multicast};
 use crate::attributes::Sources;
 use crate::audit::{self, Audit, Event};
 use crate::engine::{Cast, Handle};
 use crate::group::ids::Identity;
-use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::CloseCode;
 use crate::tls;
 use crate::udp::multicast::Sender;
@@ -43,10 +44,6 @@ use crate::udp::{bound, endpoint_config};
 /// Room for datagrams that wait to be read, in bytes; a datagram takes about 1 KiB of it. The members of a large group
 /// acknowledge a rekey at the same moment: what does not fit is lost, and comes again only after a probe time-out.
 const RECEIVE_BUFFER: usize = 8 << 20;
-
-/// Bytes that a handshake may have sent while it waits for its turn, besides its first packet: a greeting with a key of ML-KEM is
-/// two packets, and comes a few times.
-const WAITING_BYTES: u64 = 16 << 10;
 
 /// QUIC's error codes for TLS alerts (RFC 9001 section 4.8), and how much of such an error is put on record.
 pub(super) const TLS_ALERTS: u64 = 0x100;
@@ -85,14 +82,15 @@ pub struct Listener {
     /// One for each lane.
     endpoints: Vec<Endpoint>,
     front: Arc<Front>,
+    megabits: Arc<AtomicU32>,
 }
 
 /// What a listener stands on.
 pub struct Parts {
     /// What members ask.
     pub engine: Handle,
-    /// Who knows more about those who want to join than their certificates say.
-    pub sources: Sources,
+    /// Who knows more about those who want to join than their certificates say; replaced while it runs.
+    pub sources: Arc<ArcSwap<Sources>>,
     /// Where it is put on record whose certificate is not taken, if anywhere.
     pub audit: Option<Audit>,
 }
@@ -100,12 +98,15 @@ pub struct Parts {
 /// What all connections share.
 pub(super) struct Front {
     pub(super) engine: Handle,
-    pub(super) sources: Sources,
+    pub(super) sources: Arc<ArcSwap<Sources>>,
     audit: Option<Audit>,
     pub(super) limits: Limits,
     admission: Admission,
     identities: DashMap<Arc<Identity>, usize>,
-    /// When set: how long members are told to wait before they come back.
+    beats: Beats,
+    /// Nobody new is taken on any more.
+    pub(super) closing: AtomicBool,
+    /// When set: how long members are told to wait before they come back, and where to.
     pub(super) draining: watch::Sender<Option<Absence>>,
 }
 
@@ -142,14 +143,10 @@ impl Listener {
             audit,
         } = parts;
         let multicaster = multicast.map(multicaster).transpose()?;
-        let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
-        config.transport_config(Arc::new(transport()));
-        config
-            .max_incoming(limits.handshakes)
-            .incoming_buffer_size(WAITING_BYTES)
-            .incoming_buffer_size_total(WAITING_BYTES * limits.handshakes as u64);
+        let config = configuration(tls, limits)?;
+        let megabits = Arc::new(AtomicU32::new(limits.pace_mbit_s));
         let report = multicast.map_or(Duration::ZERO, |times| times.report);
-        let bound = endpoints(address, config, (report, limits.pace_mbit_s), &engine);
+        let bound = endpoints(address, config, (report, &megabits), &engine);
         let (endpoints, casts) = bound.map_err(|source| BindError::Address { address, source })?;
         if let Some((multicaster, casts)) = multicaster.zip(casts) {
             let thread = std::thread::Builder::new().name("multicast".to_owned());
@@ -163,12 +160,40 @@ impl Listener {
             limits,
             admission: Admission::new(limits),
             identities: DashMap::new(),
+            beats: Beats::new(endpoints.len()),
+            closing: AtomicBool::new(false),
             draining: watch::Sender::new(None),
         };
         Ok(Self {
             endpoints,
             front: Arc::new(front),
+            megabits,
         })
+    }
+
+    /// Takes other certificates from now on. Connections stay; whoever comes back shows a certificate anew, for no ticket from before
+    /// is good any more.
+    pub fn reconfigure(&self, tls: rustls::ServerConfig) -> Result<(), BindError> {
+        let config = configuration(tls, self.front.limits)?;
+        for endpoint in &self.endpoints {
+            endpoint.set_server_config(Some(config.clone()));
+        }
+        Ok(())
+    }
+
+    /// Sends datagrams with so many megabits a second at most from now on; no limit if 0.
+    pub fn pace(&self, mbit_s: u32) {
+        self.megabits.store(mbit_s, Ordering::Relaxed);
+    }
+
+    /// Whether its loops go round.
+    pub fn beats(&self) -> Beats {
+        self.front.beats.clone()
+    }
+
+    /// Takes nobody on any more: handshakes and joins are refused, all else goes on.
+    pub fn close(&self) {
+        self.front.closing.store(true, Ordering::Relaxed);
     }
 
     /// The bound address, with the port that was chosen.
@@ -176,29 +201,27 @@ impl Listener {
         self.endpoints[0].local_addr()
     }
 
-    /// Accepts connections until [`drain`](Self::drain).
+    /// Accepts connections, until [`close`](Self::close) refuses them, and as long as it is waited for.
     pub async fn run(&self) {
         let mut accepting = JoinSet::new();
         for (lane, endpoint) in (0..).zip(&self.endpoints) {
             accepting.spawn(accept(self.front.clone(), endpoint.clone(), lane));
         }
-        let mut draining = self.front.draining.subscribe();
         let mut look = interval(self.front.limits.alive);
         loop {
             tokio::select! {
                 _ = look.tick() => drop(tokio::spawn(silent(self.front.clone()))),
                 _ = accepting.join_next() => return,
-                _ = draining.changed() => return,
             }
         }
     }
 
-    /// Tells all members to come back after a pause, each at another time when there are many, closes their connections, and
-    /// waits for their end.
-    pub async fn drain(&self, pause: Duration) {
+    /// Tells all members to come back after a pause, each at another time when there are many, and to which gateways (here if
+    /// none is named), closes their connections, and waits for their end.
+    pub async fn drain(&self, pause: Duration, to: &[String]) {
         let admission = &self.front.admission;
         let connected = u32::try_from(admission.connected()).unwrap_or(u32::MAX);
-        let absence = Absence::of_all(pause, connected);
+        let absence = Absence::of_all(pause, connected, to);
         self.front.draining.send_replace(Some(absence));
         admission.all_over().await;
         let code = VarInt::from(CloseCode::Draining.number());
@@ -213,7 +236,22 @@ impl Listener {
 
 /// Accepts what comes in by one lane.
 async fn accept(front: Arc<Front>, endpoint: Endpoint, lane: u8) {
-    while let Some(incoming) = endpoint.accept().await {
+    let mut beat = interval(BEAT);
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            _ = beat.tick() => {
+                front.beats.beat(lane);
+                continue;
+            }
+        };
+        let Some(incoming) = incoming else {
+            return;
+        };
+        if front.closing.load(Ordering::Relaxed) {
+            refuse(incoming, "draining");
+            continue;
+        }
         match front.admission.enter(incoming.may_retry()) {
             Entry::Admitted(places) => {
                 // A handshake's future is large, a connection lives long: boxed, it is freed between the two.
@@ -370,7 +408,7 @@ fn place(
 fn endpoints(
     address: SocketAddr,
     config: ServerConfig,
-    (report, pace): (Duration, u32),
+    (report, megabits): (Duration, &Arc<AtomicU32>),
     engine: &Handle,
 ) -> io::Result<(Vec<Endpoint>, Option<Receiver<Cast>>)> {
     let channels = engine.channels();
@@ -398,7 +436,8 @@ fn endpoints(
             naming, config, own, runtime,
         )?);
         if let Some(volleys) = volleys.next() {
-            let transmitter = Transmitter::new(reader, Pace::new(pace, channels.lanes()));
+            let pace = Pace::new(megabits.clone(), channels.lanes());
+            let transmitter = Transmitter::new(reader, pace);
             let fanout = Fanout::new(transmitter, channels.clone(), report);
             let thread = std::thread::Builder::new().name(format!("fan-out-{lane}"));
             thread.spawn(move || fanout.run(&volleys))?;
@@ -415,25 +454,4 @@ fn multicaster(multicast: &Multicast) -> Result<Multicaster, BindError> {
             source,
         }),
     }
-}
-
-/// Requests that may be on their way at a time on one connection, in bytes: few are as large as one with a token can be.
-const RECEIVE_WINDOW: u32 = 64 << 10;
-
-/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them. Quinn keeps a buffer for each
-/// connection, as large as the largest packet, times ten if the system is to cut it up: there is little to send that is
-/// more than one packet, so packets stay small and leave one by one.
-fn transport() -> TransportConfig {
-    let request = MAX_REQUEST as u32 + 1;
-    let mut transport = TransportConfig::default();
-    transport
-        .max_concurrent_bidi_streams(MAX_REQUESTS.into())
-        .max_concurrent_uni_streams(0_u32.into())
-        .stream_receive_window(request.into())
-        .receive_window(RECEIVE_WINDOW.into())
-        .datagram_receive_buffer_size(None)
-        .enable_segmentation_offload(false)
-        .mtu_discovery_config(None)
-        .max_idle_timeout(IDLE.try_into().ok());
-    transport
 }

@@ -11,6 +11,7 @@ mod absence;
 mod acknowledgements;
 mod admission;
 mod catalogue;
+mod beats;
 mod connection;
 mod failures;
 mod fanout;
@@ -23,8 +24,10 @@ mod request;
 mod socket;
 mod timers;
 mod transmit;
+mod transport;
 
 pub use catalogue::METRICS;
+pub use beats::Beats;
 pub use listener::{BindError, Listener, Parts};
 
 use std::time::Duration;
@@ -64,6 +67,8 @@ pub struct Multicast {
 const MAX_REQUESTS: u32 = 16;
 /// Registrations that one connection may carry.
 const MAX_REGISTRATIONS: usize = 64;
+/// When whoever wants to join a gateway that is about to go may ask again, in milliseconds; by then it is told where to go.
+const CLOSING_RETRY_MS: u64 = 1_000;
 /// How long a client may take for its handshake.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take to send a request once it has opened the stream.

@@ -119,8 +119,8 @@ async fn exchange(connection: &Connection, message: &mut [Bytes]) -> Result<Push
 }
 
 /// Tells a member that the gateway goes, and waits for its answer as long as for any push.
-pub(super) async fn say_goodbye(connection: &Connection, retry_after_ms: u64) {
-    let mut message = [Push::GoAway(GoAway { retry_after_ms }).to_bytes()];
+pub(super) async fn say_goodbye(connection: &Connection, away: GoAway) {
+    let mut message = [Push::GoAway(away).to_bytes()];
     // It is told once more as the connection closes.
     let _ = exchange(connection, &mut message).await;
 }

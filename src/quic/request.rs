@@ -56,7 +56,7 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
 /// What is known about a member that wants to join: found out before its group is asked, which waits for nobody.
 async fn known(served: &Arc<Served>, join: &Join) -> Known {
     let certificate = certificate(&served.connection)?;
-    let sources = &served.front.sources;
+    let sources = served.front.sources.load_full();
     let token = join.token.as_ref().map(Token::expose);
     sources
         .of(&served.place.identity, &certificate, token)

@@ -125,7 +125,7 @@ mod tests {
         let own = UdpSocket::bind("127.0.0.1:0").expect("binds");
         let address = own.local_addr().expect("is bound");
         let own = Socket::start(own, Arc::new(Nobody), (Lanes::new(1), 0)).expect("starts");
-        let mut transmitter = Transmitter::new(own.reader(), Pace::new(0, 1));
+        let mut transmitter = Transmitter::new(own.reader(), Pace::of(0, 1));
         let members: Vec<UdpSocket> = (0..150)
             .map(|_| UdpSocket::bind("127.0.0.1:0").expect("binds"))
             .collect();
@@ -158,7 +158,7 @@ mod tests {
         let peer = UdpSocket::bind("127.0.0.1:0").expect("binds");
         let to = peer.local_addr().expect("is bound");
         // Three batches; the third waits for the time of two: 128 datagrams of 500 bytes in all each, at four megabits a second.
-        let mut transmitter = Transmitter::new(own.reader(), Pace::new(4, 1));
+        let mut transmitter = Transmitter::new(own.reader(), Pace::of(4, 1));
         let (bytes, began) = ([0; 414], Instant::now());
         transmitter.send((0..300).map(|_| (to, &bytes[..])));
         let took = began.elapsed();

@@ -125,6 +125,24 @@ class Connection(QuicConnectionProtocol):
                 self.transmit()
 
 
+class Route:
+    """Gateways by address and name: those that the last one named, the own one, and round again."""
+
+    MOST = 8
+
+    def __init__(self, home, name):
+        self.home = (home, name)
+        self.gateways = [self.home]
+
+    def sent(self, to):
+        named = [address for address in to[: self.MOST] if isinstance(address, str) and ":" in address]
+        if named:
+            self.gateways = [(address, address.rsplit(":", 1)[0].strip("[]")) for address in named] + [self.home]
+
+    def failed(self):
+        self.gateways.append(self.gateways.pop(0))
+
+
 class Member:
     """One registration, over as many connections as it takes."""
 
@@ -140,6 +158,8 @@ class Member:
         self.connection = None
         self.pulling = None
         self.hurry = asyncio.Event()
+        self.route = Route(options.connect, options.server_name)
+        self.away = 0
         self.over = asyncio.get_running_loop().create_future()
 
     # ---- what the gateway pushes ------------------------------------------------------------------
@@ -148,7 +168,9 @@ class Member:
         """Takes a push; the reply, or nothing for a kind that is not known."""
         kind, body = wire.decode(data)
         if kind == wire.GO_AWAY:
-            tell("go away", retry_after_ms=wire.field(body, 0, int))
+            tell("go away", retry_after_ms=wire.field(body, 0, int), to=body.get(1, []))
+            self.away = wire.field(body, 0, int) / 1000
+            self.route.sent(wire.field(body, 1, list) if 1 in body else [])
             return self.ack()
         if kind not in (wire.REKEY, wire.ACTIVATE, wire.REMOVED):
             return None
@@ -361,7 +383,6 @@ class Member:
         await asyncio.sleep(0.2)
 
     async def run(self):
-        host, port = self.options.connect.rsplit(":", 1)
         configuration = QuicConfiguration(
             is_client=True, alpn_protocols=[wire.ALPN], server_name=self.options.server_name, idle_timeout=30
         )
@@ -370,19 +391,26 @@ class Member:
         configuration.load_cert_chain(self.options.cert, self.options.key)
         pause = 0.5
         while not self.over.done():
+            address, configuration.server_name = self.route.gateways[0]
+            host, port = address.rsplit(":", 1)
+            connected = False
             try:
                 async with connect(
-                    host, int(port), configuration=configuration, create_protocol=Connection
+                    host.strip("[]"), int(port), configuration=configuration, create_protocol=Connection
                 ) as connection:
-                    pause = 0.5
+                    pause, connected = 0.5, True
+                    tell("connected", to=address)
                     await self.serve(connection)
             except Refused as refused:
                 tell("refused", code=refused.code, message=refused.message)
                 return 2
             except (ConnectionError, TimeoutError) as error:
                 tell("lost", why=str(error))
+                if not connected:
+                    self.route.failed()
             if not self.over.done():
-                await asyncio.sleep(pause)
+                await asyncio.sleep(max(pause, self.away))
+                self.away = 0
                 pause = min(2 * pause, MOST_PAUSE_S)
         return 0
 

@@ -252,7 +252,11 @@ fn push() -> impl Strategy<Value = Push> {
         rekey,
         (group_id(), epoch()).prop_map(|(group, epoch)| Push::Activate(Activate { group, epoch })),
         removed,
-        any::<u64>().prop_map(|retry_after_ms| Push::GoAway(GoAway { retry_after_ms })),
+        (
+            any::<u64>(),
+            prop::option::of(vec("[a-z]{1,20}:[0-9]{1,5}", 0..4))
+        )
+            .prop_map(|(retry_after_ms, to)| Push::GoAway(GoAway { retry_after_ms, to })),
         packet(),
         (group_id(), epoch())
             .prop_map(|(group, epoch)| Push::Heartbeat(Heartbeat { group, epoch })),

@@ -297,6 +297,7 @@ pub(crate) fn pushes() -> Vec<(&'static str, Push)> {
             "go away",
             Push::GoAway(GoAway {
                 retry_after_ms: 2000,
+                to: None,
             }),
         ),
         (
@@ -315,6 +316,16 @@ pub(crate) fn pushes() -> Vec<(&'static str, Push)> {
             Push::Heartbeat(Heartbeat {
                 group: GROUP,
                 epoch: Epoch(300),
+            }),
+        ),
+        (
+            "go away, elsewhere",
+            Push::GoAway(GoAway {
+                retry_after_ms: 2000,
+                to: Some(vec![
+                    "b.example.org:7443".into(),
+                    "[2001:db8::7]:7443".into(),
+                ]),
             }),
         ),
     ]

@@ -59,6 +59,7 @@
 //! read, where it goes wrong and how. A [`Push::Rekey`] for many members is written as two shared buffers:
 //! [`rekey_head`] and the chunk's edges.
 
+mod away;
 mod codec;
 pub mod datagram;
 pub(in crate::group) mod fields;
@@ -75,13 +76,14 @@ mod token;
 mod trail;
 
 pub use super::edges::{Edge, EdgeError};
+pub use away::{GoAway, is_address};
 pub use codec::{Fault, Message, WireError};
 pub use header::{EpochHeader, HEADER_AAD, ParsedHeader};
 pub use names::{grant_transcript, key_id, spi};
 pub use offer::Offer;
 pub use push::{
-    Ack, Activate, GoAway, Heartbeat, Nack, PACKET_OVERHEAD, Push, PushReply, RekeyDelivery,
-    RekeyPacket, Removed, rekey_head,
+    Ack, Activate, Heartbeat, Nack, PACKET_OVERHEAD, Push, PushReply, RekeyDelivery, RekeyPacket,
+    Removed, rekey_head,
 };
 pub use refusal::{CloseCode, NackCode, Refusal, RefusalCode, RemovalReason};
 pub use request::{Acknowledge, Join, Leave, OpenChannel, Park, Pull, Request, Resume, Status};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use minicbor::{Decode, Encode, Encoder};
 
+use super::away::GoAway;
 use super::codec::Message;
 use super::refusal::{NackCode, RemovalReason};
 use crate::group::edges::Edge;
@@ -170,15 +171,6 @@ pub struct Removed {
     /// Why.
     #[n(2)]
     pub reason: RemovalReason,
-}
-
-/// The gateway stops serving this connection: close it, come back later, here or at another gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct GoAway {
-    /// When to come back.
-    #[n(0)]
-    pub retry_after_ms: u64,
 }
 
 /// The newest epoch that the member holds, its root confirmed: this one and all before it are delivered.

@@ -82,7 +82,14 @@ fn messages_survive_the_round_trip() {
     })));
     round_trip(Response::Path(path()));
     round_trip(Response::Refused(Refusal::retry(RefusalCode::Busy, 250)));
-    round_trip(Push::GoAway(GoAway { retry_after_ms: 9 }));
+    round_trip(Push::GoAway(GoAway {
+        retry_after_ms: 9,
+        to: None,
+    }));
+    round_trip(Push::GoAway(GoAway {
+        retry_after_ms: 9,
+        to: Some(vec!["gateway.example.org:7443".into(), "[::1]:1".into()]),
+    }));
     round_trip(PushReply::nack(NackCode::NeedPath, Epoch(4)));
 }
 

@@ -285,7 +285,12 @@ async fn a_member_that_is_told_to_go_comes_back_later() {
     begun(&mut studio, &group).await;
     let before = std::time::Instant::now();
     let retry_after_ms = 600;
-    let reply = wire.push(Push::GoAway(GoAway { retry_after_ms })).await;
+    let reply = wire
+        .push(Push::GoAway(GoAway {
+            retry_after_ms,
+            to: None,
+        }))
+        .await;
     assert_eq!(reply, PushReply::ack(Epoch(0)));
     let lost = next(&mut studio).await;
     assert!(matches!(lost, Event::Disconnected { .. }));

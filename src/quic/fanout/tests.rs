@@ -74,7 +74,7 @@ impl Stage {
         let channels = Arc::new(channels());
         Stage {
             fanout: Fanout::new(
-                Transmitter::new(socket.reader(), Pace::new(0, 1)),
+                Transmitter::new(socket.reader(), Pace::of(0, 1)),
                 channels.clone(),
                 REPORT,
             ),

@@ -94,7 +94,11 @@
 //! rekey    = [32, {0: group-id, 1: header-bytes, 2: epoch, 3: [* edge], more}]    ; 2: the one that is active
 //! activate = [33, {0: group-id, 1: epoch, more}]
 //! removed  = [34, {0: group-id, 1: member, 2: reason, more}]
-//! go-away  = [35, {0: uint, more}]                    ; milliseconds after which to come back
+//! go-away  = [35, {
+//!   0: uint,                  ; milliseconds after which to come back
+//!   ? 1: [* text],            ; where to, as HOST:PORT, at most 8 of at most 259 bytes; here if there is none
+//!   more
+//! }]
 //!
 //! ; by multicast alone
 //! packet    = [36, {0: group-id, 1: header-bytes, 2: epoch, 3: [* edge],    ; as rekey, the edges in any order
@@ -190,7 +194,7 @@
 //! | rekey | a new epoch and the edges that this member's part of the tree needs, often none; or its whole path. And the epoch that senders send with meanwhile | ack, or nack |
 //! | activate | to members that may send: switch to this epoch now | ack, or nack when the member does not hold it |
 //! | removed | the registration is over; erase its keys | ack |
-//! | go-away | the gateway will close: come back after the time given, here or at another gateway | ack |
+//! | go-away | the gateway will close: come back after the time given, to the first of the named gateways that serves, or here | ack |
 //!
 //! Packet and heartbeat are answered by nobody; on a stream they are malformed.
 //!
