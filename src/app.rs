@@ -1,10 +1,17 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
 mod admission;
+mod end;
+mod files;
 mod front;
+mod live;
+mod log;
 mod metrics;
+mod notify;
 mod policies;
 mod relay;
+mod reload;
+mod run;
 mod siem;
 mod signer;
 mod token;
@@ -17,38 +24,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
 
-use crate::admin::{self, AdminServer, Metrics};
-use crate::attributes::Sources;
-use crate::audit::{Audit, Entry, Event, SpoolError};
+use crate::admin::{self, AdminServer, Control, MAX_ORDERS, Metrics, Order, Pulse, Vital};
+use crate::audit::{Audit, SpoolError};
 use crate::config::{self, Config};
 use crate::engine::{self, Handle};
 use crate::front::Front;
 use crate::group::multicast::MulticastTimes;
 use crate::group::wire;
 use crate::hsm::PoolStartError;
-use crate::policy::documents::Book;
-use crate::quic::{self, Listener};
+use crate::quic::{self, Beats, Listener};
 use crate::relay::lifecycle::LedgerError;
 use crate::relay::{Relay, RelayError};
 use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use admission::{AdmissionError, rules};
+use files::Files;
+use live::Live;
+pub use log::{Logging, start as start_logging};
 pub use metrics::catalogue as metrics_catalogue;
 use relay::Relayed;
+use reload::Running;
+pub use run::Surroundings;
 pub use siem::SiemError;
 use signer::Signer;
 use token::Tokens;
 pub use token::{provision, provision_all, provision_escrow, token_configs};
 pub use upstream::{UpstreamError, client as upstream_client};
 
-/// When members of a stopping gateway are told to come back, the first of them.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// Within this each loop answers that it is there, or counts as hanging.
+const ANSWERS: Duration = Duration::from_secs(5);
 
 /// After the last repetition of a multicast rekey nobody waits longer for it; in milliseconds.
 const SETTLE_MS: u32 = 100;
@@ -123,6 +132,8 @@ pub struct Listening {
     pub quic: SocketAddr,
     /// HTTPS, for operators.
     pub admin: Option<SocketAddr>,
+    /// HTTP, for whoever asks for health without a certificate.
+    pub health: Option<SocketAddr>,
     /// HTTPS, for programs.
     pub front: Option<SocketAddr>,
     /// How many groups were found in the store.
@@ -134,13 +145,21 @@ pub struct Gateway {
     tokens: Tokens,
     audit: Audit,
     signer: Signer,
-    relay: Option<Relayed>,
-    /// What follows the trail besides.
-    siem: Relay,
+    followers: Followers,
     interfaces: Interfaces,
-    drain: Duration,
+    engine: Handle,
+    running: Running,
+    orders: mpsc::Receiver<Order>,
+    order: mpsc::Sender<Order>,
+    vital: Vital,
     /// What follows the policy documents.
     policies: JoinSet<()>,
+}
+
+/// What follows the audit trail.
+struct Followers {
+    upstream: Option<Relayed>,
+    siem: Relay,
 }
 
 /// What is there before the engine, and more than one part stands on.
@@ -148,16 +167,16 @@ struct Foundation {
     config: Config,
     credentials: Credentials,
     trust: Trust,
-    sources: Sources,
-    book: Arc<Book>,
+    live: Live,
     audit: Audit,
     metrics: Metrics,
     siem: admin::Siem,
+    orders: mpsc::Sender<Order>,
 }
 
 /// Where others ask: members by QUIC, operators and programs by HTTPS, as far as they are configured.
 struct Interfaces {
-    listener: Listener,
+    listener: Arc<Listener>,
     admin: Option<AdminServer>,
     front: Option<Front>,
     listening: Listening,
@@ -172,6 +191,8 @@ impl Gateway {
     pub async fn start(config: Config, file: &Path) -> Result<Self, AppError> {
         // First, so that nothing is missed that counts.
         let metrics = metrics::install();
+        // Before they are read: what is replaced meanwhile is read again.
+        let files = Files::of(&config);
         let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
         let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
         metrics::certificates(&credentials, &trust);
@@ -202,32 +223,46 @@ impl Gateway {
             decider,
             multicast: multicast_times(&config.multicast),
         };
-        let drain = Duration::from_secs(config.listen.drain_s.into());
+        let live = Live::new(&config, sources, book.clone());
+        let (order, orders) = mpsc::channel(MAX_ORDERS);
         let foundation = Foundation {
-            config,
-            credentials,
+            config: config.clone(),
+            credentials: credentials.clone(),
             trust,
-            sources,
-            book: book.clone(),
+            live: live.clone(),
             audit: audit.clone(),
             metrics,
             siem: siem::shown(&siem),
+            orders: order.clone(),
         };
         match foundation.build(server, parts, relay.as_mut()).await {
-            Ok((engine, interfaces)) => Ok(Self {
+            Ok((engine, vital, interfaces)) => Ok(Self {
                 policies: policies::follow(
                     documents,
                     (&engine, &audit),
                     &book,
                     relay.as_ref().map(Relayed::bell),
                 ),
+                running: Running {
+                    config,
+                    files,
+                    credentials,
+                    live,
+                    admin: interfaces.admin.as_ref().map(AdminServer::certificates),
+                    front: interfaces.front.as_ref().map(Front::certificates),
+                },
                 tokens,
                 audit,
                 signer,
-                relay,
-                siem,
+                followers: Followers {
+                    upstream: relay,
+                    siem,
+                },
                 interfaces,
-                drain,
+                engine,
+                orders,
+                order,
+                vital,
             }),
             Err(error) => {
                 // In good order, so that no host has the last word.
@@ -243,63 +278,9 @@ impl Gateway {
         &self.interfaces.listening
     }
 
-    /// Serves until `stop` is done; then ends in the opposite order, members first, within the configured time.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let Interfaces {
-            listener,
-            admin,
-            front,
-            ..
-        } = self.interfaces;
-        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
-        let admin = admin.map(|server| {
-            tokio::spawn(server.serve(async {
-                let _ = stopped.await;
-            }))
-        });
-        let (stopping_front, front_stopped) = tokio::sync::oneshot::channel::<()>();
-        let front = front.map(|server| {
-            tokio::spawn(server.serve(async {
-                let _ = front_stopped.await;
-            }))
-        });
-        tokio::select! {
-            () = listener.run() => {}
-            () = stop => {}
-        }
-        tracing::info!("stopping: members are told to come back");
-        drop(self.policies);
-        if timeout(self.drain, listener.drain(COME_BACK, &[]))
-            .await
-            .is_err()
-        {
-            tracing::warn!("connections are left that did not end in time");
-        }
-        drop(stopping_front);
-        if let Some(front) = front {
-            let _ = timeout(self.drain, front).await;
-        }
-        drop(stopping);
-        if let Some(admin) = admin {
-            let _ = timeout(self.drain, admin).await;
-        }
-        drop(listener);
-        let mut relay = self.relay;
-        if let Some(relay) = &mut relay {
-            relay.rest().await;
-        }
-        let stopped = Entry::of_gateway(Event::Stopped);
-        self.audit.note(vec![stopped]).await;
-        // The trail of a gateway that stopped ends in a signature, for which a token is needed.
-        self.signer.finish().await;
-        self.tokens.stop().await;
-        let (siem, drain) = (self.siem, self.drain);
-        let upstream = async move {
-            if let Some(relay) = relay {
-                relay.stop(drain).await;
-            }
-        };
-        tokio::join!(upstream, siem.stop(drain));
+    /// Where orders to it go.
+    pub fn orders(&self) -> mpsc::Sender<Order> {
+        self.order.clone()
     }
 }
 
@@ -310,7 +291,7 @@ impl Foundation {
         server: rustls::ServerConfig,
         parts: engine::Parts,
         mut relay: Option<&mut Relayed>,
-    ) -> Result<(Handle, Interfaces), AppError> {
+    ) -> Result<(Handle, Vital, Interfaces), AppError> {
         let engine = engine::start(parts).await?;
         if let Some(relay) = &mut relay {
             let escrow_label = self.config.token.escrow_label.clone();
@@ -323,21 +304,26 @@ impl Foundation {
         })?;
         let bell = relay.as_ref().map(|relay| relay.bell().clone());
         let upstream = relay.map(|relay| relay.shown());
-        let admin = self.admin(upstream, engine.clone()).await?;
+        let vital = Vital {
+            pulse: pulse(engine.clone(), listener.beats()),
+            draining: Arc::default(),
+        };
+        let admin = self.admin(upstream, &vital, engine.clone()).await?;
         let front = front::bind(&self, bell, engine.clone()).await?;
         let listening = Listening {
             quic,
             admin: admin.as_ref().map(AdminServer::local_addr),
+            health: admin.as_ref().and_then(AdminServer::health_addr),
             front: front.as_ref().map(Front::local_addr),
             groups: engine.groups().len(),
         };
         let interfaces = Interfaces {
-            listener,
+            listener: Arc::new(listener),
             admin,
             front,
             listening,
         };
-        Ok((engine, interfaces))
+        Ok((engine, vital, interfaces))
     }
 
     fn listener(&self, server: rustls::ServerConfig, engine: Handle) -> Result<Listener, AppError> {
@@ -347,7 +333,7 @@ impl Foundation {
         let multicast = self::multicast(multicast);
         let parts = quic::Parts {
             engine,
-            sources: Arc::new(ArcSwap::from_pointee(self.sources.clone())),
+            sources: self.live.sources.clone(),
             audit: Some(self.audit.clone()),
         };
         let limits = limits(&self.config);
@@ -358,24 +344,41 @@ impl Foundation {
     async fn admin(
         &self,
         upstream: Option<admin::Upstream>,
+        vital: &Vital,
         engine: Handle,
     ) -> Result<Option<AdminServer>, AppError> {
-        let config::Admin { address, operators } = &self.config.admin;
-        let Some(address) = *address else {
+        let Some(address) = self.config.admin.address else {
             return Ok(None);
         };
+        let health = self.config.admin.health_address;
         let options = admin::Options {
             credentials: self.credentials.clone(),
             trust: self.trust.clone(),
-            operators: operators.iter().cloned().collect(),
-            book: self.book.clone(),
+            appointments: self.live.operators.clone(),
+            book: self.live.book.clone(),
             audit: Some(self.audit.clone()),
             metrics: self.metrics.clone(),
             upstream,
             siem: self.siem.clone(),
+            control: Control {
+                orders: self.orders.clone(),
+                vital: vital.clone(),
+            },
         };
-        Ok(Some(AdminServer::bind(address, options, engine).await?))
+        let server = AdminServer::bind(address, health, options, engine).await?;
+        Ok(Some(server))
     }
+}
+
+/// Asks every loop whether it is there.
+fn pulse(engine: Handle, beats: Beats) -> Pulse {
+    Pulse::new(move || {
+        let (engine, mut hanging) = (engine.clone(), beats.hanging());
+        async move {
+            hanging.extend(engine.hanging(ANSWERS).await);
+            hanging
+        }
+    })
 }
 
 /// Runs what blocks beside the runtime's own threads.

@@ -275,6 +275,39 @@ async fn a_python_member_leaves() {
     ledger.check();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_member_goes_where_it_is_sent() {
+    let mut site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let ledger = Ledger::default();
+    let anna = Member::join(&site, "anna", &ledger).await;
+    let python = Python::start(&site, "python", &ledger);
+    python.joined().await;
+    // Another address of the same gateway's, where it is started again.
+    let free = std::net::UdpSocket::bind(("127.0.0.1", 0)).expect("a port");
+    let there = free.local_addr().expect("an address");
+    drop(free);
+    let to = format!("127.0.0.1:{}", there.port());
+    site.order("v1/drain", Some(json!({ "to": [to] }))).await;
+    assert!(site.ended().await.success());
+    let told = python
+        .event("is told", |event| event["event"] == "go away")
+        .await;
+    assert_eq!(told["to"], json!([to]));
+    site.quic = there;
+    site.restart().await;
+    python
+        .event("resumes there", |event| event["event"] == "resumed")
+        .await;
+    python
+        .event("connects there", |event| event["to"] == *to)
+        .await;
+    site.rotate(GROUP).await;
+    both_hold(&anna, &python, newest(&site).await).await;
+    assert_eq!(python.count("event", "joined"), 1);
+    ledger.check();
+}
+
 async fn both_hold(anna: &Member, python: &Python, epoch: Epoch) {
     anna.holds(epoch).await;
     python.holds(epoch).await;

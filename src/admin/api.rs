@@ -1,11 +1,15 @@
 //! What goes over the admin interface: JSON, the same types for the gateway and for its clients.
 
+mod control;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine;
 use crate::group::ids::{Epoch, Identity, MemberId, Role};
 use crate::group::policy::GroupPolicy;
+
+pub use control::{DrainView, LogView, ReloadView, SetLog, StartDrain};
 
 /// Creates a group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -164,12 +168,33 @@ pub struct RotateMaster {
 pub struct Ready {
     /// Whether it can.
     pub ready: bool,
-    /// What it lacks.
+    /// What it lacks first of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// All that it lacks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
     /// What is wrong with the key store upstream, which need not keep anybody from being admitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
+}
+
+/// Something that keeps the gateway from admitting anybody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// Which part: `draining`, `engine`, `token`, `audit` or `upstream`.
+    pub part: String,
+    /// What is wrong with it, and what to do.
+    pub why: String,
+}
+
+/// Whether the gateway's loops answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// Whether all do.
+    pub live: bool,
+    /// Those that do not.
+    pub hanging: Vec<String>,
 }
 
 /// The key store upstream.
@@ -347,8 +372,10 @@ pub enum FailureCode {
     BadRequest,
     /// A policy that is not possible.
     BadPolicy,
-    /// The certificate is not an operator's.
+    /// The certificate's owner does not have the role that this needs.
     NotOperator,
+    /// The configuration that was read anew cannot be used; the one from before stays.
+    BadConfiguration,
     /// No such group, member or path.
     NotFound,
     /// The path does not know this method.

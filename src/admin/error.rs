@@ -20,7 +20,9 @@ impl Failure {
     fn status(&self) -> StatusCode {
         match self.code {
             FailureCode::BadRequest => StatusCode::BAD_REQUEST,
-            FailureCode::BadPolicy => StatusCode::UNPROCESSABLE_ENTITY,
+            FailureCode::BadPolicy | FailureCode::BadConfiguration => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             FailureCode::NotOperator => StatusCode::FORBIDDEN,
             FailureCode::NotFound => StatusCode::NOT_FOUND,
             FailureCode::BadMethod => StatusCode::METHOD_NOT_ALLOWED,

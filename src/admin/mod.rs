@@ -18,21 +18,32 @@
 //! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
 //! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
 //! | `GET /v1/siem` | shows how far what follows the audit trail besides is behind | [`api::SinkView`]s |
-//! | `GET /readyz` | says whether members can be admitted | 200 or 503, [`api::Ready`] |
+//! | `POST /v1/reload` | reads the configuration and its files anew | [`api::ReloadView`] |
+//! | `POST /v1/drain` [`api::StartDrain`] | sends members away, and ends the gateway | 202, [`api::DrainView`] |
+//! | `GET /v1/log` | tells what is logged | [`api::LogView`] |
+//! | `POST /v1/log` [`api::SetLog`] | has something else logged, for a time or until a restart | [`api::LogView`] |
+//! | `GET /livez` | says whether the gateway's loops answer | 200 or 503, [`api::Live`] |
+//! | `GET /readyz` | says whether members can be admitted, and all that stands against it | 200 or 503, [`api::Ready`] |
 //! | `GET /metrics` | writes down all metrics | OpenMetrics 1.0 for who accepts that, else Prometheus' text format |
 //!
 //! A page that is shorter than its limit is the last one; the next page comes `after` the last entry. A policy names what
 //! differs from the default. The policy of a group that has a document upstream is that document's: setting another, or creating the
 //! group with another, answers 409. Whatever fails answers [`api::Failure`].
 //!
-//! Who may do this is a list of identities; a certificate of the same authority that is not on it is told so, with 403.
+//! Who may do what is decided by role: *monitors* ask for `/metrics`, `/livez` and `/readyz`, *viewers* for whatever is read, *operators*
+//! do everything. Roles are lists of identities; whoever is on none of them, or lacks a role, is told which one is needed, with 403.
+//! `/livez` and `/readyz` are answered without a certificate too, at an address of their own, if there is one: balancers and service
+//! managers have none. There they name parts, and nothing of what is wrong with them.
 //! Every change is logged with the operator's identity. Browsers are no clients: a request that names an `Origin` is refused,
 //! so that no page can use a certificate that an operator's browser holds.
 
 pub mod api;
+mod control;
 mod error;
+mod health;
 mod metrics;
 mod policy;
+pub mod role;
 mod routes;
 mod server;
 mod siem;
@@ -41,15 +52,18 @@ mod tests;
 mod token;
 mod upstream;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::audit::Audit;
-use crate::group::ids::Identity;
 use crate::policy::documents::Book;
 use crate::tls::{Credentials, Trust};
 
 pub use crate::https::StartError;
+pub use control::{Control, MAX_ORDERS, Order};
+pub use health::{Pulse, Vital};
+use role::Appointments;
 pub use server::AdminServer;
 
 /// What the admin interface needs to know.
@@ -58,8 +72,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// Who issues the operators' certificates.
     pub trust: Trust,
-    /// The operators, as their certificates name them.
-    pub operators: HashSet<Identity>,
+    /// Who has which role; replaced while it runs.
+    pub appointments: Arc<ArcSwap<Appointments>>,
     /// The policies of groups that have a document, and of those that are created without one of their own.
     pub book: Arc<Book>,
     /// Where calls are put on record, if anywhere.
@@ -70,6 +84,8 @@ pub struct Options {
     pub upstream: Option<Upstream>,
     /// How far what follows the audit trail besides is behind.
     pub siem: Siem,
+    /// Where orders to the gateway as a whole go, and what health depends on.
+    pub control: Control,
 }
 
 /// What a scrape is answered with.

@@ -1,8 +1,8 @@
 //! Paths and what they do: each asks the engine and answers in JSON.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
@@ -17,10 +17,12 @@ use serde::de::DeserializeOwned;
 use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
 };
-use super::{Metrics, Siem, Upstream, metrics, policy, siem, token, upstream};
+use super::control::{self, Control};
+use super::role::{self, Appointments};
+use super::{Metrics, Siem, Upstream, health, metrics, policy, siem, token, upstream};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
-use crate::group::ids::{Identity, MemberId, Suite};
+use crate::group::ids::{MemberId, Suite};
 use crate::group::limits::MAX_GROUP_NAME;
 use crate::https::{self, Caller};
 use crate::policy::documents::Book;
@@ -35,12 +37,13 @@ const MAX_EVICTED: usize = 50_000;
 /// What all requests share.
 pub(super) struct Shared {
     pub(super) engine: Handle,
-    pub(super) operators: HashSet<Identity>,
+    pub(super) appointments: Arc<ArcSwap<Appointments>>,
     pub(super) book: Arc<Book>,
     pub(super) audit: Option<Audit>,
     pub(super) metrics: Metrics,
     pub(super) upstream: Option<Upstream>,
     pub(super) siem: Siem,
+    pub(super) control: Control,
 }
 
 type Site = State<Arc<Shared>>;
@@ -50,7 +53,11 @@ pub(super) type Body = Result<Bytes, BytesRejection>;
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/metrics", get(metrics::show))
-        .route("/readyz", get(token::ready))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/v1/reload", post(control::reload))
+        .route("/v1/drain", post(control::drain))
+        .route("/v1/log", get(control::show_log).post(control::set_log))
         .route("/v1/upstream", get(upstream::show))
         .route("/v1/siem", get(siem::show))
         .route("/v1/token", get(token::show))
@@ -75,7 +82,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Lets operators through, and logs what they change.
+/// Lets through who has the role that a call needs, and logs what operators change.
 async fn authorize(
     State(shared): Site,
     Extension(caller): Extension<Caller>,
@@ -89,8 +96,13 @@ async fn authorize(
     };
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let call: String = format!("{method} {path}").chars().take(MAX_CALL).collect();
-    if !shared.operators.contains(&*caller) {
-        tracing::warn!(identity = %caller, "not an operator");
+    let (own, needed) = (
+        shared.appointments.load().of(&caller),
+        role::needed(&method, &path),
+    );
+    if own < Some(needed) {
+        let why = role::lacking(&caller, own, needed);
+        tracing::warn!(%why, "not allowed");
         let identity = (*caller).clone();
         let denied = Event::Denied {
             identity: identity.clone(),
@@ -98,7 +110,6 @@ async fn authorize(
             times: 1,
         };
         put_on_record(&shared, Actor::Member(identity), denied).await;
-        let why = format!("{caller} is not an operator: name it in admin.operators");
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
     if request.headers().contains_key(ORIGIN) {

@@ -12,7 +12,7 @@ use crate::attributes::Attributes;
 use crate::attributes::certificate::Certificate;
 use crate::crypto::EphemeralKey;
 use crate::engine::{self, Gate, Handle, Outbox, Parts};
-use crate::group::ids::{MasterId, Role, Suite};
+use crate::group::ids::{Identity, MasterId, Role, Suite};
 use crate::group::policy::GroupPolicy;
 use crate::group::wire::{Grant, Join, Offer, RefusalCode};
 use crate::hsm::{Lane, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
@@ -41,7 +41,7 @@ impl Site {
         let options = Options {
             credentials: Credentials::new(gateway.chain(), gateway.key()),
             trust: trust(&authority),
-            operators: HashSet::from([Identity("cn:olga".into())]),
+            appointments: Arc::new(ArcSwap::from_pointee(appointments())),
             book: Arc::new(Book::new(
                 GroupPolicy {
                     absence_s: 77,
@@ -53,9 +53,17 @@ impl Site {
             metrics: Arc::new(|_| "wardcast_members 3\n".to_owned()),
             upstream: None,
             siem: Arc::new(Vec::new),
+            control: Control {
+                // Nobody carries orders out here.
+                orders: tokio::sync::mpsc::channel(1).0,
+                vital: Vital {
+                    pulse: Pulse::new(|| async { Vec::new() }),
+                    draining: Arc::default(),
+                },
+            },
         };
         let any = "127.0.0.1:0".parse().expect("an address");
-        let server = AdminServer::bind(any, options, engine.clone()).await;
+        let server = AdminServer::bind(any, None, options, engine.clone()).await;
         let server = server.expect("a free port");
         let url = format!("https://{}/v1/groups", server.local_addr());
         let (stop, stopped) = oneshot::channel();
@@ -108,6 +116,18 @@ impl Site {
             .await
             .expect("a grant")
     }
+}
+
+fn appointments() -> Appointments {
+    let mut appointments = Appointments::default();
+    for (role, name) in [
+        (role::Role::Operator, "cn:olga"),
+        (role::Role::Viewer, "cn:vera"),
+        (role::Role::Monitor, "cn:prometheus"),
+    ] {
+        appointments.appoint(role, &Identity(name.into()));
+    }
+    appointments
 }
 
 fn join() -> Join {
@@ -334,7 +354,39 @@ async fn only_operators_are_served_and_no_web_page() {
 }
 
 #[tokio::test]
-async fn metrics_are_for_operators() {
+async fn each_role_may_do_what_is_its_own_and_hears_what_it_lacks() {
+    let site = Site::start().await;
+    let root = site.url.replace("/v1/groups", "");
+    for (who, path, allowed) in [
+        ("prometheus", "/livez", true),
+        ("prometheus", "/v1/groups", false),
+        ("vera", "/livez", true),
+        ("vera", "/v1/groups", true),
+        ("vera", "/v1/policies", true),
+    ] {
+        let (status, answer) = send(site.client(who).get(format!("{root}{path}"))).await;
+        assert_eq!(status.is_success(), allowed, "{who} {path}: {answer}");
+        if !allowed {
+            let why = answer["error"].as_str().expect("why");
+            assert!(why.contains("admin.viewers"), "{why}");
+        }
+    }
+    for who in ["prometheus", "vera"] {
+        let scraped = site.client(who).get(format!("{root}/metrics")).send().await;
+        assert!(scraped.expect("an answer").status().is_success(), "{who}");
+    }
+    let request = site.client("vera").delete(format!("{}/studio", site.url));
+    let (status, answer) = send(request).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let why = answer["error"].as_str().expect("why");
+    assert!(
+        why.contains("needs an operator") && why.contains("admin.operators"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn metrics_are_for_those_who_have_a_role() {
     let site = Site::start().await;
     let url = site.url.replace("/v1/groups", "/metrics");
     let (status, _) = send(site.client("mallory").get(&url)).await;

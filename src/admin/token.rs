@@ -1,4 +1,4 @@
-//! The tokens: how they are, rotating their masters, whether the gateway is ready.
+//! The tokens: how they are, rotating their masters.
 
 use std::sync::Arc;
 
@@ -7,10 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 
-use super::api::{Failure, LaneView, Ready, RotateMaster, RotationView, TokenState, TokenView};
+use super::api::{Failure, LaneView, RotateMaster, RotationView, TokenState, TokenView};
 use super::routes::{Body, Shared, parse};
-use super::upstream;
-use crate::audit;
 use crate::engine::{RotationPhase, RotationStatus};
 use crate::hsm::{LaneStatus, PoolState, PoolStatus};
 
@@ -37,51 +35,7 @@ pub(super) async fn rotate_master(
     Ok((StatusCode::ACCEPTED, Json(view(&shared))))
 }
 
-/// Ready is who can admit members: keys that members hold need no token.
-pub(super) async fn ready(State(shared): Site) -> impl IntoResponse {
-    let token = view(&shared);
-    let audit = shared.audit.as_ref().map(|audit| audit.status());
-    let (upstream, shut) = upstream::trouble(&shared).unzip();
-    let outage = upstream.clone().filter(|_| shut == Some(true));
-    let why = match (&token.state, token.error) {
-        (TokenState::Usable, _) => {
-            let lost = || shared.book.lost_rules().map(|why| rules_lost(&why));
-            audit.and_then(untold).or(outage).or_else(lost)
-        }
-        (TokenState::Probing, _) => Some("the token has not answered yet".to_owned()),
-        (TokenState::Unusable, error) => error.or(Some("the token is not usable".to_owned())),
-    };
-    let ready = why.is_none();
-    let status = match ready {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    let ready = Ready {
-        ready,
-        why,
-        upstream,
-    };
-    (status, Json(ready))
-}
-
-fn rules_lost(why: &str) -> String {
-    format!(
-        "the rules that were in force cannot be read, so nobody is admitted: {why}; register good ones in the key store, or remove the file policies.json beside the store and start again to have the configured ones"
-    )
-}
-
-/// Why nothing can be put on record.
-fn untold(audit: &audit::Status) -> Option<String> {
-    let (bytes, most) = (audit.bytes(), audit.max_bytes());
-    if audit.is_full() {
-        let full = format!("the audit trail is full: {bytes} bytes of {most}");
-        return Some(full + "; move its oldest segments elsewhere, or raise audit.max_mb");
-    }
-    let why = "the audit trail cannot be written; see to its disk";
-    audit.is_failing().then(|| why.to_owned())
-}
-
-fn view(shared: &Shared) -> TokenView {
+pub(super) fn view(shared: &Shared) -> TokenView {
     let PoolStatus {
         state,
         lanes,

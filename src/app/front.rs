@@ -1,9 +1,7 @@
 //! The front for programs, as the configuration says.
 
 use super::{AppError, Foundation, upstream};
-use crate::config::Front as Configured;
 use crate::engine::Handle;
-use crate::front::role::{Appointments, Role};
 use crate::front::{Front, Options};
 use crate::relay::Bell;
 
@@ -23,11 +21,10 @@ pub(super) async fn bind(
     let options = Options {
         credentials: foundation.credentials.clone(),
         trust: foundation.trust.clone(),
-        appointments: appointments(&config.front),
-        tokens: foundation.sources.tokens.clone(),
+        access: foundation.live.front.clone(),
         upstream: upstream::of_front(config)?,
         own_names: config.upstream.name.clone(),
-        book: foundation.book.clone(),
+        book: foundation.live.book.clone(),
         audit: foundation.audit.clone(),
         woken: Box::new(move || {
             if let Some(bell) = &bell {
@@ -37,24 +34,4 @@ pub(super) async fn bind(
         database: config.store.path.with_file_name(DATABASE),
     };
     Ok(Some(Front::bind(address, options, engine).await?))
-}
-
-fn appointments(front: &Configured) -> Appointments {
-    let roles = &front.roles;
-    let appointed = [
-        (Role::Viewer, &roles.viewer),
-        (Role::Operator, &roles.operator),
-        (Role::KeyOfficer, &roles.key_officer),
-        (Role::Auditor, &roles.auditor),
-    ];
-    let mut table = Appointments::default();
-    for (role, whom) in appointed {
-        for one in whom {
-            table.appoint(role, one);
-        }
-    }
-    for whom in &front.notifiers {
-        table.appoint_notifier(whom);
-    }
-    table
 }

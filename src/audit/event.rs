@@ -93,6 +93,31 @@ pub enum Event {
     },
     /// The gateway stopped in good order.
     Stopped,
+    /// The configuration, or certificates, were read anew.
+    Reloaded {
+        /// The keys whose values or files are others from now on.
+        applied: Vec<String>,
+        /// The keys that are others in the configuration and need a restart.
+        needs_restart: Vec<String>,
+        /// Why nothing was taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<String>,
+    },
+    /// Something else is logged from now on.
+    LogLevel {
+        /// What.
+        level: String,
+        /// For how many seconds, if not for good.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        for_s: Option<u64>,
+    },
+    /// Members are sent away, and the gateway ends.
+    Draining {
+        /// Where to; here again if nowhere.
+        to: Vec<String>,
+        /// Within how many seconds it ends.
+        within_s: u32,
+    },
     /// A group begins.
     GroupCreated {
         /// The suite of its keys.

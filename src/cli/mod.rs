@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// A key-distribution gateway for secure multicast groups.
 #[derive(Parser, Debug)]
@@ -72,14 +72,18 @@ fn on_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// The configuration of a file, with the environment's variables over it; what is wrong is printed.
 fn load(path: &Path) -> Result<Config, ExitCode> {
-    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    let variables = std::env::vars_os().filter_map(text);
-    Config::load(Some(path), variables).map_err(|error| {
+    configuration(path).map_err(|error| {
         for problem in &error.problems {
             eprintln!("wardcast: {problem}");
         }
         ExitCode::FAILURE
     })
+}
+
+/// The same without a word.
+fn configuration(path: &Path) -> Result<Config, ConfigError> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    Config::load(Some(path), std::env::vars_os().filter_map(text))
 }

@@ -6,16 +6,20 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
-use tracing_subscriber::EnvFilter;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 
-use super::load;
-use crate::app::Gateway;
-use crate::config::{Log, LogFormat};
+use super::{configuration, load};
+use crate::admin::Order;
+use crate::app::{Gateway, Surroundings, start_logging};
+
+/// What a process that was ended by a signal exits with, besides the signal's number.
+const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Runs a gateway. The first line on standard output is a JSON object that says where it listens; logs go to
-/// standard error. SIGTERM and SIGINT stop it: members are told to come back, and what is under way is finished.
+/// standard error. SIGTERM and SIGINT stop it: rekeys that are under way end, and members are told to come back, here or where
+/// listen.drain_to says; a second one ends it at once. SIGHUP has it read its configuration and its files anew; certificates that are
+/// replaced are noticed without. A service manager is told how it is (sd_notify), and its watchdog that it is alive.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit codes:\n  0  stopped as asked\n  1  it could not start\n  2  wrong usage"
@@ -35,7 +39,7 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    start_logging(&config.log);
+    let logging = start_logging(&config.log);
     let gateway = match Gateway::start(config, &args.config).await {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -43,22 +47,42 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let stop = match stop(args.stop_with_input) {
-        Ok(stop) => stop,
+    let signals =
+        stop(args.stop_with_input).and_then(|stop| Ok((stop, signal(SignalKind::hangup())?)));
+    let (stop, hang_ups) = match signals {
+        Ok(signals) => signals,
         Err(error) => {
             eprintln!("wardcast: cannot listen for signals: {error}");
             return ExitCode::FAILURE;
         }
     };
+    let reloading = tokio::spawn(reload(hang_ups, gateway.orders()));
     let listening = gateway.listening();
     tracing::info!(quic = %listening.quic, groups = listening.groups, "listening");
     // Whoever started it may not care, and have closed the pipe.
     let _ = writeln!(std::io::stdout(), "{}", json!({ "listening": listening }));
-    gateway.run(stop).await;
+    let surroundings = Surroundings {
+        load: || configuration(&args.config),
+        logging,
+        stop,
+    };
+    gateway.run(surroundings).await;
+    reloading.abort();
     ExitCode::SUCCESS
 }
 
-/// Done at SIGTERM or SIGINT, and if asked for at the end of standard input.
+/// Has the gateway read its configuration anew at each SIGHUP. What comes of it is logged, and on record.
+async fn reload(mut hang_ups: Signal, orders: mpsc::Sender<Order>) {
+    while hang_ups.recv().await.is_some() {
+        let (reply, done) = oneshot::channel();
+        if orders.send(Order::Reload(None, reply)).await.is_err() {
+            return;
+        }
+        let _ = done.await;
+    }
+}
+
+/// Done at SIGTERM or SIGINT, and if asked for at the end of standard input. The next signal after that ends the process at once.
 pub(super) fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -71,29 +95,29 @@ pub(super) fn stop(with_input: bool) -> std::io::Result<impl Future<Output = ()>
             let _ = ended.send(());
         });
     }
-    Ok(async move {
+    let (mut told, asked) = oneshot::channel();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             Ok(()) = &mut input => {}
+            // It ends for another reason; the first signal says no more than that.
+            () = told.closed() => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
         }
+        let _ = told.send(());
+        let signal = tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+        };
+        eprintln!("wardcast: told to end a second time: it ends at once");
+        std::process::exit(ENDED_BY_SIGNAL + signal.as_raw_value());
+    });
+    Ok(async move {
+        let _ = asked.await;
     })
-}
-
-/// Logs to standard error as configured.
-pub(super) fn start_logging(log: &Log) {
-    // Loading has checked the directives.
-    let filter = EnvFilter::try_new(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    // It takes each mechanism of a token that it has no name for, dozens of them, for an error.
-    let quiet = "cryptoki::mechanism=off".parse();
-    let filter = quiet.map_or(filter.clone(), |quiet| filter.add_directive(quiet));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match log.format {
-        LogFormat::Text => lines
-            .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-            .init(),
-        LogFormat::Json => lines.json().init(),
-    }
 }

@@ -1,5 +1,6 @@
 //! Values out of bounds, combinations that cannot work, and files that are not there.
 
+mod admin;
 mod attributes;
 mod front;
 mod siem;
@@ -14,7 +15,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::error::Problem;
 use super::load::Origins;
-use super::{Admin, Config, Multicast};
+use super::{Config, Multicast};
 
 /// The most sessions that a gateway opens with its token.
 const MAX_WORKERS: usize = 64;
@@ -47,7 +48,8 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     check_paths(config, &mut report);
     token::check(&config.token, origins, &mut report);
     check_multicast(&config.multicast, &mut report);
-    check_admin(&config.admin, &mut report);
+    admin::check(&config.admin, &mut report);
+    admin::check_addresses(&config.listen.drain_to, &mut report);
     upstream::check(&config.upstream, &mut report);
     attributes::check_jwt(&config.jwt, &mut report);
     front::check(&config.front, &config.jwt, &config.upstream, &mut report);
@@ -66,9 +68,9 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
     problems
 }
 
-/// A single word that is no level would be taken for a program's part, all of it logged and nothing else: with a
+/// Whether these are directives about what is logged. A single word that is no level would be taken for a program's part, all of it logged and nothing else: with a
 /// misspelt level the log would fall silent.
-fn check_level(level: &str) -> Result<(), String> {
+pub fn check_level(level: &str) -> Result<(), String> {
     let levels = "a level is error, warn, info, debug, trace or off; a part's is written as wardcast::quic=debug";
     if let Err(error) = EnvFilter::builder().parse(level) {
         return Err(format!("{level:?}: {error}; {levels}"));
@@ -184,33 +186,6 @@ fn check_paths(config: &Config, report: &mut dyn FnMut(&str, String)) {
             "token.path",
             "is the same file as store.path; each needs its own".into(),
         );
-    }
-}
-
-fn check_admin(admin: &Admin, report: &mut dyn FnMut(&str, String)) {
-    if admin.address.is_some() && admin.operators.is_empty() {
-        let why = "empty, so nobody could use the interface at admin.address; name identities, such as \"spiffe://example.org/operator\"";
-        report("admin.operators", why.into());
-    }
-    if admin.address.is_none() && !admin.operators.is_empty() {
-        let why = "not set, so the interface is off and admin.operators has no meaning; set it, such as \"127.0.0.1:7444\"";
-        report("admin.address", why.into());
-    }
-    for (index, operator) in admin.operators.iter().enumerate() {
-        let kinds = ["spiffe://", "dns:", "cn:"];
-        let named = |kind: &&str| {
-            operator
-                .0
-                .strip_prefix(*kind)
-                .is_some_and(|rest| !rest.is_empty())
-        };
-        if !kinds.iter().any(named) || operator.0.contains('*') {
-            let why = format!(
-                "{:?} is no identity; it must be spelled out and begin with spiffe://, dns: or cn:",
-                operator.0
-            );
-            report(&format!("admin.operators[{index}]"), why);
-        }
     }
 }
 

@@ -213,12 +213,12 @@ fn parse_variable(text: &str, default: Option<&Value>) -> Value {
     }
 }
 
-fn table(config: &Config) -> Table {
+pub(super) fn table(config: &Config) -> Table {
     Table::try_from(config).expect("a configuration is a table of plain values")
 }
 
 /// All keys with their values; a list is one value.
-fn leaves(table: &Table) -> Vec<(String, Value)> {
+pub(super) fn leaves(table: &Table) -> Vec<(String, Value)> {
     known_leaves(table, table)
 }
 

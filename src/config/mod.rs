@@ -7,8 +7,10 @@
 //! No secret stands in a configuration: it names where the PIN comes from. Relative paths are relative to the
 //! file's folder. This module is data; whoever composes the gateway turns it into what the parts take.
 
+mod admin;
 mod attributes;
 mod check;
+mod difference;
 mod error;
 mod front;
 mod load;
@@ -25,7 +27,10 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use admin::Admin;
 pub use attributes::{Jwt, Ldap};
+pub use check::check_level;
+pub use difference::changes;
 pub use error::{ConfigError, Origin, Problem};
 pub use front::{Front, Roles};
 pub use load::{Loaded, Setting};
@@ -36,7 +41,6 @@ pub use token::{
 };
 pub use upstream::{Encoding, Upstream};
 
-use crate::group::ids::Identity;
 use crate::group::policy::GroupPolicy;
 
 /// The whole configuration of a gateway.
@@ -87,8 +91,10 @@ pub struct Listen {
     pub sockets: u8,
     /// Megabits a second that rekeys are sent with at most by datagram, to all members together; no limit if 0.
     pub pace_mbit_s: u32,
-    /// How long a stopping gateway waits for what is under way, in seconds.
+    /// Within how long a gateway that is told to end does, in seconds.
     pub drain_s: u32,
+    /// Where its members are told to go then, as HOST:PORT; to come back here if empty.
+    pub drain_to: Vec<String>,
     /// How often members without a connection say that they are there, in milliseconds; after three times as long without a word
     /// they are absent.
     pub alive_ms: u32,
@@ -140,17 +146,6 @@ pub struct Audit {
     pub directory: PathBuf,
     /// Megabytes that it may take; at this bound nobody is admitted.
     pub max_mb: u32,
-}
-
-/// `[admin]`: the HTTPS admin interface.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Admin {
-    /// TCP address and port; none if empty.
-    #[serde(with = "optional")]
-    pub address: Option<SocketAddr>,
-    /// Who may use it: identities, exactly as their certificates say.
-    pub operators: Vec<Identity>,
 }
 
 /// `[policy]`: what operators decide about groups.
@@ -211,6 +206,7 @@ impl Default for Listen {
             sockets: 0,
             pace_mbit_s: 1_000,
             drain_s: 10,
+            drain_to: Vec::new(),
             alive_ms: 20_000,
         }
     }

@@ -220,6 +220,18 @@ fn complaints(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn who_looks_and_where_members_go_must_be_clear() {
+    assert_eq!(
+        complaints("[admin]\nmonitors = [\"prometheus\"]\nhealth_address = \"127.0.0.1:1\""),
+        ["admin.address", "admin.health_address", "admin.monitors[0]"]
+    );
+    assert_eq!(
+        complaints("[listen]\ndrain_to = [\"a.example.org:7443\", \"a.example.org\"]"),
+        ["listen.drain_to[1]"]
+    );
+}
+
+#[test]
 fn impossible_combinations_are_refused_all_at_once() {
     assert_eq!(
         complaints("[token]\nkind = \"pkcs11\"\npath = \"x\""),

@@ -138,12 +138,13 @@ fn last(mut response: Response) -> Response {
 }
 
 fn by_certificate(shared: &Shared, caller: &Caller) -> Result<Who, String> {
+    let access = shared.access.load();
     match (&caller.identity, caller.thumbprint) {
         (Some(identity), _) => Ok(Who {
             name: identity.clone(),
-            roles: shared.appointments.of_identity(identity),
+            roles: access.appointments.of_identity(identity),
             bearer: None,
-            notifies: shared.appointments.notifies(identity),
+            notifies: access.appointments.notifies(identity),
         }),
         (None, Some(_)) => Err(
             "the certificate names nobody: it needs a SPIFFE URI, a DNS name or a common name"
@@ -159,7 +160,8 @@ async fn by_token(
     caller: &Caller,
     authorization: &HeaderValue,
 ) -> Result<Who, String> {
-    let Some(tokens) = &shared.tokens else {
+    let access = shared.access.load_full();
+    let Some(tokens) = &access.tokens else {
         return Err("bearer tokens are not taken: [jwt] names no issuer".to_owned());
     };
     let text = authorization.to_str().unwrap_or_default();
@@ -188,10 +190,10 @@ async fn by_token(
             "the token's subject must have 1 to {MAX_SUBJECT} characters, and no spaces"
         ));
     }
-    let held = shared.appointments.held(&claims.attributes);
+    let held = access.appointments.held(&claims.attributes);
     Ok(Who {
         name: Arc::new(Identity(format!("{BY_TOKEN}{subject}"))),
-        roles: shared.appointments.of_claims(&held),
+        roles: access.appointments.of_claims(&held),
         bearer: Some(Bearer {
             until: claims.until,
             claims: held,

@@ -84,6 +84,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use axum::extract::DefaultBodyLimit;
 use axum::{Router, middleware};
 use tokio::sync::watch;
@@ -92,7 +93,7 @@ use tokio::task::JoinSet;
 use crate::attributes::jwt::Tokens;
 use crate::audit::Audit;
 use crate::engine::Handle;
-use crate::https::{self, ALPN, HttpsListener};
+use crate::https::{self, ALPN, Certificates, HttpsListener};
 use crate::kmip::client::Client;
 use crate::policy::documents::Book;
 use crate::tls::{self, Credentials, Trust};
@@ -121,16 +122,23 @@ const LISTENER: https::Options = https::Options {
     times: https::Times::STANDARD,
 };
 
+/// Who is let in, and as what.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Who has which roles.
+    pub appointments: Appointments,
+    /// Checks bearer tokens; they are not taken if there is none.
+    pub tokens: Option<Tokens>,
+}
+
 /// What the front needs to know.
 pub struct Options {
     /// The gateway's certificate.
     pub credentials: Credentials,
     /// Who issues the callers' certificates.
     pub trust: Trust,
-    /// Who has which roles.
-    pub appointments: Appointments,
-    /// Checks bearer tokens; they are not taken if there is none.
-    pub tokens: Option<Tokens>,
+    /// Who is let in; replaced while it runs.
+    pub access: Arc<ArcSwap<Access>>,
     /// The key store; nothing is relayed if there is none.
     pub upstream: Option<Client>,
     /// What names of the gateway's own objects begin with there, before a dot.
@@ -159,8 +167,7 @@ pub enum StartError {
 /// What all requests share.
 struct Shared {
     engine: Handle,
-    appointments: Appointments,
-    tokens: Option<Tokens>,
+    access: Arc<ArcSwap<Access>>,
     upstream: Option<Client>,
     known: kmip::Store,
     exchanges: Exchanges,
@@ -198,8 +205,7 @@ impl Front {
         kmip::recover(&exchanges)?;
         let shared = Arc::new(Shared {
             engine,
-            appointments: options.appointments,
-            tokens: options.tokens,
+            access: options.access,
             upstream: options.upstream,
             known: kmip::Store::new(&options.own_names),
             exchanges,
@@ -220,6 +226,12 @@ impl Front {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.listener.local_addr()
+    }
+
+    /// What replaces its certificates while it serves.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        self.listener.certificates()
     }
 
     /// Serves until `stop` is done; what is under way then is finished.

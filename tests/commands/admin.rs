@@ -85,7 +85,7 @@ fn exit_codes_are_those_of_the_help() {
 
     admin("group create studio").fails(4, &["studio"]);
     let alice = gateway.admin_as(&place, "alice", "group list");
-    alice.fails(4, &["spiffe://example.org/alice", "admin.operators"]);
+    alice.fails(4, &["spiffe://example.org/alice", "admin.viewers"]);
     for line in [
         "group show nowhere",
         "group rotate nowhere",

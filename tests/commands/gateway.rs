@@ -71,8 +71,13 @@ impl Gateway {
     }
 
     /// SIGTERM, and its exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(self) -> Option<i32> {
         terminate(&self.child);
+        self.ended()
+    }
+
+    /// Its exit code, once it ends.
+    pub(crate) fn ended(mut self) -> Option<i32> {
         wait("serve", &mut self.child)
     }
 }

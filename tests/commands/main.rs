@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod control;
 mod gateway;
 mod join;
 mod kmip;

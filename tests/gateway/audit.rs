@@ -29,6 +29,9 @@ fn told(records: &[Record]) -> Vec<String> {
     let name = |record: &Record| match &record.entry.event {
         Event::Started { .. } => "started".to_owned(),
         Event::Stopped => "stopped".to_owned(),
+        Event::Reloaded { applied, .. } => format!("reloaded {}", applied.join(", ")),
+        Event::LogLevel { level, .. } => format!("logs {level}"),
+        Event::Draining { .. } => "draining".to_owned(),
         Event::GroupCreated { .. } => "created".to_owned(),
         Event::PolicyChanged { .. } => "policy".to_owned(),
         Event::Frozen { why } => format!("frozen: {why}"),

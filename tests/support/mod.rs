@@ -3,6 +3,7 @@
 // Each test program is one of its own and uses a part of this.
 #![allow(dead_code, reason = "every test program uses another part")]
 
+pub(crate) mod control;
 pub(crate) mod members;
 pub(crate) mod raw;
 mod setup;
@@ -51,6 +52,8 @@ pub(crate) struct Site {
     pub(crate) front: Option<SocketAddr>,
     /// As the operator.
     pub(crate) http: reqwest::Client,
+    /// Where health is asked for, if the configuration says so.
+    pub(crate) health: Option<SocketAddr>,
 }
 
 impl Site {
@@ -70,7 +73,7 @@ impl Site {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut site = Self {
             // The gateway is killed and started again on the same port: no connection is kept for the next request.
-            http: http(&authority, 0),
+            http: http(&authority, OPERATOR, 0),
             folder,
             authority,
             revoked,
@@ -79,8 +82,12 @@ impl Site {
             quic: nowhere,
             admin: nowhere,
             front: None,
+            health: None,
         };
         let token = site.token(setup.token);
+        let environment = setup.environment.iter();
+        let environment = environment.map(|(name, value)| (*name, value.into()));
+        site.environment.extend(environment);
         site.write(&setup, &token);
         let how = match setup.replicas {
             "" => "provision",
@@ -120,14 +127,7 @@ impl Site {
 
     fn write(&self, setup: &Setup<'_>, token: &str) {
         let path = |name: &str| self.folder.path().join(name);
-        let gateway = self
-            .authority
-            .issue(
-                &Request::server("gateway")
-                    .host("localhost")
-                    .host("127.0.0.1"),
-            )
-            .expect("a certificate");
+        let gateway = self.issued_to_gateway();
         gateway.write(&path("gateway")).expect("written");
         let revoked: Vec<&Issued> = self.revoked.iter().map(|(_, issued)| issued).collect();
         let crl = self.authority.crl(&revoked).expect("a revocation list");
@@ -151,6 +151,7 @@ impl Site {
             "" => "",
             _ => "escrow_label = \"escrow key\"",
         };
+        let Setup { more, admin, .. } = setup;
         let config = format!(
             r#"
             [listen]
@@ -175,11 +176,11 @@ impl Site {
             [admin]
             address = "127.0.0.1:0"
             operators = ["cn:{OPERATOR}"]
+            {admin}
             [log]
             level = "{log}"
-            {}
+            {more}
             "#,
-            setup.more
         );
         fs::write(path("wardcast.toml"), config).expect("written");
     }
@@ -221,6 +222,8 @@ impl Site {
         self.admin = address("admin").expect("an address");
         let front = said["listening"]["front"].as_str();
         self.front = front.map(|front| front.parse().expect("an address"));
+        let health = said["listening"]["health"].as_str();
+        self.health = health.map(|health| health.parse().expect("an address"));
     }
 
     /// `kill -9`.
@@ -329,7 +332,7 @@ impl Site {
     /// For many requests: a client that keeps its connections, and where it asks.
     pub(crate) fn operator(&self) -> (reqwest::Client, String) {
         let url = format!("https://localhost:{}", self.admin.port());
-        (http(&self.authority, 16), url)
+        (http(&self.authority, OPERATOR, 16), url)
     }
 
     /// One request; an answer that is not JSON is null. Fails where nobody answers.
@@ -479,8 +482,8 @@ fn trust(authority: &Authority) -> Trust {
     Trust::new([authority.certificate().clone()], Vec::new()).expect("an authority")
 }
 
-fn http(authority: &Authority, kept: usize) -> reqwest::Client {
-    let issued = authority.issue(&Request::client(OPERATOR));
+fn http(authority: &Authority, name: &str, kept: usize) -> reqwest::Client {
+    let issued = authority.issue(&Request::client(name));
     let issued = issued.expect("a certificate");
     let credentials = Credentials::new(issued.chain(), issued.key());
     let tls = tls::client_config(credentials, &trust(authority), &[b"http/1.1"]);

@@ -10,6 +10,10 @@ use std::path::Path;
 pub(crate) struct Setup<'a> {
     /// More TOML.
     pub(crate) more: &'a str,
+    /// More of the section `[admin]`.
+    pub(crate) admin: &'a str,
+    /// More variables of the gateway's environment.
+    pub(crate) environment: &'a [(&'static str, &'a str)],
     /// Log directives; `info` if empty.
     pub(crate) log: &'a str,
     /// The token; soft by default.

@@ -13,8 +13,9 @@ use crate::https::ALPN;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 use crate::admin::api::{
-    CreateGroup, Evict, Failure, Freeze, GroupView, MemberView, PolicyView, RollOver, RotateMaster,
-    SinkView, TokenView, UpstreamView,
+    CreateGroup, DrainView, Evict, Failure, Freeze, GroupView, LogView, MemberView, PolicyView,
+    Ready, ReloadView, RollOver, RotateMaster, SetLog, SinkView, StartDrain, TokenView,
+    UpstreamView,
 };
 
 /// No answer of the admin interface takes longer, whatever the group's size.
@@ -182,6 +183,44 @@ impl Client {
         let body = json!(RotateMaster { members_per_second });
         self.ask(Method::POST, &["token", "rotate-master"], Some(body))
             .await
+    }
+
+    /// Has the configuration read anew.
+    pub(crate) async fn reload(&self) -> Result<ReloadView, ClientError> {
+        self.ask(Method::POST, &["reload"], None).await
+    }
+
+    /// Ends the gateway.
+    pub(crate) async fn drain(&self, drain: &StartDrain) -> Result<DrainView, ClientError> {
+        self.ask(Method::POST, &["drain"], Some(json!(drain))).await
+    }
+
+    /// What is logged.
+    pub(crate) async fn log(&self) -> Result<LogView, ClientError> {
+        self.ask(Method::GET, &["log"], None).await
+    }
+
+    /// Has something else logged.
+    pub(crate) async fn set_log(&self, wanted: &SetLog) -> Result<LogView, ClientError> {
+        self.ask(Method::POST, &["log"], Some(json!(wanted))).await
+    }
+
+    /// Whether the gateway is ready; that it is not is an answer as well.
+    pub(crate) async fn health(&self) -> Result<Value, ClientError> {
+        let mut url = self.url(&[])?;
+        url.set_path("/readyz");
+        let answer = self.http.get(url).send().await;
+        let answer = answer.map_err(|error| self.broken(causes(&error)))?;
+        let status = answer.status();
+        let body = answer.bytes().await;
+        let body = body.map_err(|error| self.broken(causes(&error)))?;
+        match serde_json::from_slice::<Ready>(&body) {
+            Ok(ready) => Ok(json!(ready)),
+            Err(_) => {
+                let message = refusal(status, &body);
+                Err(ClientError::Refused { status, message })
+            }
+        }
     }
 
     /// Ends a group.

@@ -1,6 +1,7 @@
-//! `wardcast admin`: creates, shows, rotates and destroys groups, lists and evicts members, looks after the tokens.
+//! `wardcast admin`: creates, shows, rotates and destroys groups, lists and evicts members, looks after the tokens and the gateway as a whole.
 
 mod client;
+mod gateway;
 mod siem;
 mod table;
 mod token;
@@ -22,7 +23,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  the gateway could not be reached, or it failed
   2  wrong usage
-  4  refused: not an operator, a name that is taken, a bad policy
+  4  refused: a role that is needed, a name that is taken, a bad policy or configuration
   5  no such group or member";
 
 /// Operates a running gateway through its admin interface.
@@ -95,6 +96,8 @@ enum Subject {
     /// What follows the audit trail besides: log server, OCSF collector, Splunk.
     #[command(subcommand)]
     Siem(siem::SiemCommand),
+    #[command(flatten)]
+    Gateway(gateway::GatewayCommand),
 }
 
 #[derive(Subcommand, Debug)]
@@ -233,6 +236,7 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
         Subject::Token(command) => token::answer(&client, command, args.json).await?,
         Subject::Upstream(command) => upstream::answer(&client, command).await?,
         Subject::Siem(command) => siem::answer(&client, command).await?,
+        Subject::Gateway(command) => gateway::answer(&client, command).await?,
         Subject::Group(GroupCommand::Destroy { name }) => {
             client.destroy(name).await?;
             Answer::Done("the group is no more")

@@ -24,6 +24,8 @@ pub(super) enum Answer {
     Upstream(Box<UpstreamView>),
     /// What follows the audit trail, a row each.
     Sinks(Vec<SinkView>),
+    /// Something about the gateway as a whole.
+    Told(Value),
     /// That it is done.
     Done(&'static str),
 }
@@ -39,6 +41,7 @@ impl Answer {
             Self::Token(token) => json!(token),
             Self::Upstream(upstream) => json!(upstream),
             Self::Sinks(sinks) => json!(sinks),
+            Self::Told(told) => told.clone(),
             Self::Done(_) => json!({ "ok": true }),
         };
         value.to_string()
@@ -49,6 +52,7 @@ impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done(what) => f.write_str(what),
+            Self::Told(told) => whole(told).fmt(f),
             Self::Group(group) => whole(&json!(group)).fmt(f),
             Self::Token(token) => whole(&json!(token)).fmt(f),
             Self::Upstream(upstream) => whole(&json!(upstream)).fmt(f),

@@ -173,10 +173,11 @@ async fn run(shared: &Shared, id: i64, job: Job, stopped: &mut watch::Receiver<(
 fn not_any_more(shared: &Shared, job: &Job, rule: &Rule) -> Option<Reply> {
     let who = Who::remembered(&job.caller);
     let asked = super::message::name(job.operation);
-    let appointments = &shared.appointments;
+    let access = shared.access.load();
+    let appointments = &access.appointments;
     let roles = match &job.bearer {
         None if who.has_certificate() => appointments.of_identity(&who.name),
-        Some(bearer) if shared.tokens.is_some() && now() <= bearer.until => {
+        Some(bearer) if access.tokens.is_some() && now() <= bearer.until => {
             appointments.of_claims(&bearer.claims)
         }
         _ => {
