@@ -21,6 +21,7 @@ PACKAGES=(
     slapd                                        # a directory; tests run their own
     rsyslog rsyslog-openssl                      # a log server that takes TLS; tests run their own
     prometheus                                   # scrapes a gateway; tests start their own, and its service does not run without systemd
+    mandoc zsh fish                              # readers of manual pages and of completions
     curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv

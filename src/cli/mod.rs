@@ -3,9 +3,11 @@
 pub mod admin;
 pub mod audit;
 pub mod check_config;
+pub mod completions;
 pub mod demo;
 pub mod join;
 pub mod kmip;
+pub mod man;
 pub mod pki;
 pub mod policy;
 pub mod serve;
@@ -40,6 +42,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     Join(join::JoinArgs),
     Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 /// Runs the command.
@@ -57,6 +61,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Policy(args) => on_runtime(policy::run(args)),
         Command::Join(args) => on_runtime(join::run(args)),
         Command::Demo(args) => on_runtime(demo::run(args)),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 

@@ -6,6 +6,7 @@ mod control;
 mod gateway;
 mod join;
 mod kmip;
+mod pages;
 mod pki;
 mod place;
 mod readme;
