@@ -76,6 +76,7 @@ step 'small load under attack' says_ok "$LOADTEST" flood --members 100 --seconds
 step 'small storm of joins' says_ok "$LOADTEST" storm --members 100 --rounds 1 --json
 step 'small churn' says_ok "$LOADTEST" churn --members 100 --seconds 3 --json
 step 'small soak' says_ok "$LOADTEST" soak --members 50 --seconds 12 --json
+step 'small load under operation' says_ok "$LOADTEST" operate --members 50 --seconds 2 --json
 step benches cargo bench --locked --benches -- --max-time 0.2
 step 'counts of a rekey' cargo bench --locked --bench rekey -- --figures
 step 'KMIP beside others' cargo bench --locked --bench kmip -- --figures

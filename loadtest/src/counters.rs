@@ -28,6 +28,11 @@ impl Counters {
         self.grown(earlier, name) as u64
     }
 
+    /// Whether a gauge is at this.
+    pub(crate) fn is(&self, name: &str, value: f64) -> bool {
+        self.0.get(name) == Some(&value)
+    }
+
     /// The mean of what a summary took note of since an earlier reading; none if that was nothing.
     pub(crate) fn mean_since(&self, earlier: &Counters, name: &str) -> Option<f64> {
         let count = self.grown(earlier, &format!("{name}_count"));
@@ -53,6 +58,7 @@ mod tests {
         assert_eq!(after.since(&before, "b"), 6);
         assert_eq!(after.since(&before, "c"), 0);
         assert_eq!(before.since(&after, "a"), 0);
+        assert!(before.is("a", 3.0) && !before.is("a", 1.0) && !before.is("c", 0.0));
         let more = Counters::parse("s_sum 0.75\ns_count 3\n");
         assert_eq!(more.mean_since(&before, "s"), Some(0.25));
         assert_eq!(more.mean_since(&more, "s"), None);

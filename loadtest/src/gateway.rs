@@ -19,6 +19,8 @@ use crate::usage::{self, Usage};
 
 /// How long the gateway may take until it listens; a PKCS#11 library may be slow to load.
 const START: Duration = Duration::from_secs(30);
+/// Its configuration, in the folder of the run.
+const CONFIGURATION: &str = "wardcast.toml";
 /// How much of its log is shown when it does not.
 const LAST_LINES: usize = 8;
 
@@ -74,27 +76,56 @@ struct Listening {
 impl Gateway {
     /// Prepares token and configuration, starts the process and waits until it listens.
     pub(crate) async fn start(site: &Site, setup: &Setup, policy: &str) -> Result<Self, Failure> {
-        let program = match &setup.gateway {
-            Some(program) => program.clone(),
-            None => std::env::current_exe()?.with_file_name("wardcast"),
-        };
+        let program = program(setup)?;
         let folder = site.folder();
         let token = token::prepare(folder, setup.token, setup.module.as_deref())?;
-        let configuration = folder.join("wardcast.toml");
+        let configuration = folder.join(CONFIGURATION);
         std::fs::write(&configuration, configure(&token, policy, setup.sockets))?;
         provision(&program, folder, &configuration)?;
+        Self::launch(site, &program, None).await
+    }
 
+    /// Starts it again once it has ended, for members at another address.
+    pub(crate) async fn again(
+        &mut self,
+        site: &Site,
+        setup: &Setup,
+        address: SocketAddr,
+    ) -> Result<(), Failure> {
+        *self = Self::launch(site, &program(setup)?, Some(address)).await?;
+        Ok(())
+    }
+
+    /// Waits until it has ended in good order.
+    pub(crate) async fn ended(&mut self, within: Duration) -> Result<(), Failure> {
+        let status = timeout(within, self.child.wait()).await;
+        match status.map_err(|_| format!("the gateway does not end within {within:?}"))?? {
+            status if status.success() => Ok(()),
+            status => Err(format!("the gateway ended with {status}").into()),
+        }
+    }
+
+    async fn launch(
+        site: &Site,
+        program: &Path,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, Failure> {
+        let folder = site.folder();
         let log = folder.join("gateway.log");
-        let mut child = Command::from(prepared(&program, folder))
+        let mut command = Command::from(prepared(program, folder));
+        if let Some(address) = address {
+            command.env("WARDCAST_LISTEN__ADDRESS", address.to_string());
+        }
+        let mut child = command
             .arg("serve")
             .arg("--config")
-            .arg(&configuration)
+            .arg(folder.join(CONFIGURATION))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| unusable(&program, &error))?;
+            .map_err(|error| unusable(program, &error))?;
         let stdout = child.stdout.take().expect("it is piped");
         let mut lines = BufReader::new(stdout).lines();
         let line = timeout(START, lines.next_line()).await;
@@ -140,6 +171,13 @@ impl Gateway {
     pub(crate) fn explained(&self, failure: Failure) -> Failure {
         let log = tail(&self.log);
         format!("{failure}\nthe end of the gateway's log:\n{log}").into()
+    }
+}
+
+fn program(setup: &Setup) -> Result<PathBuf, Failure> {
+    match &setup.gateway {
+        Some(program) => Ok(program.clone()),
+        None => Ok(std::env::current_exe()?.with_file_name("wardcast")),
     }
 }
 

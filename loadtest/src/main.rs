@@ -14,6 +14,7 @@ mod limits;
 mod live;
 mod model;
 mod multicast;
+mod operate;
 mod operator;
 mod paced;
 mod parked;
@@ -65,6 +66,8 @@ enum Scenario {
     Soak(soak::Arguments),
     /// Half-open handshakes, garbage and hostile requests: what they do to honest members' rekeys, in turns.
     Flood(flood::Arguments),
+    /// Reload, other certificates, another log level and a drain while members are rekeyed: fails when one loses a rekey by it.
+    Operate(operate::Arguments),
     /// What a rekey costs a gateway whose members listen to a multicast, by how many they are.
     Multicast(multicast::Arguments),
     /// What a member costs the gateway that is current and has no connection.
@@ -116,6 +119,7 @@ async fn main() -> ExitCode {
         Scenario::Soak(arguments) => shown(soak::run(&arguments).await, arguments.json),
         Scenario::Flood(arguments) => shown(flood::run(&arguments).await, arguments.json),
         Scenario::FloodSource(target) => flood::source::serve(&target).await,
+        Scenario::Operate(arguments) => shown(operate::run(&arguments).await, arguments.json),
         Scenario::Multicast(arguments) => shown(multicast::run(&arguments).await, arguments.json),
         Scenario::Parked(arguments) => shown(parked::run(&arguments).await, arguments.json),
         Scenario::Model(arguments) => shown(model::run(&arguments), arguments.json),

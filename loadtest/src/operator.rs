@@ -70,6 +70,15 @@ impl Operator {
         Ok(())
     }
 
+    /// Has something done to the gateway as a whole.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<T, Failure> {
+        self.ask(Method::POST, path, body).await
+    }
+
     /// How the group is.
     pub(crate) async fn group(&self) -> Result<GroupView, Failure> {
         self.ask(Method::GET, &format!("/v1/groups/{GROUP}"), None)

@@ -14,6 +14,7 @@ pub(crate) const OPERATOR: &str = "cn:operator";
 /// A folder that is gone when the run ends, and who is trusted in it.
 pub(crate) struct Site {
     folder: TempDir,
+    authority: Authority,
     trust: Trust,
     operator: Credentials,
     members: Vec<Credentials>,
@@ -26,12 +27,7 @@ impl Site {
             .prefix("wardcast-load-")
             .tempdir()?;
         let authority = Authority::create(folder.path(), "load test", 1)?;
-        let server = Request::server("gateway")
-            .host("localhost")
-            .host("127.0.0.1");
-        authority
-            .issue(&server)?
-            .write(&folder.path().join("server"))?;
+        issue_server(&authority, &folder.path().join("server"))?;
         // Somebody whose certificate is good and who means no good; a process of its own reads it.
         authority
             .issue(&Request::client("member-hostile"))?
@@ -47,7 +43,21 @@ impl Site {
             operator: operator?,
             members: members.collect::<Result<_, Failure>>()?,
             folder,
+            authority,
         })
+    }
+
+    /// Another certificate for the gateway, in place of the one that it has; first it, then its key.
+    pub(crate) fn renew_server(&self) -> Result<(), Failure> {
+        let path = |name: &str| self.folder.path().join(name);
+        issue_server(&self.authority, &path("renewed"))?;
+        for kind in ["pem", "key"] {
+            std::fs::rename(
+                path("renewed").with_extension(kind),
+                path("server").with_extension(kind),
+            )?;
+        }
+        Ok(())
     }
 
     /// Where the files are.
@@ -69,4 +79,12 @@ impl Site {
     pub(crate) fn members(&self) -> &[Credentials] {
         &self.members
     }
+}
+
+fn issue_server(authority: &Authority, path: &Path) -> Result<(), Failure> {
+    let server = Request::server("gateway")
+        .host("localhost")
+        .host("127.0.0.1");
+    authority.issue(&server)?.write(path)?;
+    Ok(())
 }
