@@ -1,4 +1,4 @@
-//! README's sections "Run a gateway", "KMIP messages" and "The front", command by command, in a folder of somebody's own.
+//! README's sections "Run a gateway", "Operate a gateway", "KMIP messages" and "The front", command by command, in a folder of somebody's own.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -7,6 +7,7 @@ use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
 
 const README: &str = include_str!("../../README.md");
 const SECTION: &str = "## Run a gateway\n";
+const OPERATE: &str = "## Operate a gateway\n";
 const KMIP: &str = "## KMIP messages\n";
 const FRONT: &str = "## The front\n";
 /// The ports that README and the smallest configuration speak of.
@@ -109,6 +110,27 @@ fn its_commands_work_as_they_stand() {
         .nth(1)
         .and_then(|rest| rest.split('"').next());
     assert_eq!(key.map(str::len), Some(60), "30 bytes: {joined}");
+}
+
+/// The last command ends the gateway.
+#[test]
+fn a_gateway_is_operated_as_it_says() {
+    let [script] = &blocks(OPERATE)[..] else {
+        panic!("one block: {:#?}", blocks(OPERATE));
+    };
+    let place = Place::provisioned();
+    let gateway = crate::gateway::Gateway::start(&place);
+    let mut command = shell(&place, script);
+    command.env("WARDCAST_ADMIN_CA", "pki/ca.pem");
+    command.env(
+        "WARDCAST_ADMIN_SERVER",
+        format!("localhost:{}", gateway.admin.port()),
+    );
+    let operated = ended("operate", command).exits(0);
+    for told in ["ready", "needs_restart", "wardcast::quic=debug", PORTS[0]] {
+        assert!(operated.out.contains(told), "{told}: {operated:#?}");
+    }
+    assert_eq!(gateway.ended(), Some(0));
 }
 
 /// Its last line is what the last command prints.
