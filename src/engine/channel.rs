@@ -6,12 +6,13 @@
 mod seat;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::count;
 use super::outbox::{Outbox, Registration};
+use super::watch::Deliveries;
 use crate::crypto::{ChannelKey, Key};
 use crate::group::ids::Epoch;
 use crate::group::machine::Rekey;
@@ -74,6 +75,10 @@ struct Known {
     alive: AtomicU64,
     /// How often the member has said that it hears its group's multicast, since it was last taken for deaf.
     reports: AtomicU64,
+    /// Rekeys that went by datagram, those that went again, and those that were given up.
+    datagrams: AtomicU32,
+    resent: AtomicU32,
+    given_up: AtomicU32,
 }
 
 /// What a report tells.
@@ -284,6 +289,32 @@ impl Channel {
     /// Datagrams do not get through: nothing goes by them until the channel was probed again.
     pub fn down(&self) {
         self.known.up.store(false, Ordering::Relaxed);
+    }
+
+    /// A rekey goes to the member by datagram.
+    pub fn sent(&self) {
+        self.known.datagrams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One goes again.
+    pub fn resent(&self) {
+        self.known.resent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One is not sent again.
+    pub fn given_up(&self) {
+        self.known.given_up.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was sent by datagram since the channel was opened.
+    pub fn deliveries(&self) -> Deliveries {
+        let count = |of: &AtomicU32| of.load(Ordering::Relaxed);
+        Deliveries {
+            datagrams: count(&self.known.datagrams),
+            resent: count(&self.known.resent),
+            given_up: count(&self.known.given_up),
+            ..Deliveries::default()
+        }
     }
 
     /// Hands a rekey to the member's stream. A parked member has none: it is told of the epoch when it says that it is there.

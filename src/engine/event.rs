@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::channel::Opening;
 use super::outbox::Outbox;
+use super::watch::{LackingPage, MemberTrace, Place, ShardView, Who};
 use crate::attributes::{self, Attributes};
 use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role};
 use crate::group::machine::{GroupMachine, GroupStatus, JobId, Rollover};
@@ -37,6 +38,10 @@ pub(super) enum Event {
     Echo(oneshot::Sender<()>),
     /// To the shard itself: what is under way?
     UnderWay(oneshot::Sender<UnderWay>),
+    /// To the shard: an operator looks.
+    Overview(oneshot::Sender<ShardView>),
+    /// To the shard: an operator asks who lacks the newest epoch, of one group or of all, from this place on.
+    Lacking(Option<GroupId>, Place, oneshot::Sender<LackingPage>),
 }
 
 /// What is under way in groups, which ends soon by itself.
@@ -107,6 +112,7 @@ pub(super) enum Operate {
     Thaw(Option<Identity>, Reply<GroupView>),
     Evict(Eviction, Reply<()>),
     Destroy(Reply<()>),
+    Trace(Who, Reply<Vec<MemberTrace>>),
 }
 
 /// Who is to be evicted.

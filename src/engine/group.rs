@@ -2,19 +2,21 @@
 
 mod ask;
 mod course;
+mod counted;
 mod fan;
 mod listeners;
 mod operate;
 mod pace;
 mod park;
 mod shown;
+mod trace;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::channels::Channels;
 use super::count;
-use super::event::{GroupView, MemberView, Reply};
+use super::event::{GroupView, Reply};
 use super::outbox::Outbox;
 use super::trail::{Grantee, Granting, GroupTrail, Trail};
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
@@ -27,6 +29,7 @@ use crate::group::wire::{
 use crate::hsm::PoolError;
 use crate::store::StoredGroup;
 use ask::Joiner;
+pub(super) use counted::Seen;
 use fan::Fan;
 use listeners::{Listener, Listeners};
 use pace::Pace;
@@ -216,6 +219,7 @@ impl Served {
         let lacking = present - roster.acknowledged_present(rekey.previous);
         let course = &mut self.shown.course;
         course.delivered(now, rekey.why, present, lacking);
+        self.shown.counted.rekeyed();
         count::conflated(conflated);
     }
 
@@ -359,7 +363,7 @@ impl Served {
             }
             Waiter::Path(_) => return None,
         };
-        count::joined();
+        self.shown.counted.joined();
         self.listen(member, grant.leaf.node.index, epoch, &outbox);
         // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
         if reply.is_closed() || outbox.is_closed() {
@@ -480,15 +484,5 @@ impl Served {
             self.close(&listener);
         }
         self.handle(now, Input::Absent { member });
-    }
-
-    /// A page of members, by number.
-    fn members(&self, after: Option<MemberId>, limit: usize) -> Vec<MemberView> {
-        let members = self.machine.members();
-        let later = members.filter(|(member, _)| after.is_none_or(|after| *member > after));
-        later
-            .take(limit)
-            .map(|(member, registration)| MemberView::of(member, registration))
-            .collect()
     }
 }

@@ -1,5 +1,7 @@
 //! The engine's front door: one method a request, each with an answer or a typed refusal in bounded time.
 
+mod watch;
+
 use std::sync::Arc;
 use std::time::Duration;
 

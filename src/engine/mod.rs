@@ -13,6 +13,7 @@
 //! ```
 
 mod catalogue;
+mod census;
 mod channel;
 mod channels;
 mod count;
@@ -32,6 +33,7 @@ mod tests;
 mod tokens;
 mod trail;
 mod volley;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -47,6 +49,7 @@ use crate::policy::Decider;
 use crate::store::{self, Store, StoreError};
 
 pub use catalogue::METRICS;
+pub use census::{BUSY_MS, Latency, POINT_MS, POINTS, Totals};
 pub use channel::{Channel, Export, Opening, Reported, Whereabouts};
 #[cfg(test)]
 pub(crate) use channels::testing;
@@ -64,6 +67,10 @@ use shard::Shard;
 use tokens::Tokens;
 use trail::Trail;
 pub use volley::{Cast, Multicast, Outbound, SealedRekey, Volley};
+pub use watch::{
+    Deliveries, GroupActivity, Lacking, LackingPage, MemberTrace, Overview, Place, Reach,
+    ShardStatus, SlowMember, Who,
+};
 
 /// Events that one shard may have waiting; beyond it requests are refused as busy and the rest waits.
 const SHARD_QUEUE: usize = 16_384;

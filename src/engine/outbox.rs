@@ -65,6 +65,9 @@ struct Slot {
     parting: bool,
     under_way: bool,
     queued: bool,
+    /// Pushes that were taken, and epochs that a newer one replaced before.
+    sent: u32,
+    conflated: u32,
 }
 
 impl Slot {
@@ -154,6 +157,7 @@ impl Outbox {
             slot.queued = false;
             if let Some(push) = slot.take() {
                 slot.under_way = true;
+                slot.sent = slot.sent.saturating_add(1);
                 return Some(Delivery { registration, push });
             }
         }
@@ -185,6 +189,14 @@ impl Outbox {
     /// How many pushes were replaced by newer ones before they were sent.
     pub fn conflated(&self) -> u64 {
         self.lock().conflated
+    }
+
+    /// Pushes that were begun for a registration since it has a slot here, and epochs that a newer one replaced before they were
+    /// sent.
+    pub fn pushed(&self, registration: Registration) -> (u32, u32) {
+        let state = self.lock();
+        let slot = state.slots.get(&registration);
+        slot.map_or((0, 0), |slot| (slot.sent, slot.conflated))
     }
 
     /// The registrations that have a slot.
@@ -225,6 +237,8 @@ impl Outbox {
             parting: false,
             under_way: false,
             queued: false,
+            sent: 0,
+            conflated: 0,
         };
         self.lock().slots.insert(registration, slot);
     }
@@ -268,6 +282,7 @@ impl Outbox {
                 return false;
             };
             let conflated = change(slot);
+            slot.conflated = slot.conflated.saturating_add(conflated.into());
             state.conflated += u64::from(conflated);
             (conflated, state.queue(registration))
         };

@@ -1,11 +1,14 @@
 //! A shard: the only writer of its groups.
 
+mod watch;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::{Receiver, WeakSender};
 use tokio::time::sleep_until;
 
+use super::census::Census;
 use super::channels::Channels;
 use super::directory::Directory;
 use super::event::{Event, Operate, UnderWay, What};
@@ -40,6 +43,7 @@ pub(super) struct Shard {
     shown: Shown,
     /// Whether the last append failed: logged once, not for every group and attempt.
     store_trouble: bool,
+    census: Census,
 }
 
 /// What the groups are together, and which of them are to be looked at for that, when.
@@ -73,6 +77,7 @@ impl Shard {
                 due: None,
             },
             store_trouble: false,
+            census: Census::default(),
         }
     }
 
@@ -121,6 +126,11 @@ impl Shard {
             Event::UnderWay(reply) => {
                 let _ = reply.send(self.under_way());
                 return;
+            }
+            // Whoever does not wait any more needs no answer.
+            Event::Overview(reply) => return drop(reply.send(self.overview())),
+            Event::Lacking(only, from, reply) => {
+                return drop(reply.send(self.lacking(only, from)));
             }
         };
         if let What::Operate(Operate::Create(machine, reply)) = what {
@@ -288,11 +298,13 @@ impl Shard {
             self.shown.stale.push(group);
             self.shown.due.get_or_insert(now.after(SHOWN_AFTER_MS));
         }
+        self.census.saw(group, now, served.seen());
     }
 
     fn forget(&mut self, group: GroupId, release: bool) {
         if let Some(mut served) = self.groups.remove(&group) {
             served.vanish(&mut self.shown.standing);
+            self.census.forget(group, served.told());
             if let Some(timer) = served.timer {
                 self.timers.remove(&(timer, group));
             }

@@ -10,16 +10,19 @@
 //! when the counts say that somebody is behind.
 
 mod clock;
+mod moment;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
+use moment::Moment;
 
 /// Whether a member has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +58,26 @@ pub struct Member {
     pub presence: Presence,
     /// Since when it is present or absent.
     pub since: Time,
+    noted: Noted,
+}
+
+/// What is noted of a registration besides, in this life of the machine.
+#[derive(Clone, Copy, Debug)]
+struct Noted {
+    /// When it acknowledged what it acknowledged last.
+    confirmed: Moment,
+    /// When it last asked for its keys by itself.
+    asked: Moment,
     /// Whether an entry of the absence queue names it: at most one does, however often it comes and goes.
     queued: bool,
+}
+
+impl Noted {
+    const NOTHING: Self = Noted {
+        confirmed: Moment::NEVER,
+        asked: Moment::NEVER,
+        queued: false,
+    };
 }
 
 impl Member {
@@ -79,8 +100,18 @@ impl Member {
             acknowledged: Epoch(0),
             presence: Presence::Joining,
             since: Time(0),
-            queued: false,
+            noted: Noted::NOTHING,
         }
+    }
+
+    /// When it acknowledged what it acknowledged last, to the second.
+    pub fn confirmed(&self) -> Option<Time> {
+        self.noted.confirmed.time()
+    }
+
+    /// When it last asked for its keys by itself, to the second: it came back, or pulled.
+    pub fn asked(&self) -> Option<Time> {
+        self.noted.asked.time()
     }
 
     fn is_present(&self) -> bool {
@@ -152,6 +183,13 @@ impl Roster {
     /// Every registration, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (MemberId, &Member)> {
         self.members.iter().map(|(&id, member)| (id, member))
+    }
+
+    /// Every registration after one, the oldest first.
+    pub fn after(&self, id: Option<MemberId>) -> impl Iterator<Item = (MemberId, &Member)> {
+        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self.members.range((from, Bound::Unbounded));
+        later.map(|(&id, member)| (id, member))
     }
 
     /// The registrations of an identity, the oldest first.
@@ -266,10 +304,24 @@ impl Roster {
         }
     }
 
-    /// Notes that a member confirmed an epoch's root; older news and strangers are passed over.
-    pub(super) fn acknowledge(&mut self, id: MemberId, epoch: Epoch) -> bool {
+    /// Notes that a member confirmed an epoch's root; older news and strangers are passed over. Since when it is present, where
+    /// it is news.
+    pub(super) fn acknowledge(&mut self, id: MemberId, epoch: Epoch, now: Time) -> Option<Time> {
         let newer = |m: &Member| m.acknowledged < epoch && m.joined <= epoch;
-        self.change(id, newer, |member| member.acknowledged = epoch)
+        let mut since = Time(0);
+        let is_news = self.change(id, newer, |member| {
+            member.acknowledged = epoch;
+            member.noted.confirmed = Moment::at(now);
+            since = member.since;
+        });
+        is_news.then_some(since)
+    }
+
+    /// Notes that a member asked for its keys by itself.
+    pub(super) fn asks(&mut self, id: MemberId, now: Time) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.noted.asked = Moment::at(now);
+        }
     }
 
     /// Notes that a member has a connection.
@@ -313,7 +365,10 @@ impl Roster {
             member.holds_leaf = false;
             member.presence = Presence::Absent;
             member.since = now;
-            member.queued = true;
+            member.noted = Noted {
+                queued: true,
+                ..Noted::NOTHING
+            };
             tally.members += 1;
             self.absences.push(now, id);
         }
@@ -338,7 +393,7 @@ impl Roster {
             let Some(member) = self.members.get_mut(&id) else {
                 continue;
             };
-            member.queued = false;
+            member.noted.queued = false;
             if member.presence != Presence::Absent {
                 continue;
             }
@@ -374,8 +429,8 @@ impl Roster {
     }
 
     fn expect_absence(&mut self, id: MemberId, since: Time) {
-        if let Some(member) = self.members.get_mut(&id).filter(|m| !m.queued) {
-            member.queued = true;
+        if let Some(member) = self.members.get_mut(&id).filter(|m| !m.noted.queued) {
+            member.noted.queued = true;
             self.absences.push(since, id);
         }
     }

@@ -202,6 +202,7 @@ impl Fanout {
         let mut waiting = Vec::with_capacity(group.targets.len());
         for Target { channel, .. } in &group.targets {
             if channel.takes(&sealed.rekey) {
+                channel.sent();
                 waiting.push(channel.leaf());
             } else {
                 channel.by_stream(&sealed.rekey);
@@ -228,8 +229,12 @@ impl Fanout {
         let mut targets = targets.iter().peekable();
         let mut chunks = round.sealed.rekey.chunks.iter().zip(&round.sealed.chunks);
         let mut chunk = chunks.next();
+        let again = round.sent > 0;
         let datagrams = round.waiting.iter().filter_map(|leaf| {
             let target = at(&mut targets, *leaf)?;
+            if again {
+                target.channel.resent();
+            }
             while chunk.is_some_and(|(run, _)| run.last_leaf < *leaf) {
                 chunk = chunks.next();
             }
@@ -315,6 +320,7 @@ impl Fanout {
     fn give_up(&mut self, rekey: &Arc<Rekey>, channels: &[Arc<Channel>]) {
         metrics::counter!("wardcast_datagrams_given_up_total").increment(channels.len() as u64);
         for channel in channels {
+            channel.given_up();
             channel.by_stream(rekey);
         }
         self.doubt(channels);

@@ -42,6 +42,7 @@ impl Served {
             Operate::Members(after, limit, reply) => {
                 drop(reply.send(Ok(self.members(after, limit))))
             }
+            Operate::Trace(who, reply) => drop(reply.send(Ok(self.trace(now, &who)))),
             Operate::SetPolicy(policy, reply) => {
                 self.asked.changing.push((policy.clone(), reply));
                 self.handle(now, Input::SetPolicy(policy));

@@ -1,13 +1,15 @@
 //! What a group shows of itself beside the others.
 
 use super::Served;
+use super::counted::Counted;
 use super::course::Course;
 use crate::engine::standing::{Share, Standing};
 
-/// What metrics are made of.
+/// What metrics are made of, and what operators are shown.
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) course: Course,
+    pub(super) counted: Counted,
     /// Of what all groups are together.
     share: Share,
 }

@@ -304,7 +304,7 @@ pub struct EpochStatus {
 }
 
 /// Delivery assurance: who acknowledged the newest delivered epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Assurance {
     /// Registered members.
     pub members: u32,

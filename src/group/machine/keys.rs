@@ -86,6 +86,7 @@ impl GroupMachine {
         if holds_leaf {
             self.state.roster_mut().holds_leaf(member, true);
         }
+        self.state.roster_mut().asks(member, self.now);
         let public = public.cloned();
         self.ask_for(ticket, member, claim.leaf, public);
     }

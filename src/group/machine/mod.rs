@@ -49,6 +49,7 @@ mod staging;
 mod status;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod waiting;
 mod why;
 
@@ -73,6 +74,7 @@ use keys::Keys;
 pub use rollover::{Rollover, RolloverError};
 use sealing::Sealing;
 use staging::Log;
+pub use timing::Held;
 use waiting::{Said, Waiting};
 pub use why::{Cause, Why};
 
@@ -286,12 +288,17 @@ impl GroupMachine {
     }
 
     fn acknowledge(&mut self, all: Vec<(MemberId, Epoch)>) {
-        let delivered = self.epochs.delivered();
+        let (delivered, at) = self.delivered();
         let roster = self.state.roster_mut();
         for (member, epoch) in all {
             // Nobody can hold what was not delivered: a claim like that is counted as nothing.
-            if epoch <= delivered {
-                roster.acknowledge(member, epoch);
+            if epoch > delivered {
+                continue;
+            }
+            let since = roster.acknowledge(member, epoch, self.now);
+            // Whoever has come meanwhile was not waited for.
+            if epoch == delivered && since.is_some_and(|since| since <= at) {
+                self.sealing.timing.held += 1;
             }
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::GroupMachine;
 use super::io::{Effect, Rekey};
 use super::jobs::Work;
+use super::timing::Timing;
 use super::why::Why;
 use crate::group::edges::{Edge, chunks};
 use crate::group::ids::{Epoch, NodeId, Time};
@@ -32,6 +33,8 @@ pub(super) struct Sealing {
     owed: BTreeSet<NodeId>,
     /// Until when members may take their time to ask for the leaf keys that they have since a rollover.
     granting_until: Time,
+    /// When the changes came that are made, and who holds them.
+    pub(super) timing: Timing,
 }
 
 /// An epoch whose wraps and header are in the making.
@@ -265,6 +268,7 @@ impl GroupMachine {
             let delay = u64::from(content.activation_delay_ms);
             self.epochs
                 .deliver(making.epoch, content.suite, self.now, delay);
+            self.sealing.timing.delivers();
             if making.renewed {
                 self.sealing.granting_until = self.now.after(delay);
             }

@@ -225,6 +225,7 @@ impl GroupMachine {
                     rotate: self.waiting.rotate,
                     rollover,
                     urgent: self.waiting.urgent,
+                    since: self.waiting.since.unwrap_or(self.now),
                 };
                 self.stage_plan(change, renumber);
             }
@@ -373,6 +374,7 @@ impl GroupMachine {
             why,
             ..
         } = change;
+        self.sealing.timing.makes(why.since);
         self.keys.cache.forget(&plan);
         if rollover.is_some() {
             self.keys.cache.clear();

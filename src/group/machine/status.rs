@@ -101,6 +101,16 @@ impl GroupMachine {
         (roster.present_count(), current)
     }
 
+    /// The newest delivered epoch, and when it was delivered: a restart counts as a delivery.
+    pub fn delivered(&self) -> (Epoch, Time) {
+        (self.epochs.delivered(), self.epochs.delivered_at())
+    }
+
+    /// The epoch that senders send with.
+    pub fn active(&self) -> Epoch {
+        self.epochs.active()
+    }
+
     /// When the machine wants [`Input::Tick`](super::Input::Tick), if nothing else happens before.
     pub fn next_timeout(&self) -> Option<Time> {
         if self.state.destroyed() {

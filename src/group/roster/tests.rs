@@ -64,7 +64,7 @@ proptest! {
                 Step::Remove(id) => drop(roster.remove(MemberId(id))),
                 Step::Arrive(id) => drop(roster.arrive(MemberId(id), now)),
                 Step::Depart(id) => drop(roster.depart(MemberId(id), now)),
-                Step::Acknowledge(id, epoch) => drop(roster.acknowledge(MemberId(id), Epoch(epoch))),
+                Step::Acknowledge(id, epoch) => drop(roster.acknowledge(MemberId(id), Epoch(epoch), Time(0))),
                 Step::Begin => roster.begin(now),
             }
             let all: Vec<(MemberId, &Member)> = roster.iter().collect();
@@ -126,7 +126,7 @@ fn only_those_with_a_connection_that_had_time_to_answer_are_silent() {
         roster.arrive(id, Time(0));
     }
     roster.delivered(Epoch(5), Time(100), 1_000);
-    roster.acknowledge(MemberId(0), Epoch(5));
+    roster.acknowledge(MemberId(0), Epoch(5), Time(0));
     roster.depart(MemberId(2), Time(200));
     roster.arrive(MemberId(2), Time(300));
     assert_eq!(roster.next_timeout(u64::MAX, 1_000), Some(Time(1_100)));
@@ -140,7 +140,7 @@ fn only_those_with_a_connection_that_had_time_to_answer_are_silent() {
         [MemberId(1), MemberId(2)]
     );
     roster.remove(MemberId(1));
-    roster.acknowledge(MemberId(2), Epoch(5));
+    roster.acknowledge(MemberId(2), Epoch(5), Time(0));
     assert!(roster.silent_since(Time(9_000), 1_000).is_empty());
     let next = roster.next_timeout(u64::MAX, 1_000);
     assert_eq!(next, Some(Time(u64::MAX)), "nobody owes anything");
@@ -162,7 +162,7 @@ fn epochs_that_follow_fast_leave_a_few_marks_only() {
     for at in 0..10_000 {
         roster.delivered(Epoch(at), Time(at), 1_000);
         roster.arrive(MemberId(0), Time(at));
-        roster.acknowledge(MemberId(0), Epoch(at));
+        roster.acknowledge(MemberId(0), Epoch(at), Time(0));
         assert!(roster.silent_since(Time(at), 1_000).is_empty());
     }
 }
