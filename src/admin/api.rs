@@ -1,6 +1,7 @@
 //! What goes over the admin interface: JSON, the same types for the gateway and for its clients.
 
 mod control;
+mod watch;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use crate::engine;
 use crate::group::ids::{Epoch, Identity, MemberId, Role};
 use crate::group::policy::GroupPolicy;
+pub use watch::*;
 
 pub use control::{DrainView, LogView, ReloadView, SetLog, StartDrain};
 

@@ -92,7 +92,8 @@ fn status(well: bool) -> StatusCode {
     }
 }
 
-async fn readiness(shared: &Shared) -> Ready {
+/// Whether members can be admitted, and all that stands against it.
+pub(super) async fn readiness(shared: &Shared) -> Ready {
     let mut reasons = Vec::new();
     let mut tell = |part: &str, why: String| {
         let part = part.to_owned();

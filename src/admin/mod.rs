@@ -18,10 +18,14 @@
 //! | `POST /v1/token/rotate-master` [`api::RotateMaster`] | rolls every group onto the newest master, then destroys the older ones | 202, [`api::TokenView`] |
 //! | `GET /v1/upstream` | shows the key store upstream, and how far what goes to it is behind | [`api::UpstreamView`] |
 //! | `GET /v1/siem` | shows how far what follows the audit trail besides is behind | [`api::SinkView`]s |
+//! | `GET /v1/overview` | shows all of it at one moment: groups by activity, how long rekeys take, tokens, the slowest members | [`api::OverviewView`] |
+//! | `GET /v1/groups/NAME/members/WHO` | traces a member, by its number or its identity: how it is reached, what it holds, why it was refused | [`api::TraceView`] |
+//! | `GET /v1/lacking?group=NAME&after=NEXT` | lists who did not acknowledge the newest epoch, of one group or of all | [`api::LackingView`] |
 //! | `POST /v1/reload` | reads the configuration and its files anew | [`api::ReloadView`] |
 //! | `POST /v1/drain` [`api::StartDrain`] | sends members away, and ends the gateway | 202, [`api::DrainView`] |
 //! | `GET /v1/log` | tells what is logged | [`api::LogView`] |
 //! | `POST /v1/log` [`api::SetLog`] | has something else logged, for a time or until a restart | [`api::LogView`] |
+//! | `GET /` | shows the overview in a browser | HTML |
 //! | `GET /livez` | says whether the gateway's loops answer | 200 or 503, [`api::Live`] |
 //! | `GET /readyz` | says whether members can be admitted, and all that stands against it | 200 or 503, [`api::Ready`] |
 //! | `GET /metrics` | writes down all metrics | OpenMetrics 1.0 for who accepts that, else Prometheus' text format |
@@ -34,14 +38,17 @@
 //! do everything. Roles are lists of identities; whoever is on none of them, or lacks a role, is told which one is needed, with 403.
 //! `/livez` and `/readyz` are answered without a certificate too, at an address of their own, if there is one: balancers and service
 //! managers have none. There they name parts, and nothing of what is wrong with them.
-//! Every change is logged with the operator's identity. Browsers are no clients: a request that names an `Origin` is refused,
-//! so that no page can use a certificate that an operator's browser holds.
+//! Every change is logged with the operator's identity. Browsers may look, and that on the page of this interface alone: a request
+//! that names an `Origin`, or that a browser says is another site's or changes anything, is refused, so that no page can use a
+//! certificate that an operator's browser holds.
 
 pub mod api;
+mod browser;
 mod control;
 mod error;
 mod health;
 mod metrics;
+mod overview;
 mod policy;
 pub mod role;
 mod routes;
@@ -50,6 +57,7 @@ mod siem;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trace;
 mod upstream;
 
 use std::sync::Arc;

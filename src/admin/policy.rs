@@ -93,7 +93,7 @@ fn told(source: &Source) -> String {
     }
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     let formatted = OffsetDateTime::from(time).format(&Rfc3339);
     formatted.unwrap_or_default()
 }

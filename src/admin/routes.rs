@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
-use axum::http::{StatusCode, header::ORIGIN};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -18,8 +18,12 @@ use super::api::{
     CreateGroup, Evict, Failure, FailureCode, Freeze, GroupView, MemberView, RollOver,
 };
 use super::control::{self, Control};
+use super::overview::Board;
 use super::role::{self, Appointments};
-use super::{Metrics, Siem, Upstream, health, metrics, policy, siem, token, upstream};
+use super::{
+    Metrics, Siem, Upstream, browser, health, metrics, overview, policy, siem, token, trace,
+    upstream,
+};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::engine::{Eviction, Handle, MAX_PAGE};
 use crate::group::ids::{MemberId, Suite};
@@ -44,6 +48,7 @@ pub(super) struct Shared {
     pub(super) upstream: Option<Upstream>,
     pub(super) siem: Siem,
     pub(super) control: Control,
+    pub(super) board: Board,
 }
 
 type Site = State<Arc<Shared>>;
@@ -63,6 +68,10 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/token", get(token::show))
         .route("/v1/token/rotate-master", post(token::rotate_master))
         .route("/v1/policies", get(policy::list))
+        .route("/", get(browser::page))
+        .route("/v1/overview", get(overview::show))
+        .route("/v1/lacking", get(trace::lacking))
+        .route("/v1/groups/{name}/members/{who}", get(trace::show))
         .route("/v1/groups", get(list).post(create))
         .route("/v1/groups/{name}", get(show).delete(destroy))
         .route("/v1/groups/{name}/policy", put(set_policy))
@@ -112,8 +121,7 @@ async fn authorize(
         put_on_record(&shared, Actor::Member(identity), denied).await;
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
-    if request.headers().contains_key(ORIGIN) {
-        let why = "requests from web pages are not taken";
+    if let Some(why) = browser::refusal(&method, request.headers()) {
         return Failure::new(FailureCode::NotOperator, why).into_response();
     }
     let response = match whole(request).await {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::watch;
 
+use super::overview::Board;
 use super::routes::{Shared, router};
 use super::{Options, health};
 use crate::engine::Handle;
@@ -54,6 +55,7 @@ impl AdminServer {
             upstream: options.upstream,
             siem: options.siem,
             control: options.control,
+            board: Board::default(),
         });
         let health = match health {
             Some(address) => {

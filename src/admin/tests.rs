@@ -335,9 +335,20 @@ async fn only_operators_are_served_and_no_web_page() {
     let (status, failure) = send(site.client("mallory").get(&site.url)).await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     assert_eq!(failure["code"], "not_operator");
-    let page = site.client("olga").get(&site.url);
-    let (status, _) = send(page.header("origin", "https://example.org")).await;
-    assert_eq!(status, StatusCode::FORBIDDEN);
+    for (header, value) in [
+        ("origin", "https://example.org"),
+        ("sec-fetch-site", "cross-site"),
+    ] {
+        let page = site.client("olga").get(&site.url);
+        let (status, _) = send(page.header(header, value)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{header}");
+    }
+    let own =
+        |request: reqwest::RequestBuilder| send(request.header("sec-fetch-site", "same-origin"));
+    let (status, _) = own(site.client("olga").get(&site.url)).await;
+    assert_eq!(status, StatusCode::OK, "a browser may look");
+    let (status, _) = own(site.client("olga").post(&site.url)).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "and change nothing");
 
     let stranger = Authority::new("another").expect("an authority");
     let own = stranger.issue(&Request::client("olga")).expect("issued");

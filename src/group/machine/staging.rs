@@ -225,7 +225,6 @@ impl GroupMachine {
                     rotate: self.waiting.rotate,
                     rollover,
                     urgent: self.waiting.urgent,
-                    since: self.waiting.since.unwrap_or(self.now),
                 };
                 self.stage_plan(change, renumber);
             }
