@@ -13,6 +13,7 @@ pub mod policy;
 pub mod serve;
 pub mod token;
 pub mod token_host;
+pub mod top;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Command {
     TokenHost(token_host::TokenHostArgs),
     Pki(pki::PkiArgs),
     Admin(admin::AdminArgs),
+    Top(top::TopArgs),
     Audit(audit::AuditArgs),
     Kmip(kmip::KmipArgs),
     Policy(policy::PolicyArgs),
@@ -56,6 +58,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::TokenHost(args) => token_host::run(args),
         Command::Pki(args) => pki::run(args),
         Command::Admin(args) => on_runtime(admin::run(args)),
+        Command::Top(args) => on_runtime(top::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Kmip(args) => kmip::run(args),
         Command::Policy(args) => on_runtime(policy::run(args)),

@@ -1,5 +1,7 @@
 //! The client of the admin interface: HTTPS with the operator's certificate, JSON both ways.
 
+mod watch;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,7 +47,7 @@ pub(crate) enum ClientError {
 
 impl ClientError {
     /// As the help of `wardcast admin` says.
-    pub(super) fn exit_code(&self) -> u8 {
+    pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Tls(_) | Self::Policy { .. } => 2,
             Self::Unreachable { .. } | Self::Unfinished { .. } => 1,

@@ -2,8 +2,9 @@
 
 mod client;
 mod gateway;
+pub(super) mod member;
 mod siem;
-mod table;
+pub(super) mod table;
 mod token;
 mod upstream;
 
@@ -15,7 +16,7 @@ use clap::{Args, Subcommand};
 
 use crate::group::ids::MemberId;
 pub(super) use client::Client;
-use client::ClientError;
+pub(super) use client::ClientError;
 use table::Answer;
 
 /// How the command ended, for scripts; listed in its help.
@@ -41,7 +42,7 @@ pub struct AdminArgs {
 
 /// Where the admin interface is and who the operator is.
 #[derive(Args, Debug)]
-struct GatewayArgs {
+pub(super) struct GatewayArgs {
     /// The admin interface, as HOST:PORT; the host is what its certificate names.
     #[arg(
         long,
@@ -49,7 +50,7 @@ struct GatewayArgs {
         global = true,
         default_value = "localhost:7444"
     )]
-    server: String,
+    pub(super) server: String,
     /// Certificates of the authority that issued the gateway's (PEM).
     #[arg(
         long,
@@ -57,7 +58,7 @@ struct GatewayArgs {
         global = true,
         default_value = "ca.pem"
     )]
-    ca: PathBuf,
+    pub(super) ca: PathBuf,
     /// The operator's certificate chain (PEM).
     #[arg(
         long,
@@ -65,7 +66,7 @@ struct GatewayArgs {
         global = true,
         default_value = "operator.pem"
     )]
-    cert: PathBuf,
+    pub(super) cert: PathBuf,
     /// The private key of that certificate (PEM).
     #[arg(
         long,
@@ -73,7 +74,7 @@ struct GatewayArgs {
         global = true,
         default_value = "operator.key"
     )]
-    key: PathBuf,
+    pub(super) key: PathBuf,
 }
 
 #[derive(Subcommand, Debug)]
@@ -164,6 +165,19 @@ enum MemberCommand {
         /// The group's name.
         group: String,
     },
+    /// Traces one member: when it joined, how it is reached, what it acknowledged and was sent, why it was refused.
+    Show {
+        /// The group's name.
+        group: String,
+        /// The member's number, or an identity: then also of somebody who is no member.
+        #[arg(value_name = "MEMBER|IDENTITY")]
+        who: String,
+    },
+    /// Who lacks the key: everybody who did not acknowledge the newest epoch, of one group or of all.
+    Lacking {
+        /// The group's name; all groups if none is named.
+        group: Option<String>,
+    },
     /// Removes members and rekeys the group.
     Evict {
         /// The group's name.
@@ -243,6 +257,12 @@ async fn answer(args: &AdminArgs) -> Result<Answer, ClientError> {
         }
         Subject::Member(MemberCommand::List { group }) => {
             Answer::Members(client.members(group).await?)
+        }
+        Subject::Member(MemberCommand::Show { group, who }) => {
+            Answer::Trace(client.trace(group, who).await?.into())
+        }
+        Subject::Member(MemberCommand::Lacking { group }) => {
+            Answer::Lacking(client.lacking(group.as_deref()).await?)
         }
         Subject::Member(MemberCommand::Evict {
             group,

@@ -6,7 +6,10 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 
-use crate::admin::api::{GroupView, MemberView, PolicyView, SinkView, TokenView, UpstreamView};
+use super::member;
+use crate::admin::api::{
+    GroupView, LackingMember, MemberView, PolicyView, SinkView, TokenView, TraceView, UpstreamView,
+};
 
 /// What a command has to say.
 pub(super) enum Answer {
@@ -26,6 +29,10 @@ pub(super) enum Answer {
     Sinks(Vec<SinkView>),
     /// Something about the gateway as a whole.
     Told(Value),
+    /// One member in full.
+    Trace(Box<TraceView>),
+    /// Who lacks the newest epoch, a row each.
+    Lacking(Vec<LackingMember>),
     /// That it is done.
     Done(&'static str),
 }
@@ -42,6 +49,8 @@ impl Answer {
             Self::Upstream(upstream) => json!(upstream),
             Self::Sinks(sinks) => json!(sinks),
             Self::Told(told) => told.clone(),
+            Self::Trace(trace) => json!(trace),
+            Self::Lacking(members) => json!(members),
             Self::Done(_) => json!({ "ok": true }),
         };
         value.to_string()
@@ -53,6 +62,8 @@ impl fmt::Display for Answer {
         match self {
             Self::Done(what) => f.write_str(what),
             Self::Told(told) => whole(told).fmt(f),
+            Self::Trace(trace) => f.write_str(&member::trace(trace)),
+            Self::Lacking(members) => f.write_str(&member::lacking(members)),
             Self::Group(group) => whole(&json!(group)).fmt(f),
             Self::Token(token) => whole(&json!(token)).fmt(f),
             Self::Upstream(upstream) => whole(&json!(upstream)).fmt(f),
@@ -176,7 +187,7 @@ fn row(policy: &PolicyView) -> [String; 5] {
     ]
 }
 
-fn empty(header: &[&str]) -> Table {
+pub(in crate::cli) fn empty(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);
     table
