@@ -22,6 +22,8 @@ PACKAGES=(
     rsyslog rsyslog-openssl                      # a log server that takes TLS; tests run their own
     prometheus                                   # scrapes a gateway; tests start their own, and its service does not run without systemd
     mandoc zsh fish                              # readers of manual pages and of completions
+    chromium chromium-driver fonts-dejavu-core   # the operators' page in a browser,
+    libnss3-tools openssl                        # and whom that trusts, and as whom it comes
     curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv

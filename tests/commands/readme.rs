@@ -1,4 +1,5 @@
-//! README's sections "Run a gateway", "Operate a gateway", "KMIP messages" and "The front", command by command, in a folder of somebody's own.
+//! README's sections "Run a gateway", "Look at a gateway", "Operate a gateway", "KMIP messages" and "The front", command by command,
+//! in a folder of somebody's own.
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -8,6 +9,7 @@ use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
 const README: &str = include_str!("../../README.md");
 const SECTION: &str = "## Run a gateway\n";
 const OPERATE: &str = "## Operate a gateway\n";
+const LOOK: &str = "## Look at a gateway\n";
 const KMIP: &str = "## KMIP messages\n";
 const FRONT: &str = "## The front\n";
 /// The ports that README and the smallest configuration speak of.
@@ -131,6 +133,35 @@ fn a_gateway_is_operated_as_it_says() {
         assert!(operated.out.contains(told), "{told}: {operated:#?}");
     }
     assert_eq!(gateway.ended(), Some(0));
+}
+
+/// With a member to look at.
+#[test]
+fn a_gateway_is_looked_at_as_it_says() {
+    let [look] = &blocks(LOOK)[..] else {
+        panic!("one block: {:#?}", blocks(LOOK));
+    };
+    let place = Place::provisioned();
+    let gateway = crate::gateway::Gateway::start(&place);
+    let (admin, quic) = (gateway.admin.port(), gateway.quic.port());
+    let script = format!(
+        "export WARDCAST_ADMIN_CA=pki/ca.pem WARDCAST_ADMIN_SERVER=localhost:{admin}\n\
+         wardcast admin group create room > made\n\
+         wardcast join --server localhost:{quic} --ca pki/ca.pem --cert alice.pem --key alice.key \
+         --group room --role receiver --json > joined &\n\
+         until grep -q installed joined; do sleep 0.05; done\n\
+         {look}\nkill $!\n",
+    );
+    let looked = ended("look", shell(&place, &script)).exits(0);
+    for part in [
+        "groups 1, members 1",
+        "lack",
+        "room",
+        "spiffe://example.org/alice",
+        "granted",
+    ] {
+        assert!(looked.out.contains(part), "{part}: {looked:#?}");
+    }
 }
 
 /// Its last line is what the last command prints.

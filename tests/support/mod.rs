@@ -233,6 +233,11 @@ impl Site {
         child.wait().expect("it is over");
     }
 
+    /// Where operators connect, on `localhost`.
+    pub(crate) fn admin_port(&self) -> u16 {
+        self.admin.port()
+    }
+
     /// The gateway's process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
