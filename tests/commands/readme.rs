@@ -146,7 +146,7 @@ fn a_gateway_is_looked_at_as_it_says() {
     let (admin, quic) = (gateway.admin.port(), gateway.quic.port());
     let script = format!(
         "export WARDCAST_ADMIN_CA=pki/ca.pem WARDCAST_ADMIN_SERVER=localhost:{admin}\n\
-         wardcast admin group create room > made\n\
+         wardcast admin group create room > made\n: > joined\n\
          wardcast join --server localhost:{quic} --ca pki/ca.pem --cert alice.pem --key alice.key \
          --group room --role receiver --json > joined &\n\
          until grep -q installed joined; do sleep 0.05; done\n\
@@ -155,7 +155,7 @@ fn a_gateway_is_looked_at_as_it_says() {
     let looked = ended("look", shell(&place, &script)).exits(0);
     for part in [
         "groups 1, members 1",
-        "lack",
+        "the newest epoch",
         "room",
         "spiffe://example.org/alice",
         "granted",
