@@ -1,8 +1,11 @@
 //! One member in full, and who lacks the key.
 
+use std::time::Duration;
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use wardcast::member::JoinError;
+use wardcast::group::ids::Role;
+use wardcast::member::{Client, JoinError, Options, Presence};
 
 use crate::support::members::{Ledger, Member};
 use crate::support::{GROUP, Setup, Site, raw};
@@ -23,7 +26,7 @@ async fn site(names: &[&str]) -> (Site, Vec<Member>) {
     let site = Site::start(Setup::default()).await;
     let policy = json!({
         "admit": [
-            { "identity": "cn:a*", "roles": ["both"] },
+            { "identity": "cn:a*", "roles": ["both", "receiver"] },
             { "identity": "cn:b*", "roles": ["both"] },
         ],
     });
@@ -280,4 +283,39 @@ async fn whoever_is_there_and_does_not_acknowledge_is_named() {
     );
     let top = says(&site, &["top", "--once"]).await;
     assert!(top.contains("slowest") && top.contains("cn:adam"), "{top}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parked_member_is_told_as_such_with_what_was_sent() {
+    let (site, _members) = site(&["bert"]).await;
+    let options = Options {
+        presence: Presence {
+            park_after: Some(Duration::from_millis(200)),
+            ..Presence::default()
+        },
+        ..site.options("anna")
+    };
+    let client = Client::new(options).expect("a client");
+    let anna = client.join(GROUP, Role::Receiver).await.expect("joins");
+    until("it is parked", async || {
+        trace(&site, "cn:anna").await["registrations"][0]["reach"]["by"] == "parked"
+    })
+    .await;
+    site.rotate(GROUP).await;
+    let epoch = site.group(GROUP).await.epoch;
+    until("it is known to hold the newest", async || {
+        let own = trace(&site, "cn:anna").await["registrations"][0].take();
+        own["acknowledged"]["epoch"] == epoch.0
+    })
+    .await;
+    let own = trace(&site, "cn:anna").await["registrations"][0].take();
+    assert_eq!(
+        (&own["role"], &own["behind"]),
+        (&json!("receiver"), &json!(0))
+    );
+    assert!(
+        own["deliveries"]["datagrams"].as_u64() >= Some(1),
+        "{own:#}"
+    );
+    drop(anna);
 }
