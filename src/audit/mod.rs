@@ -25,6 +25,7 @@
 //! wait in memory, up to [`MAX_BACKLOG`], and are written first when the disk is back ([`Audit::note`]); what does not fit is
 //! counted in the record that says how long the disk took none ([`Event::Interrupted`]).
 
+mod archive;
 mod catalogue;
 mod chain;
 mod changes;
@@ -49,6 +50,7 @@ use std::time::SystemTime;
 use tokio::sync::{oneshot, watch};
 
 pub use catalogue::METRICS;
+pub use archive::{ArchiveError, Archived, archive};
 pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
 pub use event::{Actor, Entry, Event, Group, Root};

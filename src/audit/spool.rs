@@ -210,6 +210,8 @@ impl Spool {
         self.newest = segment.first;
         self.before += self.length;
         self.length = 0;
+        // Some may have been moved elsewhere; if that cannot be told now, they count on.
+        let _ = self.recount();
         Ok(())
     }
 }

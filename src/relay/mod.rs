@@ -38,6 +38,7 @@ pub mod lifecycle;
 mod progress;
 #[expect(clippy::module_inception, reason = "the module's main part")]
 mod relay;
+mod relayed;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ pub use feed::Pauses;
 pub use hints::{Bell, Hints, SOONEST};
 pub use progress::SinkView;
 pub use relay::{Relay, RelayError, Status};
+pub use relayed::{Hindmost, hindmost};
 pub use standing::{Standing, StandingView};
 
 /// How much one batch may have.

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const BEAT: Duration = Duration::from_secs(1);
 /// How often at most it is put on disk that it answers.
 const NOTE: Duration = Duration::from_secs(60);
-const FILE: &str = "relay-upstream.json";
+pub(super) const FILE: &str = "relay-upstream.json";
 
 /// How the store upstream is, for whoever asks.
 #[derive(Clone)]

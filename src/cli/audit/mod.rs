@@ -1,5 +1,6 @@
 //! `wardcast audit`: reads an audit trail: whether it is whole, what came last, all of it; here and in the key store upstream.
 
+mod archive;
 mod fetch;
 mod hash;
 mod line;
@@ -65,6 +66,9 @@ enum AuditCommand {
     Fetch(fetch::FetchArgs),
     /// Prints the hash under which a SIEM knows an identity, or a group's name, where `hash_identifiers` is set for it.
     Hash(hash::HashArgs),
+    /// Moves segments that are full to another folder, beside a gateway that runs: those that were relayed to whoever is to have them
+    /// (all, where there is nobody), each verified on the way. Both folders are whole trails at any moment.
+    Archive(archive::ArchiveArgs),
     /// Writes records to standard output as they are stored, JSON, one a line, once each is known to follow the one before.
     Export {
         /// The folder of the trail.
@@ -89,6 +93,10 @@ pub fn run(args: &AuditArgs) -> ExitCode {
             Err(code) => return code,
         },
         AuditCommand::Hash(args) => hash::run(args),
+        AuditCommand::Archive(args) => match super::load(&args.config) {
+            Ok(config) => archive::run(args, &config),
+            Err(code) => return code,
+        },
         AuditCommand::Verify {
             directory,
             head,
