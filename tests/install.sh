@@ -24,6 +24,7 @@ PACKAGES=(
     mandoc zsh fish                              # readers of manual pages and of completions
     chromium chromium-driver fonts-dejavu-core   # the operators' page in a browser,
     libnss3-tools openssl                        # and whom that trusts, and as whom it comes
+    systemd python3-seccomp                      # judges the units, and runs them under their system calls
     curl                                         # asks a gateway in one of them for its metrics
 )
 VENV=target/venv
