@@ -41,6 +41,7 @@
 //! | [`kmip`] | messages of the upstream key store's protocol, their three encodings, and a client of such a store |
 //! | [`member`] | the client library |
 //! | [`config`], [`tls`], [`pki`] | typed configuration; mutual TLS and identity; a development CA |
+//! | [`trace`] | identifiers of requests; spans of requests and rekeys, and who is told of them |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
 //! | `causes` | an error with all that led to it, in words |
 //! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
@@ -83,4 +84,5 @@ pub mod relay;
 pub mod siem;
 pub mod store;
 pub mod tls;
+pub mod trace;
 pub mod udp;

@@ -58,6 +58,7 @@ says_ok() {
 step install tests/install.sh
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
+step 'clippy without traces' cargo clippy --package wardcast --lib --bins --no-default-features --locked -- -D warnings
 step rustdoc cargo doc --workspace --no-deps --locked
 step 'licences and duplicates' cargo deny --offline --workspace --config .deny.toml check licenses bans sources
 step 'build tests' cargo test --workspace --locked --no-run

@@ -18,20 +18,24 @@ pub struct Logging {
     asked: Option<(String, Option<Instant>)>,
 }
 
-/// Logs to standard error as configured.
-pub fn start(log: &Log) -> Logging {
+/// What takes a part of what is said.
+pub type Taker = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Logs to standard error as configured; `beside` takes a part of its own, whatever is logged.
+pub fn start(log: &Log, beside: Option<Taker>) -> Logging {
     // Loading has checked the directives.
     let filter = filter(&log.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let (filter, handle) = reload::Layer::new(filter);
     let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match log.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => lines.json().boxed(),
+    let lines: Taker = match log.format {
+        LogFormat::Text => lines
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_filter(filter)
+            .boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
+    let takers: Vec<Taker> = [Some(lines), beside].into_iter().flatten().collect();
+    tracing_subscriber::registry().with(takers).init();
     Logging {
         filter: handle,
         configured: log.level.clone(),

@@ -7,6 +7,7 @@ pub mod completions;
 pub mod demo;
 pub mod join;
 pub mod kmip;
+mod logging;
 pub mod man;
 pub mod pki;
 pub mod policy;

@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::spawn_blocking;
 
-use super::{configuration, load};
+use super::{configuration, load, logging};
 use crate::admin::Order;
-use crate::app::{Gateway, Surroundings, start_logging};
+use crate::app::{Gateway, Surroundings};
 
 /// What a process that was ended by a signal exits with, besides the signal's number.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -39,7 +40,13 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let logging = start_logging(&config.log);
+    let (logging, traces) = match logging::start_with_traces(&config.log, &config.trace) {
+        Ok(started) => started,
+        Err(why) => {
+            eprintln!("wardcast: {}: {why}", args.config.display());
+            return ExitCode::FAILURE;
+        }
+    };
     let gateway = match Gateway::start(config, &args.config).await {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -68,6 +75,8 @@ pub async fn run(args: &ServeArgs) -> ExitCode {
     };
     gateway.run(surroundings).await;
     reloading.abort();
+    // It panics only with the thread, and then there is nothing to tell.
+    let _ = spawn_blocking(|| traces.stop()).await;
     ExitCode::SUCCESS
 }
 

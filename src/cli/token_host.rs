@@ -7,9 +7,9 @@ use std::thread;
 use clap::Args;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
-use super::load;
 use super::serve::stop;
-use crate::app::{self, start_logging};
+use super::{load, logging};
+use crate::app;
 use crate::config::{Config, Sandbox, TokenHost};
 use crate::hsm::host;
 use crate::hsm::host::sandbox::{self, SandboxOptions};
@@ -44,7 +44,7 @@ pub fn run(args: &TokenHostArgs) -> ExitCode {
         Ok(config) => config,
         Err(code) => return code,
     };
-    let _logging = start_logging(&config.log);
+    let _logging = logging::start(&config.log);
     match serve(args, &config) {
         Ok(End::Stopped) => ExitCode::SUCCESS,
         // An orderly exit would run the library's own destructors, which wait for what is stuck.

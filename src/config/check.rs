@@ -5,6 +5,7 @@ mod attributes;
 mod front;
 mod siem;
 mod token;
+mod trace;
 mod upstream;
 
 use std::fs::File;
@@ -62,6 +63,7 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Vec<Problem> {
         let why = "true, but there is no key to escrow under; set token.escrow_label, or set this to false";
         report("policy.default.escrow", why.to_owned());
     }
+    trace::check(&config.trace, &mut report);
     if let Err(why) = check_level(&config.log.level) {
         report("log.level", why);
     }
@@ -213,6 +215,9 @@ pub(super) fn check_files(config: &Config, origins: &Origins) -> Vec<Problem> {
     }
     must_read.extend(attributes::must_read(&config.jwt, &config.ldap));
     must_read.extend(siem::must_read(&config.siem));
+    if !config.trace.ca.as_os_str().is_empty() {
+        must_read.push(("trace.ca".to_owned(), &config.trace.ca));
+    }
     for (key, path) in must_read {
         if let Err(error) = File::open(path) {
             problems.push(origins.problem(&key, format!("{}: {error}", path.display())));

@@ -288,6 +288,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         ldap,
         policy,
         siem,
+        trace,
         ..
     } = &mut config;
     if !audit.directory.as_os_str().is_empty() {
@@ -308,6 +309,7 @@ fn resolve(mut config: Config, base: &Path) -> Config {
         .chain(jwt.paths())
         .chain(ldap.paths())
         .chain(siem.paths())
+        .chain(trace.paths())
     {
         *path = base.join(&*path);
     }

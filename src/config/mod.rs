@@ -20,6 +20,7 @@ mod suggest;
 #[cfg(test)]
 mod tests;
 mod token;
+mod trace;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -39,6 +40,7 @@ pub use token::{
     DEFAULT_PIN_CREDENTIAL, HostMode, PinSource, Replica, Sandbox, Token, TokenHost, TokenKind,
     TokenPool,
 };
+pub use trace::Trace;
 pub use upstream::{Encoding, Upstream};
 
 use crate::group::policy::GroupPolicy;
@@ -79,6 +81,8 @@ pub struct Config {
     pub log: Log,
     /// What follows the audit trail besides the key store.
     pub siem: Siem,
+    /// Traces.
+    pub trace: Trace,
 }
 
 /// `[listen]`: where members connect.

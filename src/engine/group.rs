@@ -1,14 +1,15 @@
 //! One group in service: its machine, who waits for an answer of it, and who is pushed its epochs.
 
 mod ask;
-mod course;
 mod counted;
+mod course;
 mod fan;
 mod listeners;
 mod operate;
 mod pace;
 mod park;
 mod shown;
+mod spans;
 mod trace;
 
 use std::collections::{HashMap, HashSet};
@@ -165,6 +166,7 @@ impl Served {
             match effect {
                 Effect::Persist { expected, record } => {
                     self.log.records += record.len();
+                    self.shown.spans.planned(self.id(), expected);
                     return Some(Outward::Persist(expected, record));
                 }
                 Effect::Token {
@@ -203,6 +205,7 @@ impl Served {
 
     /// Whoever has a channel is seen to by whoever sends datagrams; the others get it by stream.
     fn deliver(&mut self, now: Time, rekey: &Arc<Rekey>) {
+        let push = self.shown.spans.push(rekey.epoch).entered();
         let group = self.id();
         let sealed = self.fan.rekey(rekey);
         let streamed = self.listeners.streamed();
@@ -221,6 +224,8 @@ impl Served {
         course.delivered(now, rekey.why, present, lacking);
         self.shown.counted.rekeyed();
         count::conflated(conflated);
+        drop(push);
+        self.shown.spans.pushed(rekey.epoch);
     }
 
     /// Tells those who may send to switch: few of them by stream, which loses nothing, many by datagram.
@@ -231,6 +236,7 @@ impl Served {
         let by_datagram = many && self.fan.activate(self.id(), epoch);
         self.activate_by_stream(epoch, by_datagram);
         self.shown.course.activated(now);
+        self.shown.spans.activated(epoch);
     }
 
     /// Tells all who may send, or only those of them who have no channel.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{Receiver, WeakSender};
 use tokio::time::sleep_until;
+use tracing::{Instrument, Span};
 
 use super::census::Census;
 use super::channels::Channels;
@@ -318,7 +319,8 @@ impl Shard {
     fn persist(&self, group: GroupId, expected: Revision, record: Vec<u8>) {
         let (store, trail) = (self.store.clone(), self.trail.clone());
         let own = self.groups.get(&group).map(|own| own.trail().clone());
-        self.beside(group, async move {
+        let span = self.groups.get(&group).map(|own| own.spans().store());
+        let work = async move {
             let next = Revision(expected.0 + 1);
             let changes = own.map(|own| own.changes(next, &record));
             let answer = store.append(group, expected, record).await;
@@ -326,7 +328,8 @@ impl Shard {
                 trail.note(changes.unwrap_or_default()).await;
             }
             What::Stored(answer)
-        });
+        };
+        self.beside(group, work.instrument(span.unwrap_or_else(Span::none)));
     }
 
     fn grant(&self, group: GroupId, granting: Granting) {
@@ -337,9 +340,11 @@ impl Shard {
 
     fn execute(&self, group: GroupId, job: JobId, priority: Priority, batch: Batch) {
         let token = self.token.clone();
-        self.beside(group, async move {
-            What::Executed(job, token.execute(priority, batch).await)
-        });
+        let operations = batch.operations.len();
+        let own = self.groups.get(&group);
+        let span = own.map(|own| own.spans().token(operations));
+        let work = async move { What::Executed(job, token.execute(priority, batch).await) };
+        self.beside(group, work.instrument(span.unwrap_or_else(Span::none)));
     }
 
     /// Does something beside the loop; what comes of it is an event.

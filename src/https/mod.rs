@@ -6,6 +6,7 @@
 //! Who may do what is for the router to say: each request carries its connection's [`Caller`]. What routers have in common is here too:
 //! how they read JSON, and how they tell of a failure.
 
+mod named;
 mod paced;
 mod peers;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -39,6 +41,8 @@ use crate::group::ids::Identity;
 use crate::tls::{self, TlsError};
 use paced::Paced;
 use peers::Peers;
+
+pub use named::REQUEST_ID;
 
 /// The one protocol that is spoken (ALPN).
 pub const ALPN: &[u8] = b"http/1.1";
@@ -342,6 +346,8 @@ async fn requests(
     router: Router,
     over: impl Future<Output = ()>,
 ) {
+    let named = from_fn(move |request, next| named::named(name, request, next));
+    let router = router.layer(named);
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1()
         .timer(TokioTimer::new())

@@ -5,15 +5,20 @@ use std::sync::atomic::Ordering;
 
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
+use tracing::{Instrument, Span, info_span};
 
 use super::absence::Absence;
 use super::listener::{Front, Place};
 use super::push::{push, say_goodbye};
-use super::request::answer;
+use super::request::{answer, name};
 use super::{CLOSING_RETRY_MS, MAX_REGISTRATIONS, REQUEST_DEADLINE};
 use crate::engine::Outbox;
 use crate::group::limits::MAX_REQUEST;
 use crate::group::wire::{CloseCode, Message, Refusal, RefusalCode, Request, Response};
+use crate::trace::{Few, RequestId, TARGET};
+
+/// Refusals that are logged in a second: their number is up to those who are refused. All are, at the level debug.
+static LOGGED: Few = Few::new(20);
 
 /// What the tasks of one connection share.
 pub(super) struct Served {
@@ -80,41 +85,78 @@ impl Served {
 }
 
 /// Reads one request and writes its answer.
-async fn request(served: Arc<Served>, mut send: SendStream, mut receive: RecvStream) {
-    let response = match timeout(REQUEST_DEADLINE, receive.read_to_end(MAX_REQUEST)).await {
+async fn request(served: Arc<Served>, send: SendStream, mut receive: RecvStream) {
+    let answered = match timeout(REQUEST_DEADLINE, receive.read_to_end(MAX_REQUEST)).await {
         Ok(Ok(bytes)) => match Request::from_bytes(&bytes) {
-            Ok(request) => respond(&served, request).await,
-            Err(error) => refused(Refusal::because(RefusalCode::Malformed, error.to_string())),
+            // One a member and rekey, where datagrams do not get through: they need no name.
+            Ok(request @ Request::Acknowledge(_)) => respond(&served, request).await,
+            Ok(request) => return named(&served, send, request).await,
+            Err(error) => Err(Refusal::because(RefusalCode::Malformed, error.to_string())),
         },
-        Ok(Err(quinn::ReadToEndError::TooLong)) => refused(Refusal::new(RefusalCode::TooLarge)),
+        Ok(Err(quinn::ReadToEndError::TooLong)) => Err(Refusal::new(RefusalCode::TooLarge)),
         Ok(Err(quinn::ReadToEndError::Read(_))) => return,
         Err(_) => {
             let _ = receive.stop(CloseCode::Timeout.number().into());
-            refused(Refusal::because(
+            Err(Refusal::because(
                 RefusalCode::Malformed,
                 "the request was not finished in time",
             ))
         }
     };
+    let response =
+        answered.unwrap_or_else(|refusal| refused(&served, &RequestId::fresh(), refusal));
+    write(send, &response).await;
+}
+
+/// Answers a request that has a name, in its span.
+async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
+    let id = RequestId::fresh();
+    let span = info_span!(
+        target: TARGET,
+        "request",
+        otel.name = name(&request),
+        otel.kind = "server",
+        %id,
+        identity = %served.place.identity,
+        refusal = tracing::field::Empty,
+    );
+    let answer = async {
+        let answered = respond(served, request).await;
+        let response = answered.unwrap_or_else(|refusal| refused(served, &id, refusal));
+        write(send, &response).await;
+    };
+    answer.instrument(span).await;
+}
+
+async fn write(mut send: SendStream, response: &Response) {
     // A peer that went away meanwhile needs no answer.
     if send.write_all(&response.to_bytes()).await.is_ok() {
         let _ = send.finish();
     }
 }
 
-async fn respond(served: &Arc<Served>, request: Request) -> Response {
+async fn respond(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
     let registers = matches!(request, Request::Join(_) | Request::Resume(_));
     if registers && served.outbox.len() >= MAX_REGISTRATIONS {
         let why = "this connection carries as many registrations as it may; open another one";
-        return refused(Refusal::because(RefusalCode::TooManyRegistrations, why));
+        return Err(Refusal::because(RefusalCode::TooManyRegistrations, why));
     }
     if served.front.closing.load(Ordering::Relaxed) && matches!(request, Request::Join(_)) {
-        return refused(Refusal::retry(RefusalCode::Draining, CLOSING_RETRY_MS));
+        return Err(Refusal::retry(RefusalCode::Draining, CLOSING_RETRY_MS));
     }
-    answer(served, request).await.unwrap_or_else(refused)
+    answer(served, request).await
 }
 
-fn refused(refusal: Refusal) -> Response {
+/// The peer is told the request's name, and whoever he asks about it finds that in the log.
+fn refused(served: &Served, id: &RequestId, mut refusal: Refusal) -> Response {
+    let (code, identity) = (refusal.code.number(), &served.place.identity);
+    Span::current().record("refusal", code);
+    let why = &refusal.message;
+    match LOGGED.more() {
+        true => tracing::info!(request = %id, %identity, code, why, "refused"),
+        false => tracing::debug!(request = %id, %identity, code, why, "refused"),
+    }
+    refusal.message += &format!(" (request {id})");
     metrics::counter!("wardcast_refusals_total", "reason" => refusal.code.name()).increment(1);
     Response::Refused(refusal)
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::{Instrument, debug_span};
 use zeroize::Zeroizing;
 
 use super::absence::spread;
@@ -12,6 +13,7 @@ use crate::crypto::Key;
 use crate::engine::{Known, Opening, Whereabouts};
 use crate::group::wire::datagram::CHANNEL_LABEL;
 use crate::group::wire::{Ack, Join, Left, Parked, Refusal, Request, Response, Token};
+use crate::trace::TARGET;
 
 /// Has the engine do what a member asks.
 pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {
@@ -19,8 +21,11 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
     let identity = &served.place.identity;
     Ok(match request {
         Request::Join(join) => {
-            let known = known(served, &join).await;
-            let grant = engine.join(identity, join, known, outbox).await?;
+            let attributes = debug_span!(target: TARGET, "attributes");
+            let known = known(served, &join).instrument(attributes).await;
+            let granting = debug_span!(target: TARGET, "grant");
+            let grant = engine.join(identity, join, known, outbox);
+            let grant = grant.instrument(granting).await?;
             Response::Granted(Box::new(grant))
         }
         Request::Resume(resume) => engine.resume(identity, resume, outbox).await?,
@@ -51,6 +56,20 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
             Response::Acknowledged(Ack { epoch: held.epoch })
         }
     })
+}
+
+/// What traces call a request.
+pub(super) fn name(request: &Request) -> &'static str {
+    match request {
+        Request::Join(_) => "join",
+        Request::Resume(_) => "resume",
+        Request::Leave(_) => "leave",
+        Request::Pull(_) => "pull",
+        Request::Status(_) => "status",
+        Request::OpenChannel(_) => "open channel",
+        Request::Park(_) => "park",
+        Request::Acknowledge(_) => "acknowledge",
+    }
 }
 
 /// What is known about a member that wants to join: found out before its group is asked, which waits for nobody.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{Instrument, debug_span};
 
 use super::batch::{Batch, Cut, Line, cut};
 use super::cursor::{Cursor, CursorFile};
@@ -22,6 +23,7 @@ use super::{Bounds, Sink, SinkError};
 use crate::audit::Audit;
 use crate::crypto;
 use crate::group::wire::TrailHead;
+use crate::trace::TARGET;
 
 /// What comes on the trail within this time is read at once.
 const PACE: Duration = Duration::from_millis(50);
@@ -300,7 +302,7 @@ impl<S: Sink> Feed<S> {
         self.keep().await?;
         self.progress.waits(batch.lines.first());
         let mut failures = 0;
-        while let Err(error) = self.sink.take(&batch).await {
+        while let Err(error) = self.take(&batch).await {
             self.said(&batch, &error);
             if *self.signals.stop.borrow() {
                 return Err(Over);
@@ -339,6 +341,13 @@ impl<S: Sink> Feed<S> {
                 tracing::debug!(sink, first, last, %why, "{peer} cannot be reached");
             }
         }
+    }
+
+    /// Gives a batch to the sink, once, in a span of its own.
+    async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        let (sink, first, last) = (self.sink.name(), batch.first(), batch.last());
+        let span = debug_span!(target: TARGET, parent: None, "relay", otel.kind = "client", sink, first, last);
+        self.sink.take(batch).instrument(span).await
     }
 
     /// Puts the cursor on disk, however long it takes.

@@ -136,6 +136,7 @@ fn bad_values_are_refused_with_what_would_be_right() {
     );
     refuses("log.level = \"loud\"", &[], "log.level", &["loud", "info"]);
     refuses("log.format = \"xml\"", &[], "log.format", &["text", "json"]);
+    refuses("trace.ratio = 2.0", &[], "trace.ratio", &["from 0 to 1"]);
     refuses(
         "listen.address = \"here\"",
         &[],

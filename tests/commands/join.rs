@@ -11,7 +11,7 @@ use crate::place::{Place, Ran, wait};
 const EXPORTS: [&str; 4] = ["--export", "srtp key:16", "--export", "mki:4"];
 
 /// `wardcast join --json`, while it runs.
-struct Joined {
+pub(crate) struct Joined {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -38,7 +38,7 @@ fn certificate(name: &str) -> [String; 2] {
 }
 
 impl Joined {
-    fn start(place: &Place, gateway: &Gateway, name: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(place: &Place, gateway: &Gateway, name: &str, more: &[&str]) -> Self {
         let server = format!("localhost:{}", gateway.quic.port());
         let name = certificate(name);
         let words = words(&server, &name, "studio").into_iter();
@@ -56,7 +56,7 @@ impl Joined {
     }
 
     /// The next line with this event.
-    fn until(&mut self, event: &str) -> Value {
+    pub(crate) fn until(&mut self, event: &str) -> Value {
         loop {
             let line = self
                 .lines
@@ -70,7 +70,7 @@ impl Joined {
         }
     }
 
-    fn end(mut self) -> Option<i32> {
+    pub(crate) fn end(mut self) -> Option<i32> {
         for line in &mut self.lines {
             serde_json::from_str::<Value>(&line.expect("text")).expect("JSON");
         }

@@ -13,3 +13,4 @@ mod readme;
 mod serve;
 mod token;
 mod token_host;
+mod traces;

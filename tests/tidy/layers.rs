@@ -3,7 +3,7 @@
 use crate::tokens::{Token, tokens};
 
 /// Each module of `src/` with the modules that it may name besides itself, in lists that several share. `cli` and `main` may name all.
-const LAYERS: [(&str, &[&[&str]]); 23] = [
+const LAYERS: [(&str, &[&[&str]]); 24] = [
     ("causes", &[]),
     ("meter", &[]),
     ("group", &[]),
@@ -11,6 +11,7 @@ const LAYERS: [(&str, &[&[&str]]); 23] = [
     ("config", &[&["group"]]),
     ("tls", &[&["group"]]),
     ("pki", &[]),
+    ("trace", &[]),
     ("kmip", &[&["tls", "causes"]]),
     ("udp", &[&["group"]]),
     ("hsm", &[&["crypto", "group"]]),
@@ -20,7 +21,7 @@ const LAYERS: [(&str, &[&[&str]]); 23] = [
     ("audit", &[&["crypto", "group"]]),
     ("member", &[&["tls", "udp", "crypto", "group"]]),
     ("engine", &[&CORE]),
-    ("https", &[&["tls", "group"]]),
+    ("https", &[&["tls", "trace", "group"]]),
     ("quic", &[&CORE, &SERVING, &["udp"]]),
     ("admin", &[&CORE, &SERVING, &["udp"]]),
     ("relay", &[&CORE, &SERVING, &["udp"]]),
@@ -29,13 +30,14 @@ const LAYERS: [(&str, &[&[&str]]); 23] = [
     ("app", &[&CORE, &SERVING, &FRONTS, &["config"]]),
 ];
 /// What the engine stands on.
-const CORE: [&str; 7] = [
+const CORE: [&str; 8] = [
     "hsm",
     "store",
     "audit",
     "policy",
     "attributes",
     "crypto",
+    "trace",
     "group",
 ];
 /// What fronts stand on besides.

@@ -3,18 +3,25 @@
 use super::Served;
 use super::counted::Counted;
 use super::course::Course;
+use super::spans::Spans;
 use crate::engine::standing::{Share, Standing};
 
-/// What metrics are made of, and what operators are shown.
+/// What metrics are made of, what operators are shown, and what is traced.
 #[derive(Default)]
 pub(super) struct Shown {
     pub(super) course: Course,
     pub(super) counted: Counted,
+    pub(super) spans: Spans,
     /// Of what all groups are together.
     share: Share,
 }
 
 impl Served {
+    /// Its changes, for whoever traces them.
+    pub(in crate::engine) fn spans(&self) -> &Spans {
+        &self.shown.spans
+    }
+
     /// Whether this is the first that happens to it since it was last shown.
     pub(in crate::engine) fn grows_stale(&mut self) -> bool {
         !std::mem::replace(&mut self.shown.share.stale, true)

@@ -25,6 +25,8 @@ pub(super) struct Ticket {
     /// What comes after the part that is next.
     rest: std::vec::IntoIter<Operation>,
     pub(super) trials: Trials,
+    /// What it is done for, in logs and traces.
+    pub(super) span: tracing::Span,
 }
 
 /// What a batch has met with.
@@ -63,6 +65,7 @@ impl Job {
             done,
             rest,
             trials: Trials::default(),
+            span: tracing::Span::current(),
         };
         Job { ticket, batch }
     }

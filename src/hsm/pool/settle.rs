@@ -191,7 +191,9 @@ impl Settling<'_> {
         let group = job.batch.group;
         match job.proceed(outputs) {
             Progress::Done(ticket, outputs) => {
-                tracing::debug!(%group, operations = outputs.len(), "batch executed");
+                let batch = ticket.number;
+                let waited = self.now - ticket.entered;
+                ticket.span.in_scope(|| tracing::debug!(%group, batch, operations = outputs.len(), ?waited, "batch executed"));
                 self.board.counters.add(Count::Batches, 1);
                 state.answer(ticket, Ok(outputs));
             }
@@ -227,7 +229,8 @@ impl Settling<'_> {
         }
         let after = session_after(&error, self.session);
         let lane = &state.lanes[self.lane].name;
-        tracing::warn!(%lane, group = %job.batch.group, %error, class = ?error.class(), again, "batch failed");
+        let (group, batch) = (job.batch.group, job.ticket.number);
+        job.ticket.span.in_scope(|| tracing::warn!(%lane, %group, batch, %error, class = ?error.class(), again, "batch failed"));
         let patience = self.board.options.patience;
         if again && job.ticket.expires <= self.now {
             self.board.counters.add(Count::Expired, 1);

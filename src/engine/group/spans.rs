@@ -1,0 +1,70 @@
+//! The course of a group's changes as spans, for those who watch. A change is stored, the
+//! token executes what it needs, it is pushed, members acknowledge it.
+//!
+//! A span is made for each of these, whatever the group's size, and none where nobody is told of them.
+
+use tracing::{Span, debug_span, field};
+
+use crate::group::ids::{Epoch, GroupId, Revision};
+use crate::trace::TARGET;
+
+/// The change that is under way, and the epoch that is not used yet.
+pub(in crate::engine) struct Spans {
+    change: Span,
+    /// An epoch that was pushed, and its spans: the whole, and the wait for acknowledgements.
+    pushed: Option<(Epoch, Span, Span)>,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Spans {
+            change: Span::none(),
+            pushed: None,
+        }
+    }
+}
+
+impl Spans {
+    /// A change is planned: it is about to be stored.
+    pub(in crate::engine) fn planned(&mut self, group: GroupId, at: Revision) {
+        self.change = debug_span!(
+            target: TARGET,
+            parent: None,
+            "change",
+            %group,
+            revision = at.0 + 1,
+            epoch = field::Empty,
+        );
+    }
+
+    /// For the append to the store, and what is put on record with it.
+    pub(in crate::engine) fn store(&self) -> Span {
+        debug_span!(target: TARGET, parent: &self.change, "store")
+    }
+
+    /// For a batch of the token, of the change that is under way; none where there is no such change.
+    pub(in crate::engine) fn token(&self, operations: usize) -> Span {
+        match self.change.is_none() {
+            true => Span::none(),
+            false => debug_span!(target: TARGET, parent: &self.change, "token", operations),
+        }
+    }
+
+    /// For handing an epoch to whoever sends it: the change is a rekey.
+    pub(in crate::engine) fn push(&self, epoch: Epoch) -> Span {
+        self.change.record("epoch", epoch.0);
+        debug_span!(target: TARGET, parent: &self.change, "push")
+    }
+
+    /// An epoch is on its way; now it waits until enough members have it, or long enough.
+    pub(in crate::engine) fn pushed(&mut self, epoch: Epoch) {
+        let change = std::mem::replace(&mut self.change, Span::none());
+        let waits = debug_span!(target: TARGET, parent: &change, "acknowledgements");
+        self.pushed = Some((epoch, change, waits));
+    }
+
+    /// An epoch is used from here on: it, and what came before it, are over.
+    pub(in crate::engine) fn activated(&mut self, epoch: Epoch) {
+        self.pushed.take_if(|(pushed, ..)| *pushed <= epoch);
+    }
+}
