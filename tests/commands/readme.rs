@@ -1,7 +1,8 @@
-//! README's sections "Run a gateway", "Look at a gateway", "Operate a gateway", "KMIP messages" and "The front", command by command,
-//! in a folder of somebody's own.
+//! README's sections "Run a gateway", "Look at a gateway", "Operate a gateway", "KMIP messages", "The front" and "From start to
+//! restart", command by command, in a folder of somebody's own.
 
 use std::fmt::Write as _;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
 
 use crate::place::{ANY_PORTS, Place, SMALLEST, ended};
@@ -12,6 +13,7 @@ const OPERATE: &str = "## Operate a gateway\n";
 const LOOK: &str = "## Look at a gateway\n";
 const KMIP: &str = "## KMIP messages\n";
 const FRONT: &str = "## The front\n";
+const START: &str = "## From start to restart\n";
 /// The ports that README and the smallest configuration speak of.
 const PORTS: [&str; 2] = ["localhost:7443", "127.0.0.1:7444"];
 
@@ -199,4 +201,58 @@ fn the_front_is_asked_as_it_says() {
     for shown in shown {
         assert!(asked.out.contains(shown), "{shown}: {asked:#?}");
     }
+}
+
+/// Ports of TCP and UDP that nobody has at this moment.
+fn free_ports() -> (SocketAddr, SocketAddr) {
+    let admin = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let quic = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    (admin.expect("an address"), quic.expect("an address"))
+}
+
+/// The gateway runs in the shell of whoever operates it, on ports that were free a moment ago.
+#[test]
+fn an_operator_does_as_it_says() {
+    let [operate] = &blocks(START)[..] else {
+        panic!("one block: {:#?}", blocks(START));
+    };
+    let place = Place::provisioned();
+    let (admin, quic) = free_ports();
+    assert!(operate.contains(":7444") && operate.contains(":7443"));
+    let script = operate
+        .replace(":7444", &format!(":{}", admin.port()))
+        .replace(":7443", &format!(":{}", quic.port()));
+    // Nothing outlives a script that fails.
+    let script = format!("trap 'kill $(jobs -p) 2> /dev/null || true' EXIT\n{script}");
+    let mut command = shell(&place, &script);
+    command.env("WARDCAST_LISTEN__ADDRESS", quic.to_string());
+    command.env("WARDCAST_ADMIN__ADDRESS", admin.to_string());
+    command.env(
+        "WARDCAST_ADMIN_SERVER",
+        format!("localhost:{}", admin.port()),
+    );
+    let operated = ended("operate", command);
+    let log = String::from_utf8_lossy(&place.read("log")).into_owned();
+    assert!(
+        operated.out.contains("wardcast_audit_writable 1"),
+        "{operated:#?}\n{log}"
+    );
+    let operated = operated.exits(0);
+    let shown = [
+        "spiffe://example.org/alice",
+        "lost her laptop",
+        "<title>",
+        "groups 1, members 0",
+        "The trail is whole",
+        "Signed up to record",
+        "No segment was moved.",
+    ];
+    for shown in shown {
+        assert!(
+            operated.out.contains(shown),
+            "{shown}: {operated:#?}\n{log}"
+        );
+    }
+    let (_, restarted) = operated.out.split_once("No segment").expect("the archive");
+    assert!(restarted.contains("lobby"), "{operated:#?}");
 }
