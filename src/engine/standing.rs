@@ -1,5 +1,5 @@
 //! What the groups are together, as gauges. A group's share of them is looked at a few times a second while anything happens to it,
-//! beside what is done for members: it costs a delivery nothing.
+//! beside what is done for members: a delivery costs next to nothing more for it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -47,7 +47,7 @@ impl Gauges {
     }
 }
 
-/// A group's share, which is given back when it is dropped.
+/// A group's share, which is given back when the group is no more.
 #[derive(Default)]
 pub(super) struct Share {
     numbers: [u32; NUMBERS],

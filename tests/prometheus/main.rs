@@ -12,3 +12,4 @@ mod load;
 mod panels;
 mod rules;
 mod server;
+mod trouble;
