@@ -49,8 +49,8 @@ use std::time::SystemTime;
 
 use tokio::sync::{oneshot, watch};
 
-pub use catalogue::METRICS;
 pub use archive::{ArchiveError, Archived, archive};
+pub use catalogue::METRICS;
 pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
 pub use event::{Actor, Entry, Event, Group, Root};

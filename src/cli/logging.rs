@@ -27,10 +27,7 @@ impl Traces {
 
 /// The same, and traces.
 #[cfg(feature = "otlp")]
-pub(super) fn start_with_traces(
-    log: &Log,
-    trace: &Trace,
-) -> Result<(Logging, Traces), String> {
+pub(super) fn start_with_traces(log: &Log, trace: &Trace) -> Result<(Logging, Traces), String> {
     use tracing_subscriber::Layer;
 
     use crate::tls::{Trust, anonymous_client_config};
@@ -60,9 +57,6 @@ pub(super) fn start_with_traces(
 
 /// The same; loading has refused an endpoint.
 #[cfg(not(feature = "otlp"))]
-pub(super) fn start_with_traces(
-    log: &Log,
-    _trace: &Trace,
-) -> Result<(Logging, Traces), String> {
+pub(super) fn start_with_traces(log: &Log, _trace: &Trace) -> Result<(Logging, Traces), String> {
     Ok((start(log), Traces::default()))
 }

@@ -10,8 +10,8 @@
 mod absence;
 mod acknowledgements;
 mod admission;
-mod catalogue;
 mod beats;
+mod catalogue;
 mod connection;
 mod failures;
 mod fanout;
@@ -26,8 +26,8 @@ mod timers;
 mod transmit;
 mod transport;
 
-pub use catalogue::METRICS;
 pub use beats::Beats;
+pub use catalogue::METRICS;
 pub use listener::{BindError, Listener, Parts};
 
 use std::time::Duration;

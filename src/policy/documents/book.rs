@@ -165,7 +165,10 @@ impl Book {
         let own = |page: &Page| page.force.as_ref().is_none_or(Force::is_configured);
         // Rules that were lost are replaced by others of the key store's alone: what is configured may be weaker.
         let lost = state.lost.is_some();
-        if !lost && own(state.page(&Subject::Rules)) && rules.revision() != self.decider.rules().revision() {
+        if !lost
+            && own(state.page(&Subject::Rules))
+            && rules.revision() != self.decider.rules().revision()
+        {
             state.page(&Subject::Rules).force = Some(Force::configured(rules.revision()));
             self.decider.replace(rules);
         }
