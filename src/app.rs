@@ -45,7 +45,7 @@ use crate::tls::{self, Credentials, TlsError, Trust};
 pub use admission::{AdmissionError, rules};
 use files::Files;
 use live::Live;
-pub use log::{Logging, start as start_logging};
+pub use log::{Logging, Taker, start as start_logging};
 pub use metrics::catalogue as metrics_catalogue;
 use relay::Relayed;
 use reload::Running;
@@ -193,11 +193,7 @@ impl Gateway {
         let metrics = metrics::install();
         // Before they are read: what is replaced meanwhile is read again.
         let files = Files::of(&config);
-        let credentials = Credentials::load(&config.tls.certificate, &config.tls.key)?;
-        let trust = Trust::load(&config.tls.client_ca, &config.tls.crl)?;
-        metrics::certificates(&credentials, &trust);
-        let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
-        let server = tls::resumable(server)?;
+        let (credentials, trust, server) = secured(&config.tls)?;
         let key_store = upstream::client(&config)?;
         let sinks = siem::sinks(&config, &credentials)?;
         let decider = admission::decider(&config)?;
@@ -235,6 +231,7 @@ impl Gateway {
             siem: siem::shown(&siem),
             orders: order.clone(),
         };
+        let running = Running::new(config, files, credentials, live);
         match foundation.build(server, parts, relay.as_mut()).await {
             Ok((engine, vital, interfaces)) => Ok(Self {
                 policies: policies::follow(
@@ -243,14 +240,7 @@ impl Gateway {
                     &book,
                     relay.as_ref().map(Relayed::bell),
                 ),
-                running: Running {
-                    config,
-                    files,
-                    credentials,
-                    live,
-                    admin: interfaces.admin.as_ref().map(AdminServer::certificates),
-                    front: interfaces.front.as_ref().map(Front::certificates),
-                },
+                running: running.serving(&interfaces),
                 tokens,
                 audit,
                 signer,
@@ -282,6 +272,15 @@ impl Gateway {
     pub fn orders(&self) -> mpsc::Sender<Order> {
         self.order.clone()
     }
+}
+
+/// Certificates, and what members are met with.
+fn secured(of: &config::Tls) -> Result<(Credentials, Trust, rustls::ServerConfig), TlsError> {
+    let credentials = Credentials::load(&of.certificate, &of.key)?;
+    let trust = Trust::load(&of.client_ca, &of.crl)?;
+    metrics::certificates(&credentials, &trust);
+    let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
+    Ok((credentials, trust, tls::resumable(server)?))
 }
 
 impl Foundation {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
+use wardcast::attributes::Attributes;
 use wardcast::attributes::certificate::Certificate;
-use wardcast::attributes::{Attributes, Sources};
 use wardcast::crypto::{EphemeralKey, Key};
 use wardcast::engine::{
     self, Channel, Eviction, Gate, Handle, Opening, Outbox, Parts, Whereabouts,
@@ -278,7 +278,7 @@ async fn gateway(folder: &TempDir) -> (Handle, Listener) {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let parts = quic::Parts {
         engine: engine.clone(),
-        sources: Sources::default(),
+        sources: std::sync::Arc::default(),
         audit: None,
     };
     let listener = Listener::bind(any, tls, limits, None, parts).expect("a listener");

@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 
 use rustls::ServerConfig;
 
-use super::AppError;
 use super::admission;
 use super::files::Files;
 use super::live::{Live, merged};
+use super::{AppError, Interfaces, metrics};
+use crate::admin::AdminServer;
 use crate::admin::api::ReloadView;
 use crate::attributes::Sources;
 use crate::config::{self, Config};
+use crate::front::Front;
 use crate::group::wire;
 use crate::https::{ALPN, Certificates};
 use crate::policy::Rules;
@@ -50,6 +52,7 @@ pub(super) struct Staged {
 /// Other certificates, for each listener.
 struct Secured {
     credentials: Credentials,
+    trust: Trust,
     quic: ServerConfig,
     admin: ServerConfig,
     front: ServerConfig,
@@ -66,11 +69,33 @@ impl Secured {
             admin: tls::server_config(credentials.clone(), &trust, &[ALPN])?,
             front: tls::open_server_config(credentials.clone(), &trust, &[ALPN])?,
             credentials,
+            trust,
         })
     }
 }
 
 impl Running {
+    /// Of a gateway that does not listen yet.
+    pub(super) fn new(config: Config, files: Files, credentials: Credentials, live: Live) -> Self {
+        Self {
+            config,
+            files,
+            credentials,
+            live,
+            admin: None,
+            front: None,
+        }
+    }
+
+    /// It listens.
+    pub(super) fn serving(self, interfaces: &Interfaces) -> Self {
+        Self {
+            admin: interfaces.admin.as_ref().map(AdminServer::certificates),
+            front: interfaces.front.as_ref().map(Front::certificates),
+            ..self
+        }
+    }
+
     /// Whether a file about TLS is another one than that which is in use.
     pub(super) fn has_new_certificates(&self) -> bool {
         let now = Files::of_certificates(&self.config);
@@ -140,6 +165,7 @@ impl Running {
                     certificates.replace(tls);
                 }
             }
+            metrics::certificates(&secured.credentials, &secured.trust);
             self.credentials = secured.credentials;
         }
         listener.pace(staged.config.listen.pace_mbit_s);

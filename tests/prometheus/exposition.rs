@@ -100,6 +100,39 @@ fn value(samples: &[Sample<'_>], name: &str) -> f64 {
     own.map(|sample| sample.value).sum()
 }
 
+/// What a gateway under load must have counted of each kind.
+fn check_values(all: &[Sample<'_>], text: &str) {
+    for (name, label) in [
+        ("wardcast_rekeys_total", ("cause", "eviction")),
+        ("wardcast_rekeys_total", ("cause", "departure")),
+        ("wardcast_rekeys_total", ("cause", "rotation")),
+        ("wardcast_rekeys_total", ("cause", "rollover")),
+        ("wardcast_removals_total", ("reason", "Evicted")),
+        ("wardcast_refusals_total", ("reason", "UnknownGroup")),
+        (
+            "wardcast_handshakes_failed_total",
+            ("reason", "certificate"),
+        ),
+        (
+            "wardcast_key_exchanges_total",
+            ("key_exchange", "X25519MLKEM768"),
+        ),
+        ("wardcast_token_call_seconds_count", ("operation", "rekey")),
+        ("wardcast_upstream_up", ("", "")),
+        ("wardcast_certificate_expiry_timestamp_seconds", ("", "")),
+        ("wardcast_crl_next_update_timestamp_seconds", ("", "")),
+        ("wardcast_store_commit_seconds_count", ("", "")),
+        ("process_resident_memory_bytes", ("", "")),
+    ] {
+        let own = all.iter().filter(|sample| sample.name == name);
+        let mut own = own.filter(|sample| label.0.is_empty() || sample.labels.contains(&label));
+        assert!(
+            own.any(|sample| sample.value > 0.0),
+            "{name} {label:?}\n{text}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_scraped_under_load_is_described_and_bounded_and_reads_in_both_formats() {
     let load = Load::start().await;
@@ -136,35 +169,7 @@ async fn what_is_scraped_under_load_is_described_and_bounded_and_reads_in_both_f
     );
     assert!(is("wardcast_rekey_acknowledged_seconds_count") >= 9.0);
     assert!(is("wardcast_rekey_activated_seconds_count") >= 3.0);
-    for (name, label) in [
-        ("wardcast_rekeys_total", ("cause", "eviction")),
-        ("wardcast_rekeys_total", ("cause", "departure")),
-        ("wardcast_rekeys_total", ("cause", "rotation")),
-        ("wardcast_rekeys_total", ("cause", "rollover")),
-        ("wardcast_removals_total", ("reason", "Evicted")),
-        ("wardcast_refusals_total", ("reason", "UnknownGroup")),
-        (
-            "wardcast_handshakes_failed_total",
-            ("reason", "certificate"),
-        ),
-        (
-            "wardcast_key_exchanges_total",
-            ("key_exchange", "X25519MLKEM768"),
-        ),
-        ("wardcast_token_call_seconds_count", ("operation", "rekey")),
-        ("wardcast_upstream_up", ("", "")),
-        ("wardcast_certificate_expiry_timestamp_seconds", ("", "")),
-        ("wardcast_crl_next_update_timestamp_seconds", ("", "")),
-        ("wardcast_store_commit_seconds_count", ("", "")),
-        ("process_resident_memory_bytes", ("", "")),
-    ] {
-        let own = all.iter().filter(|sample| sample.name == name);
-        let mut own = own.filter(|sample| label.0.is_empty() || sample.labels.contains(&label));
-        assert!(
-            own.any(|sample| sample.value > 0.0),
-            "{name} {label:?}\n{text}"
-        );
-    }
+    check_values(&all, &text);
     let mut promtool = Command::new("promtool");
     promtool.args(["check", "metrics"]);
     read_by(promtool, &text);

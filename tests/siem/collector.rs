@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Deserializer, Value, json};
 use tokio::task::JoinHandle;
-use wardcast::https::{ALPN, HttpsListener, Options};
+use wardcast::https::{ALPN, HttpsListener, Options, Times};
 use wardcast::pki::{Authority, Request};
 use wardcast::tls::{self, Credentials, Trust};
 
@@ -91,6 +91,7 @@ impl Collector {
         let options = Options {
             name: "collector",
             connections: 16,
+            times: Times::STANDARD,
         };
         let tls = tls.expect("a TLS configuration");
         let listener = HttpsListener::bind(self.address, tls, options).await;

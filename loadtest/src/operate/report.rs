@@ -178,7 +178,7 @@ mod tests {
         Record {
             held: held
                 .iter()
-                .map(|epoch| (Epoch(*epoch), at(*epoch)))
+                .map(|epoch| (Epoch(*epoch), (at(*epoch), Vec::new())))
                 .collect(),
             away: vec![(at(10), Some(at(15)))],
             fault: None,

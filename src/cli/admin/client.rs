@@ -212,10 +212,10 @@ impl Client {
         let mut url = self.url(&[])?;
         url.set_path("/readyz");
         let answer = self.http.get(url).send().await;
-        let answer = answer.map_err(|error| self.broken(causes(&error)))?;
+        let answer = answer.map_err(|error| self.broken(chain(&error)))?;
         let status = answer.status();
         let body = answer.bytes().await;
-        let body = body.map_err(|error| self.broken(causes(&error)))?;
+        let body = body.map_err(|error| self.broken(chain(&error)))?;
         match serde_json::from_slice::<Ready>(&body) {
             Ok(ready) => Ok(json!(ready)),
             Err(_) => {
