@@ -11,7 +11,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::admin::{Format, Metrics};
 use crate::meter::{Kind, Metric};
-use crate::{attributes, audit, engine, front, hsm, kmip, policy, quic, relay, store, tls};
+use crate::{
+    attributes, audit, engine, front, hsm, https, kmip, policy, quic, relay, siem, store, tls,
+    trace,
+};
 
 pub(super) use process::certificates;
 
@@ -31,9 +34,12 @@ pub fn catalogue() -> impl Iterator<Item = &'static Metric> {
         store::METRICS,
         audit::METRICS,
         relay::METRICS,
+        siem::METRICS,
         policy::METRICS,
         attributes::METRICS,
+        https::METRICS,
         front::METRICS,
+        trace::METRICS,
         process::METRICS,
     ];
     let clients = kmip::client::METRICS.iter().flatten();

@@ -13,6 +13,7 @@ use crate::admin::api::{DrainView, ReloadView, SetLog};
 use crate::admin::{AdminServer, Order};
 use crate::audit::{Actor, Audit, Entry, Event};
 use crate::config::{Config, ConfigError};
+use crate::engine::Handle;
 use crate::front::Front;
 use crate::group::ids::Identity;
 use crate::quic::Listener;
@@ -72,6 +73,7 @@ struct Steered<'a, L> {
     running: &'a mut Running,
     listener: &'a Listener,
     audit: &'a Audit,
+    engine: &'a Handle,
     load: L,
     logging: Logging,
     /// The last thing that was wrong with new certificates, and when that was said.
@@ -100,6 +102,7 @@ impl Gateway {
                 running: &mut self.running,
                 listener: &self.interfaces.listener,
                 audit: &self.audit,
+                engine: &self.engine,
                 load: surroundings.load,
                 logging: surroundings.logging,
                 wrong: None,
@@ -220,8 +223,12 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
             Ok(view)
         });
         self.told(by, &done).await;
-        if done.is_ok() {
+        if let Ok(view) = &done {
             self.wrong = None;
+            if view.applied.iter().any(|key| key == "policy.rules") {
+                // Whoever waits was admitted by other rules.
+                self.engine.decide_anew().await;
+            }
         }
         notify::ready("serving");
         done

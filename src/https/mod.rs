@@ -6,6 +6,7 @@
 //! Who may do what is for the router to say: each request carries its connection's [`Caller`]. What routers have in common is here too:
 //! how they read JSON, and how they tell of a failure.
 
+mod catalogue;
 mod named;
 mod paced;
 mod peers;
@@ -42,6 +43,7 @@ use crate::tls::{self, TlsError};
 use paced::Paced;
 use peers::Peers;
 
+pub use catalogue::METRICS;
 pub use named::REQUEST_ID;
 
 /// The one protocol that is spoken (ALPN).

@@ -21,6 +21,10 @@ pub const METRICS: &[Metric] = &[
         .by(&[("operation", Values::Of(OPERATIONS))]),
     Metric::counter("wardcast_lifecycle_ended_upstream_total", "What was done to groups because an object of theirs was ended at the key store upstream.")
         .by(&[("action", Values::Of(&["roll", "freeze", "destroy"]))]),
+    Metric::gauge("wardcast_lifecycle_set_aside", "Objects that the key store refused again and again, and that hold up no other."),
+    Metric::counter("wardcast_upstream_hints_total", "Looks at the key store because it said that something changed there.")
+        .by(&[("look", Values::Of(&["policies", "lifecycle"]))]),
+    Metric::gauge("wardcast_policy_rules_lost", "1 while nobody is admitted because the rules that were in force cannot be read, else 0."),
     Metric::gauge("wardcast_policy_documents", "Policy documents of groups: those in force, and those whose newest version was refused.")
         .by(&[("state", Values::Of(&["in_force", "refused"]))]),
     Metric::counter("wardcast_policy_polls_total", "Looks at the policy documents upstream.")

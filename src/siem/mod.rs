@@ -15,6 +15,7 @@
 //!
 //! The trail keeps identifiers in clear. What leaves may have them as hashes instead: [`identifiers`].
 
+mod catalogue;
 mod collector;
 pub mod identifiers;
 pub mod ocsf;
@@ -23,6 +24,8 @@ mod sentence;
 pub mod splunk;
 pub mod syslog;
 mod told;
+
+pub use catalogue::METRICS;
 
 use crate::relay::Destination;
 

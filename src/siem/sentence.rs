@@ -12,6 +12,14 @@ pub(super) fn sentence(told: &Told) -> String {
     match told.event.as_str() {
         "started" => format!("wardcast {} started", of("version")),
         "stopped" => "wardcast stopped in good order".to_owned(),
+        "reloaded" => match told.field("refused") {
+            Some(why) => {
+                format!("what {who} had read anew cannot be used, and nothing changed: {why}")
+            }
+            None => format!("{who} had configuration and certificates read anew"),
+        },
+        "log_level" => format!("{who} has {} logged", of("level")),
+        "draining" => format!("{who} sends the members away, and the gateway ends"),
         "unauthenticated" => {
             let (address, why) = (of("address"), of("why"));
             format!("a certificate shown from {address} was not taken: {why}")

@@ -154,6 +154,9 @@ fn outcome(event: &Event) -> Outcome {
         | Event::UpstreamLost { .. }
         | Event::Document {
             refused: Some(_), ..
+        }
+        | Event::Reloaded {
+            refused: Some(_), ..
         } => Outcome::Failure,
         Event::Administered { status, .. } if *status >= 400 => Outcome::Failure,
         Event::Relayed { outcome, .. } => match outcome.as_str() {

@@ -4,10 +4,12 @@
 //! store, the token, what is pushed, and the wait for acknowledgements. Never one for each member of a group that is rekeyed. All are
 //! of the target [`TARGET`]; those of changes are at the level debug, so that logs at `info` have nothing to do with them.
 
+mod catalogue;
 #[cfg(feature = "otlp")]
 mod export;
 mod request;
 
+pub use catalogue::METRICS;
 #[cfg(feature = "otlp")]
 pub use export::{Exporter, Options, TraceError};
 pub use request::{Few, RequestId};

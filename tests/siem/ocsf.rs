@@ -152,6 +152,10 @@ fn kinds() -> Vec<Entry> {
     let others = [
         json!({ "event": "started", "version": "1" }),
         json!({ "event": "stopped" }),
+        json!({ "event": "reloaded", "applied": ["tls.certificate"], "needs_restart": [] }),
+        json!({ "event": "reloaded", "applied": [], "needs_restart": [], "refused": "no such file" }),
+        json!({ "event": "log_level", "level": "debug", "for_s": 60 }),
+        json!({ "event": "draining", "to": ["gw2.example.org:7443"], "within_s": 10 }),
         json!({ "event": "unauthenticated", "address": "192.0.2.1:7", "why": "expired", "times": 1 }),
         json!({ "event": "document", "about": "group studio", "object": "7", "digest": "aa" }),
         json!({ "event": "document", "about": "default", "object": "7", "refused": "bad" }),

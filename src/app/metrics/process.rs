@@ -12,6 +12,15 @@ use crate::tls::{Credentials, Trust};
 
 /// The process's own metrics. Those of every process have the names that Prometheus' own libraries give them.
 pub(super) const METRICS: &[Metric] = &[
+    Metric::counter(
+        "wardcast_reloads_total",
+        "Times that the configuration, or certificates, were read anew.",
+    )
+    .by(&[("outcome", Values::Of(&["applied", "unchanged", "refused"]))]),
+    Metric::gauge(
+        "wardcast_configuration_refused",
+        "1 while what was read anew last could not be used, and what was in use stays; else 0.",
+    ),
     Metric::gauge(
         "wardcast_build_info",
         "Always 1; its label says which version this is.",

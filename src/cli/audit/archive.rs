@@ -31,7 +31,7 @@ pub(super) struct ArchiveArgs {
 pub(super) fn run(args: &ArchiveArgs, config: &Config) -> Result<(), String> {
     let issuers = pins::all(&args.issuer)?;
     let directory = config.audit_directory();
-    let behind = hindmost(&directory, sinks(config))
+    let behind = hindmost(&directory, &sinks(config))
         .map_err(|error| format!("cannot tell what was relayed: {error}"))?;
     let relayed = behind.as_ref().map_or(u64::MAX, |sink| sink.sequence);
     let done = archive(&directory, &args.to, relayed, &issuers);
@@ -46,11 +46,17 @@ pub(super) fn run(args: &ArchiveArgs, config: &Config) -> Result<(), String> {
 }
 
 /// Who follows the trail as it is configured, whether or not he has begun.
-fn sinks(config: &Config) -> &'static [&'static str] {
-    match config.upstream.addresses.is_empty() {
-        true => &[],
-        false => &["audit", "lifecycle"],
-    }
+fn sinks(config: &Config) -> Vec<&'static str> {
+    let siem = &config.siem;
+    let all = [
+        ("audit", config.upstream.addresses.is_empty()),
+        ("lifecycle", config.upstream.addresses.is_empty()),
+        ("syslog", siem.syslog.address.is_empty()),
+        ("ocsf", siem.ocsf.url.is_empty()),
+        ("splunk", siem.splunk.url.is_empty()),
+    ];
+    let configured = all.into_iter().filter(|(_, is_off)| !is_off);
+    configured.map(|(name, _)| name).collect()
 }
 
 fn as_json(done: &Archived, behind: Option<&Hindmost>) -> serde_json::Value {

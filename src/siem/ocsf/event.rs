@@ -2,7 +2,7 @@
 //!
 //! | record | class | activity |
 //! | --- | --- | --- |
-//! | `started`, `stopped` | Application Lifecycle (6002) | Start (3), Stop (4) |
+//! | `started`; `draining`, `stopped` | Application Lifecycle (6002) | Start (3); Stop (4) |
 //! | `token_back`, `upstream_back` | Application Lifecycle (6002) | Enable (6) |
 //! | `token_lost`, `upstream_lost`, `interrupted` | Application Error (6008) | General Error (1) |
 //! | `group_created`, `group_destroyed` | Group Management (3006) | Create (6), Delete (5) |
@@ -149,7 +149,7 @@ fn kind(told: &Told, host: &str) -> Kind {
             let app = json!({ "app": { "name": PRODUCT, "version": told.text("version") } });
             (APPLICATION_LIFECYCLE, (3, "Start"), app)
         }
-        "stopped" => (APPLICATION_LIFECYCLE, (4, "Stop"), application(PRODUCT)),
+        "stopped" | "draining" => (APPLICATION_LIFECYCLE, (4, "Stop"), application(PRODUCT)),
         "token_back" => (APPLICATION_LIFECYCLE, (6, "Enable"), application("token")),
         "upstream_back" => {
             let app = application("key store upstream");

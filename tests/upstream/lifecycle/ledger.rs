@@ -36,6 +36,17 @@ async fn read_up(bench: &mut Bench, batches: &[Batch]) {
     }
 }
 
+/// The ledger is this one, or there is none any more.
+fn leave(bench: &mut Bench, ledger: Option<&[u8]>) {
+    match ledger {
+        Some(ledger) => restored(bench, ledger),
+        None => {
+            bench.lifecycle = None;
+            std::fs::remove_file(file(bench)).expect("is removed");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_ledger_from_a_backup_is_read_up_from_the_trail_and_nothing_is_done_for_it() {
     let (client, _store) = stand_in().await;
@@ -71,13 +82,7 @@ async fn a_ledger_from_a_backup_is_read_up_from_the_trail_and_nothing_is_done_fo
     let all = bench.objects().await;
 
     for ledger in [Some(&ledger[..]), None] {
-        match ledger {
-            Some(ledger) => restored(&mut bench, ledger),
-            None => {
-                bench.lifecycle = None;
-                std::fs::remove_file(file(&bench)).expect("is removed");
-            }
-        }
+        leave(&mut bench, ledger);
         bench.restart().await;
         assert_eq!(bench.look().await, 0, "it has not caught up");
         let resumed = bench.resumed.expect("it goes on before").after.sequence;
