@@ -39,6 +39,7 @@ impl Load {
             more: &format!(
                 "[upstream]\naddresses = [{url:?}]\ncertificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\npoll_s = 1\n"
             ),
+            admin: "monitors = [\"cn:prometheus\"]",
             revoked: &[REVOKED],
             ..Setup::default()
         };

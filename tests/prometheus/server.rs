@@ -37,7 +37,7 @@ impl Prometheus {
         let example = fs::read_to_string(shipped("prometheus/prometheus.yml")).expect("is shipped");
         let address = site.admin_address();
         let own = example
-            .replace("localhost:7443", &address)
+            .replace("localhost:7444", &address)
             .replace("15s", "1s");
         assert_eq!(
             own.matches(&address).count(),
@@ -49,7 +49,7 @@ impl Prometheus {
             fs::copy(shipped("prometheus").join(rules), path(rules)).expect("is shipped");
         }
         fs::copy(site.folder().join("ca.pem"), path("ca.pem")).expect("is there");
-        let issued = site.issued("operator").write(&path("prometheus"));
+        let issued = site.issued("prometheus").write(&path("prometheus"));
         issued.expect("written");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = port.expect("a free port").port();
