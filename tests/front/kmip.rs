@@ -70,6 +70,18 @@ impl Reply {
         object.text().expect("text").to_owned()
     }
 
+    /// The identifiers of all that was found.
+    pub(crate) fn objects(&self) -> Vec<String> {
+        let payload = self.payload();
+        let payload = Field::of(&payload, tag::ResponsePayload).expect("a payload");
+        let found = payload
+            .children(tag::UniqueIdentifier)
+            .expect("identifiers");
+        found
+            .map(|id| id.text().expect("text").to_owned())
+            .collect()
+    }
+
     /// The correlation value of what is pending.
     pub(crate) fn pending(&self) -> Vec<u8> {
         assert_eq!(

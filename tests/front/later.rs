@@ -295,8 +295,9 @@ async fn who_has_no_role_any_more_has_nothing_done_later() {
     assert_eq!(refused.reason(), Some(reason::PermissionDenied));
     let said = refused.message();
     assert!(said.contains("needs the role operator"), "{said}");
-    // What its role is for still is done.
-    assert_eq!(operator.answered(&look).await.object(), object);
+    // What its role is for still is done. Batches of the audit trail may be there by then.
+    let found = operator.answered(&look).await.objects();
+    assert!(found.contains(&object), "{object} in {found:?}");
     let trail = stage.site.audit();
     let own = trail
         .iter()
