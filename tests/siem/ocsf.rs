@@ -205,7 +205,7 @@ async fn every_kind_of_record_has_a_class_and_is_what_the_schema_allows() {
     }
     let status = |of: usize| &events[of]["status"];
     // Of the calls: done, begun, failed.
-    assert_eq!([18, 19, 20].map(status), ["Success", "Open", "Failure"]);
+    assert_eq!([22, 23, 24].map(status), ["Success", "Open", "Failure"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! | `policy_changed`, `document` | Entity Management (3004), a policy | Update (3) |
 //! | `frozen`, `thawed` | Entity Management (3004), a group | Suspend (12), Resume (13) |
 //! | `rekeyed` | Entity Management (3004), a group's key | Update (3) |
+//! | `reloaded`, `log_level` | Entity Management (3004), the configuration, the log level | Update (3) |
 //! | `upstream_ended` | Entity Management (3004), an object | Disable (9), or Delete (4) if it was destroyed |
 //! | `signed` | Entity Management (3004), the trail | Other (99): Sign |
 //! | `administered`, `relayed`, `denied` | API Activity (6003) | by the call |
@@ -223,6 +224,14 @@ fn of_entity(told: &Told) -> Kind {
             let mut trail = entity(99, "Audit Trail", Some("audit trail".into()));
             trail["version"] = told.text("up_to").into();
             ((99, "Sign"), trail)
+        }
+        "reloaded" => {
+            let configuration = entity(99, "Configuration", Some("configuration".into()));
+            ((3, "Update"), configuration)
+        }
+        "log_level" => {
+            let level = entity(99, "Log Level", Some("log level".into()));
+            ((3, "Update"), level)
         }
         _ => return (BASE_EVENT, (99, "Other"), json!({})),
     };
