@@ -310,12 +310,12 @@ async fn joins(command: &mut Command) {
     let mut child = command.spawn().expect("it starts");
     let stdout = child.stdout.take().expect("is piped");
     let first = tokio::task::spawn_blocking(move || {
-        let mut lines = BufReader::new(stdout).lines();
-        let told = lines.by_ref().map(|line| {
+        let lines = BufReader::new(stdout).lines();
+        let mut told = lines.map(|line| {
             let line = line.expect("a line");
             serde_json::from_str::<Value>(&line).expect("is JSON")
         });
-        told.skip_while(|told| told["event"] == "connected").next()
+        told.find(|told| told["event"] != "connected")
     });
     let first = first.await.expect("no panic").expect("a line");
     assert_eq!(first["event"], "joined", "{first}");
