@@ -44,12 +44,12 @@ pub(super) struct Shard {
     shown: Shown,
     /// Whether the last append failed: logged once, not for every group and attempt.
     store_trouble: bool,
-    census: Census,
 }
 
-/// What the groups are together, and which of them are to be looked at for that, when.
+/// What the groups are together, for metrics and for operators who look; and which of them are to be looked at for that, when.
 struct Shown {
     standing: Standing,
+    census: Census,
     stale: Vec<GroupId>,
     due: Option<Time>,
 }
@@ -74,11 +74,11 @@ impl Shard {
             timers: BTreeSet::new(),
             shown: Shown {
                 standing: Standing::new(number, clock.now()),
+                census: Census::default(),
                 stale: Vec::new(),
                 due: None,
             },
             store_trouble: false,
-            census: Census::default(),
         }
     }
 
@@ -249,6 +249,7 @@ impl Shard {
             standing,
             stale,
             due,
+            ..
         } = &mut self.shown;
         *due = None;
         for group in stale.drain(..) {
@@ -299,13 +300,13 @@ impl Shard {
             self.shown.stale.push(group);
             self.shown.due.get_or_insert(now.after(SHOWN_AFTER_MS));
         }
-        self.census.saw(group, now, served.seen());
+        self.shown.census.saw(group, now, served.seen());
     }
 
     fn forget(&mut self, group: GroupId, release: bool) {
         if let Some(mut served) = self.groups.remove(&group) {
             served.vanish(&mut self.shown.standing);
-            self.census.forget(group, served.told());
+            self.shown.census.forget(group, served.told());
             if let Some(timer) = served.timer {
                 self.timers.remove(&(timer, group));
             }

@@ -75,6 +75,6 @@ fn storms_lose_nothing_and_end_well() {
         "{seeds} seeds: {epochs} epochs, {installed} times opened, {crashes} crashes, {rollovers} rollovers, {events} events"
     );
     // Storms that do nothing would pass everything.
-    assert!(epochs > 10 * seeds && crashes > seeds / 4 && installed > 20 * seeds);
+    assert!(epochs > 9 * seeds && crashes > seeds / 4 && installed > 20 * seeds);
     assert!(rollovers > seeds / 4);
 }

@@ -3,6 +3,7 @@
 // Each test program is one of its own and uses a part of this.
 #![allow(dead_code, reason = "every test program uses another part")]
 
+mod client;
 pub(crate) mod control;
 pub(crate) mod members;
 pub(crate) mod raw;
@@ -22,9 +23,10 @@ use wardcast::admin::api::GroupView;
 use wardcast::group::ids::MemberId;
 use wardcast::member::{Client, Options};
 use wardcast::pki::{Authority, Issued, Request};
-use wardcast::tls::{self, Credentials, Trust};
+use wardcast::tls::{Credentials, Trust};
 use wardcast_shim::{Peer, Shim};
 
+use client::http;
 use setup::write_secret;
 pub(crate) use setup::{Setup, Token};
 
@@ -485,18 +487,4 @@ impl Drop for Site {
 
 fn trust(authority: &Authority) -> Trust {
     Trust::new([authority.certificate().clone()], Vec::new()).expect("an authority")
-}
-
-fn http(authority: &Authority, name: &str, kept: usize) -> reqwest::Client {
-    let issued = authority.issue(&Request::client(name));
-    let issued = issued.expect("a certificate");
-    let credentials = Credentials::new(issued.chain(), issued.key());
-    let tls = tls::client_config(credentials, &trust(authority), &[b"http/1.1"]);
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.expect("a TLS configuration"))
-        .no_proxy()
-        .pool_max_idle_per_host(kept)
-        .timeout(SOON)
-        .build()
-        .expect("a client")
 }

@@ -34,17 +34,17 @@ impl Shard {
         ShardView {
             now,
             groups: self.groups.len(),
-            totals: self.census.totals(),
+            totals: self.shown.census.totals(),
             busiest: self.busiest(now),
             slowest: self.slowest(now),
-            history: self.census.history().clone(),
+            history: self.shown.census.history().clone(),
         }
     }
 
     fn busiest(&mut self, now: Time) -> Vec<GroupActivity> {
-        let did = self.census.busy(now);
+        let did = self.shown.census.busy(now);
         let mut looked: HashSet<GroupId> = did.keys().copied().collect();
-        looked.extend(self.census.behind().iter().take(LOOKED_GROUPS));
+        looked.extend(self.shown.census.behind().iter().take(LOOKED_GROUPS));
         looked.extend(self.groups.keys().take(LOOKED_GROUPS));
         let ranks = looked.into_iter().filter_map(|group| {
             let of = self.groups.get(&group)?.told();
@@ -69,7 +69,7 @@ impl Shard {
     fn slowest(&self, now: Time) -> Vec<SlowMember> {
         let mut left = LOOKED_MEMBERS;
         let mut slow = Vec::new();
-        for group in self.census.behind().iter().take(LOOKED_GROUPS) {
+        for group in self.shown.census.behind().iter().take(LOOKED_GROUPS) {
             if let Some(served) = self.groups.get(group) {
                 left = served.slow(now, left, &mut slow);
             }
@@ -87,7 +87,7 @@ impl Shard {
         let now = self.clock.now();
         let mut page = LackingPage::default();
         let first = from.group.unwrap_or(GroupId([0; 16]));
-        let all = self.census.lacking().range(first..);
+        let all = self.shown.census.lacking().range(first..);
         let groups: Vec<GroupId> = match only {
             Some(group) => vec![group],
             None => all.take(PAGE_GROUPS + 1).copied().collect(),
