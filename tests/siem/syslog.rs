@@ -100,10 +100,9 @@ async fn ten_thousand_records_reach_rsyslog_though_it_is_stopped_once_and_killed
     wait("all is written", || server.records() == last).await;
     let messages = check_all(&server, &site);
     eprintln!("{last} records, {messages} messages");
-    let log = site.log_text();
     assert!(
-        log.contains("it is sent again what it may not have taken"),
-        "{log}"
+        messages > last,
+        "what may not have been taken is sent again"
     );
     // What ended in good order is not sent again.
     site.restart().await;
