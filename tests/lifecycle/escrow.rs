@@ -29,6 +29,7 @@ async fn an_escrowed_root_opens_under_the_escrow_key_to_what_members_compute() {
     let escrow = "5e".repeat(32);
     let mut site = Site::start(Setup {
         more: &more,
+        environment: &[("WARDCAST_LISTEN__DRAIN_S", "60")],
         escrow: &escrow,
         ..Setup::default()
     })

@@ -57,6 +57,8 @@ impl Upstream {
     pub(crate) async fn site(&self) -> Site {
         let setup = Setup {
             more: &self.config(),
+            // What is on the trail as it ends goes upstream as well, however busy the machine is.
+            environment: &[("WARDCAST_LISTEN__DRAIN_S", "60")],
             ..Setup::default()
         };
         Site::start(setup).await

@@ -42,6 +42,7 @@ async fn no_name_leaves_and_each_can_be_looked_up() {
         + &server.config(hashed);
     let setup = Setup {
         more: &more,
+        environment: &[("WARDCAST_LISTEN__DRAIN_S", "60")],
         ..Setup::default()
     };
     let mut site = Site::start(setup).await;

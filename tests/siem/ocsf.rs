@@ -24,6 +24,7 @@ pub(crate) fn config(collector: &Collector, more: &str) -> String {
 async fn site(collector: &Collector) -> Site {
     let setup = Setup {
         more: &config(collector, ""),
+        environment: &[("WARDCAST_LISTEN__DRAIN_S", "60")],
         ..Setup::default()
     };
     Site::start(setup).await

@@ -20,6 +20,8 @@ const RECORDS: usize = 2 * GROUPS * CHANGES;
 async fn site(server: &Rsyslog, more: &str) -> Site {
     let setup = Setup {
         more: &server.config(more),
+        // What is on the trail as it ends is sent as well, however busy the machine is.
+        environment: &[("WARDCAST_LISTEN__DRAIN_S", "60")],
         ..Setup::default()
     };
     Site::start(setup).await
