@@ -63,7 +63,15 @@ impl Loaded {
             sources.add_variable(&name, &text);
         }
         let (config, origins) = sources.finish()?;
-        let problems = check::check(&config, &origins);
+        let mut problems = check::check(&config, &origins);
+        // Paths stand on it, and whatever is in a configuration can be written down.
+        if let Some(path) = path.filter(|path| path.to_str().is_none()) {
+            problems.push(Problem {
+                origin: Origin::File(path.to_owned()),
+                key: String::new(),
+                why: "the path is not UTF-8: move the file to where it is".to_owned(),
+            });
+        }
         if !problems.is_empty() {
             return Err(ConfigError { problems });
         }
@@ -214,7 +222,8 @@ fn parse_variable(text: &str, default: Option<&Value>) -> Value {
 }
 
 pub(super) fn table(config: &Config) -> Table {
-    Table::try_from(config).expect("a configuration is a table of plain values")
+    Table::try_from(config)
+        .expect("a configuration is a table of plain values, and its paths are UTF-8")
 }
 
 /// All keys with their values; a list is one value.

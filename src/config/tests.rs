@@ -1,5 +1,7 @@
 //! What is accepted, what is refused, and that the committed files say the truth.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -439,4 +441,15 @@ fn notifiers_are_spelled_out_and_of_a_key_store_that_there_is() {
     let many = vec!["\"cn:store\""; 17].join(", ");
     let problems = refused(&format!("[front]\nnotifiers = [{many}]\n"), &[]);
     assert!(problems.iter().any(|line| line.contains("17 entries")));
+}
+
+#[test]
+fn a_path_that_is_no_text_is_refused_before_anything_stands_on_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path().join(OsStr::from_bytes(b"w\xffrdcast"));
+    std::fs::create_dir(&folder).expect("made");
+    let file = folder.join("wardcast.toml");
+    std::fs::write(&file, "").expect("written");
+    let refused = Config::load(Some(&file), []).expect_err("it is no text");
+    assert!(refused.to_string().contains("not UTF-8"), "{refused}");
 }
