@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use super::observe::{self, Outcome};
 use super::rest::{Failure, FailureCode};
@@ -117,7 +118,8 @@ pub(super) async fn known(
     }
 }
 
-/// Does what is asked for to its end, also where its caller does not wait for it: what is done goes on record afterwards.
+/// Does what is asked for to its end, also where its caller does not wait for it: what is done goes on record afterwards. It stays in
+/// the request's span.
 async fn to_the_end(request: Request, next: Next) -> Response {
     static UNDER_WAY: Semaphore = Semaphore::const_new(LISTENER.connections);
     let place = UNDER_WAY.acquire().await;
@@ -125,7 +127,7 @@ async fn to_the_end(request: Request, next: Next) -> Response {
         let _place = place;
         next.run(request).await
     };
-    let done = tokio::spawn(doing).await;
+    let done = tokio::spawn(doing.in_current_span()).await;
     // Nothing cancels it, so it fails only as it panics, and that goes on here.
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
