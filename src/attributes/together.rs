@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
@@ -55,11 +56,13 @@ impl<K: Eq + Hash + Clone, V: Clone> Drop for Waiting<'_, K, V> {
     /// What was found is for those who waited; whoever comes later looks anew. What nobody waits for any more is over too.
     fn drop(&mut self) {
         let mut known = self.all.known();
+        // Let go before the lock is: of two who leave at once, each would count the other as one who stays.
+        let own = mem::take(&mut self.cell);
         let Some(cell) = known.get(self.key) else {
             return;
         };
         // It may be one that was begun after this.
-        let is_mine = Arc::ptr_eq(cell, &self.cell);
+        let is_mine = Arc::ptr_eq(cell, &own);
         // The map's own, and this one.
         if is_mine && (cell.initialized() || Arc::strong_count(cell) == 2) {
             known.remove(self.key);
