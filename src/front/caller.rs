@@ -42,6 +42,8 @@ pub(super) struct Who {
 /// What of a token decides about what is done later: never the token itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Bearer {
+    /// [Whose](crate::attributes::jwt::Tokens::authority) it is, and for whom.
+    pub(super) authority: String,
     /// Until when it is taken, in seconds since 1970.
     pub(super) until: i64,
     /// Its claims that gave a role.
@@ -197,6 +199,7 @@ async fn by_token(
         name: Arc::new(Identity(format!("{BY_TOKEN}{subject}"))),
         roles: access.appointments.of_claims(&held),
         bearer: Some(Bearer {
+            authority: tokens.authority().to_owned(),
             until: claims.until,
             claims: held,
         }),

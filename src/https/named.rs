@@ -1,6 +1,6 @@
 //! Requests have names: the caller's own, or one that is made here; each answer says it (`X-Request-Id`), and so do logs and traces.
 
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -16,7 +16,10 @@ pub(super) async fn named(interface: &'static str, request: Request, next: Next)
     let given = request.headers().get(&REQUEST_ID);
     let given = given.and_then(|value| RequestId::of_peer(value.to_str().ok()?));
     let id = given.unwrap_or_else(RequestId::fresh);
-    let (method, path) = (request.method(), request.uri().path());
+    // The route, and not what was asked for: that has no bound, and may name a secret that is polled by.
+    let route = request.extensions().get::<MatchedPath>();
+    let path = route.map_or("unknown", MatchedPath::as_str);
+    let method = request.method();
     let span = info_span!(
         target: TARGET,
         "request",

@@ -74,7 +74,7 @@ fn storms_lose_nothing_and_end_well() {
     println!(
         "{seeds} seeds: {epochs} epochs, {installed} times opened, {crashes} crashes, {rollovers} rollovers, {events} events"
     );
-    // Storms that do nothing would pass everything.
+    // Storms that do nothing would pass everything. Limits that become lower send whoever waits away, and so make epochs fewer.
     assert!(epochs > 9 * seeds && crashes > seeds / 4 && installed > 20 * seeds);
     assert!(rollovers > seeds / 4);
 }

@@ -149,11 +149,18 @@ impl Refused {
 #[derive(Clone, Debug)]
 pub struct Tokens {
     validation: Validation,
+    authority: String,
     claims: Vec<String>,
     jwks: Jwks,
 }
 
 impl Tokens {
+    /// Whose tokens are taken, and for whom they are: of tokens of another authority nothing counts here.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
     /// Nothing is fetched before the first token. The server of the keys must have a certificate of `trust`.
     pub fn new(options: Options, trust: &Trust) -> Result<Self, SetupError> {
         if !options.jwks.starts_with("https://") {
@@ -168,6 +175,7 @@ impl Tokens {
         let tls = tls::anonymous_client_config(trust, &[b"http/1.1"])?;
         Ok(Self {
             validation,
+            authority: format!("{} for {}", options.issuer, options.audience),
             jwks: Jwks::new(options.jwks, tls, options.refresh, options.stale)?,
             claims: options.claims,
         })

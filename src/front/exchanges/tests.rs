@@ -269,6 +269,7 @@ async fn what_a_token_says_is_kept_and_a_database_of_before_has_nothing_of_it() 
     drop(exchanges);
     let exchanges = open(&folder);
     let bearer = Bearer {
+        authority: "https://issuer.example.org for wardcast".to_owned(),
         until: 700,
         claims: vec![("groups".into(), "keys".into())],
     };

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::gate;
 use super::message::{AskedItem, Reply};
 use super::relay::{self, Relayed};
+use crate::attributes::jwt::Tokens;
 use crate::front::caller::Who;
 use crate::front::exchanges::{Job, MAX_ANSWER};
 use crate::front::observe::{self, Outcome, Weight};
@@ -175,9 +176,10 @@ fn not_any_more(shared: &Shared, job: &Job, rule: &Rule) -> Option<Reply> {
     let asked = super::message::name(job.operation);
     let access = shared.access.load();
     let appointments = &access.appointments;
+    let authority = access.tokens.as_ref().map(Tokens::authority);
     let roles = match &job.bearer {
         None if who.has_certificate() => appointments.of_identity(&who.name),
-        Some(bearer) if access.tokens.is_some() && now() <= bearer.until => {
+        Some(bearer) if authority == Some(bearer.authority.as_str()) && now() <= bearer.until => {
             appointments.of_claims(&bearer.claims)
         }
         _ => {
