@@ -105,7 +105,7 @@ pub(super) enum Operate {
     Show(Reply<GroupView>),
     Members(Option<MemberId>, usize, Reply<Vec<MemberView>>),
     SetPolicy(GroupPolicy, Reply<GroupView>),
-    DecideAnew(Reply<()>),
+    DecideAnew,
     Rotate(Reply<()>),
     RollOver(Rollover, Reply<()>),
     Freeze(String, Option<Identity>, Reply<GroupView>),

@@ -271,8 +271,8 @@ impl Handle {
     /// again.
     pub async fn decide_anew(&self) {
         for (_, group) in self.directory.all() {
-            // A group that is over, or a gateway that stops, admits nobody.
-            let _ = self.operate(group, Operate::DecideAnew).await;
+            // Not refused as busy, as a request is: where there is most to do, joins of before would go on to be granted.
+            self.tell(group, What::Operate(Operate::DecideAnew)).await;
         }
     }
 

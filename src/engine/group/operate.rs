@@ -47,10 +47,7 @@ impl Served {
                 self.asked.changing.push((policy.clone(), reply));
                 self.handle(now, Input::SetPolicy(policy));
             }
-            Operate::DecideAnew(reply) => {
-                self.handle(now, Input::DecideAnew);
-                let _ = reply.send(Ok(()));
-            }
+            Operate::DecideAnew => self.handle(now, Input::DecideAnew),
             Operate::Rotate(reply) => {
                 self.handle(now, Input::Rotate);
                 let _ = reply.send(Ok(()));
