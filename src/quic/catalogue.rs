@@ -20,8 +20,8 @@ pub const METRICS: &[Metric] = &[
     Metric::counter("wardcast_handshakes_total", "Handshakes of members that led to a connection."),
     Metric::counter("wardcast_handshakes_failed_total", "Handshakes of members that came to nothing, by reason: identity is a certificate that names none, identity_limit one that has too many connections.")
         .by(&[("reason", Values::Of(FAILURES))]),
-    Metric::counter("wardcast_handshakes_refused_total", "Connections that were refused before their handshake, by the bound that was reached.")
-        .by(&[("reason", Values::Of(&["connections", "handshakes", "wait"]))]),
+    Metric::counter("wardcast_handshakes_refused_total", "Connections that were refused before their handshake, by the bound that was reached; draining is a gateway that is about to go.")
+        .by(&[("reason", Values::Of(&["connections", "handshakes", "wait", "draining"]))]),
     Metric::counter("wardcast_handshakes_retried_total", "Clients that had to prove their address first."),
     Metric::counter("wardcast_refusals_total", "Requests of members that were refused, by reason.")
         .by(&[("reason", Values::Of(RefusalCode::NAMES))]),
