@@ -33,7 +33,7 @@ pub(super) struct Sealing {
     owed: BTreeSet<NodeId>,
     /// Until when members may take their time to ask for the leaf keys that they have since a rollover.
     granting_until: Time,
-    /// When the changes came that are made, and who holds them.
+    /// When the changes came that were delivered last, and who holds them.
     pub(super) timing: Timing,
 }
 
@@ -268,7 +268,7 @@ impl GroupMachine {
             let delay = u64::from(content.activation_delay_ms);
             self.epochs
                 .deliver(making.epoch, content.suite, self.now, delay);
-            self.sealing.timing.delivers();
+            self.sealing.timing.delivers(why);
             if making.renewed {
                 self.sealing.granting_until = self.now.after(delay);
             }

@@ -373,7 +373,6 @@ impl GroupMachine {
             why,
             ..
         } = change;
-        self.sealing.timing.makes(why.since);
         self.keys.cache.forget(&plan);
         if rollover.is_some() {
             self.keys.cache.clear();

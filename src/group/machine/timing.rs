@@ -1,13 +1,12 @@
 //! How long it takes from a change until members hold the epoch that it made.
 
 use super::GroupMachine;
+use super::why::Why;
 use crate::group::ids::Time;
 
-/// When changes came that epochs are made for, and who holds what they led to.
+/// When changes came that the newest epoch was made for, and who holds it.
 #[derive(Debug, Default)]
 pub(super) struct Timing {
-    /// When the first change came that is on record and not delivered.
-    making: Option<Time>,
     /// When the first change came of those that were delivered last.
     cause: Option<Time>,
     /// Members that acknowledged that, and were asked about by nobody yet.
@@ -24,14 +23,9 @@ pub struct Held {
 }
 
 impl Timing {
-    /// A change is on record whose batch was begun then: one that overtakes another answers for that as well.
-    pub(super) fn makes(&mut self, since: Time) {
-        self.making = Some(self.making.map_or(since, |first| first.min(since)));
-    }
-
-    /// What was on record is delivered.
-    pub(super) fn delivers(&mut self) {
-        (self.cause, self.held) = (self.making.take(), 0);
+    /// An epoch is delivered.
+    pub(super) fn delivers(&mut self, why: Why) {
+        (self.cause, self.held) = (Some(why.since), 0);
     }
 }
 
@@ -45,24 +39,5 @@ impl GroupMachine {
             members,
             after_ms: self.now.0.saturating_sub(cause.0),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_overtakes_another_answers_for_both() {
-        let mut timing = Timing::default();
-        timing.makes(Time(5));
-        timing.makes(Time(9));
-        timing.delivers();
-        assert_eq!(timing.cause, Some(Time(5)));
-        timing.delivers();
-        assert_eq!(
-            timing.cause, None,
-            "sealed again after a restart: nobody waited for it"
-        );
     }
 }

@@ -1,7 +1,7 @@
 //! What an epoch is for, and since when: through batches, overtaking and a store that fails.
 
 use super::*;
-use crate::group::machine::Cause;
+use crate::group::machine::{Cause, Held};
 
 /// Of each epoch delivered since the last look.
 fn whys(bench: &mut Bench) -> Vec<(Cause, u64)> {
@@ -47,6 +47,13 @@ fn an_epoch_that_overtakes_is_for_both() {
     assert_eq!(bench.machine.removing_since(), Some(Time(began)));
     bench.settle();
     assert_eq!(whys(&mut bench), [(Cause::Eviction, began)]);
+    bench.all_acknowledge();
+    let held = Held {
+        members: 6,
+        after_ms: 30,
+    };
+    assert_eq!(bench.machine.take_held(), Some(held));
+    assert_eq!(bench.machine.take_held(), None);
 }
 
 #[test]
