@@ -198,7 +198,7 @@ impl Shard {
         match answer {
             Ok(revision) => {
                 self.store_trouble = false;
-                served.handle(now, Input::Persisted { revision });
+                served.persisted(now, revision);
                 self.settle(group);
                 let snapshot = self.groups.get_mut(&group).and_then(Served::stored);
                 if let Some((at, bytes)) = snapshot {

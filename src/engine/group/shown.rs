@@ -5,6 +5,8 @@ use super::counted::Counted;
 use super::course::Course;
 use super::spans::Spans;
 use crate::engine::standing::{Share, Standing};
+use crate::group::ids::{Revision, Time};
+use crate::group::machine::Input;
 
 /// What metrics are made of, what operators are shown, and what is traced.
 #[derive(Default)]
@@ -17,6 +19,14 @@ pub(super) struct Shown {
 }
 
 impl Served {
+    /// A record is durable. Where it leads to no epoch, its change is over with that.
+    pub(in crate::engine) fn persisted(&mut self, now: Time, revision: Revision) {
+        self.handle(now, Input::Persisted { revision });
+        if !self.machine.is_making() {
+            self.shown.spans.over();
+        }
+    }
+
     /// Its changes, for whoever traces them.
     pub(in crate::engine) fn spans(&self) -> &Spans {
         &self.shown.spans

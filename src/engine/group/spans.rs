@@ -37,6 +37,11 @@ impl Spans {
         );
     }
 
+    /// The change led to no epoch: what the token is asked for later is not for it.
+    pub(super) fn over(&mut self) {
+        self.change = Span::none();
+    }
+
     /// For the append to the store, and what is put on record with it.
     pub(in crate::engine) fn store(&self) -> Span {
         debug_span!(target: TARGET, parent: &self.change, "store")
