@@ -319,8 +319,9 @@ impl Shard {
     /// Persist, then audit: what follows is sent once both are done.
     fn persist(&self, group: GroupId, expected: Revision, record: Vec<u8>) {
         let (store, trail) = (self.store.clone(), self.trail.clone());
-        let own = self.groups.get(&group).map(|own| own.trail().clone());
-        let span = self.groups.get(&group).map(|own| own.spans().store());
+        let served = self.groups.get(&group);
+        let own = served.map(|own| own.trail().clone());
+        let span = served.map_or_else(Span::none, |own| own.spans().store());
         let work = async move {
             let next = Revision(expected.0 + 1);
             let changes = own.map(|own| own.changes(next, &record));
@@ -330,7 +331,7 @@ impl Shard {
             }
             What::Stored(answer)
         };
-        self.beside(group, work.instrument(span.unwrap_or_else(Span::none)));
+        self.beside(group, work.instrument(span));
     }
 
     fn grant(&self, group: GroupId, granting: Granting) {
@@ -342,10 +343,10 @@ impl Shard {
     fn execute(&self, group: GroupId, job: JobId, priority: Priority, batch: Batch) {
         let token = self.token.clone();
         let operations = batch.operations.len();
-        let own = self.groups.get(&group);
-        let span = own.map(|own| own.spans().token(operations));
+        let served = self.groups.get(&group);
+        let span = served.map_or_else(Span::none, |own| own.spans().token(operations));
         let work = async move { What::Executed(job, token.execute(priority, batch).await) };
-        self.beside(group, work.instrument(span.unwrap_or_else(Span::none)));
+        self.beside(group, work.instrument(span));
     }
 
     /// Does something beside the loop; what comes of it is an event.
