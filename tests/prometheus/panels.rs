@@ -49,7 +49,7 @@ fn names(expression: &str) -> BTreeSet<String> {
 
 /// Whether an expression shows only what is out of order, or there at all.
 fn is_filter(expression: &str) -> bool {
-    [" > ", " == ", " < "]
+    [" > ", " >= ", " == ", " < "]
         .iter()
         .any(|comparison| expression.contains(comparison))
         && !expression.contains("vector(")
