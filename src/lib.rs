@@ -44,7 +44,7 @@
 //! | [`trace`] | identifiers of requests; spans of requests and rekeys, and who is told of them |
 //! | [`udp`] | sockets for QUIC and for the push channel's datagrams |
 //! | `causes` | an error with all that led to it, in words |
-//! | [`crypto`] | suite 1 in software: what members compute, and the software token with them |
+//! | [`crypto`] | suites 1 and 2 in software: what members compute, and the software token with them |
 //! | [`meter`] | what a metric is; each part lists its own in a `catalogue` |
 //! | [`group`] | the pure core; its [`wire`](group::wire) module specifies the wire format |
 //!
