@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::chain::{Digest, Fault, Record};
@@ -42,6 +42,9 @@ pub enum ArchiveError {
     /// The trail, or its archive, is not whole.
     #[error("{0}")]
     Broken(#[from] Broken),
+    /// The archive is the trail's own folder: all that is moved would be there already, and be removed.
+    #[error("{0} is the folder of the trail itself: name another one")]
+    Itself(PathBuf),
     /// What is in the archive is not what comes before.
     #[error(
         "{archive} ends with record {found}, and the trail begins with record {first}: name the folder that has the records between, or an empty one"
@@ -99,6 +102,9 @@ pub fn archive(
         .mode(FOLDER_MODE)
         .create(archive)
         .map_err(ArchiveError::io("make", archive))?;
+    if folder(directory)? == folder(archive)? {
+        return Err(ArchiveError::Itself(archive.to_owned()));
+    }
     let all = segments(directory).map_err(ArchiveError::io("read", directory))?;
     // Without an index a start reads all segments, so all of them stay.
     let needed = Index::load(directory).map_or(0, |index| index.next);
@@ -121,6 +127,12 @@ pub fn archive(
         done.last = Some(next.first - 1);
     }
     Ok(done)
+}
+
+/// Which folder it is, by whatever name: its file system and its number there.
+fn folder(path: &Path) -> Result<(u64, u64), ArchiveError> {
+    let found = fs::metadata(path).map_err(ArchiveError::io("read", path))?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn locked(directory: &Path) -> Result<File, ArchiveError> {

@@ -136,6 +136,20 @@ async fn what_a_crash_left_in_both_folders_is_ended_and_another_file_is_left_alo
 }
 
 #[tokio::test]
+async fn the_trails_own_folder_is_no_archive_by_whatever_name() {
+    let (folder, options, _) = trail(60).await;
+    let directory = &options.directory;
+    let before = firsts(directory);
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(directory, &link).expect("is made");
+    for own in [directory, &link] {
+        let error = archive(directory, own, u64::MAX, &[]).expect_err("is the trail");
+        assert!(matches!(error, ArchiveError::Itself(_)), "{error}");
+    }
+    assert_eq!(firsts(directory), before, "nothing is gone");
+}
+
+#[tokio::test]
 async fn segments_that_a_start_would_read_stay() {
     let (_folder, options, archived) = trail(60).await;
     let directory = &options.directory;
