@@ -104,7 +104,7 @@ struct Advance {
     doubt: Doubt,
     /// When it was looked last what of that has settled.
     looked: Instant,
-    /// How often in a row a batch failed, where that puts in doubt what was sent before it.
+    /// How often in a row what was sent has to be sent again, and nothing of it settled, where what was sent is in doubt.
     failures: u32,
 }
 

@@ -23,7 +23,6 @@ impl<S: Sink> Feed<S> {
             self.said(&batch, &error);
             return self.again().await;
         }
-        self.advance.failures = 0;
         let mark = Mark {
             sequence: batch.last(),
             head: batch.head(),
@@ -82,7 +81,10 @@ impl<S: Sink> Feed<S> {
         self.advance.looked = now;
         let arrived = self.sink.arrived();
         match self.advance.doubt.settle(arrived, settling, now) {
-            Some(mark) => self.move_to(mark).await,
+            Some(mark) => {
+                self.advance.failures = 0;
+                self.move_to(mark).await
+            }
             None => Ok(()),
         }
     }

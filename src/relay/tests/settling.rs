@@ -199,6 +199,32 @@ async fn a_batch_that_fails_puts_in_doubt_what_was_sent_before_it() {
 }
 
 #[tokio::test]
+async fn one_that_lets_in_and_throws_out_is_left_alone_for_longer_each_time() {
+    let stage = Stage::new(Duration::from_secs(3_600));
+    let pauses = Pauses {
+        first: Duration::from_millis(20),
+        longest: SOON,
+    };
+    let mut relay = Relay::new(stage.audit.clone(), pauses);
+    relay
+        .feed(stage.sink.clone())
+        .expect("has no cursor that is bad");
+    write(&stage.audit, 1).await;
+    let began = Instant::now();
+    for times in 1..=6 {
+        stage
+            .until("is sent", |stage| stage.sent().len() == times)
+            .await;
+        stage.sink.wire.breaks.notify_one();
+    }
+    stage
+        .until("comes again", |stage| stage.sent().len() == 7)
+        .await;
+    // 20 ms and twice as long each time, or three quarters of that.
+    assert!(began.elapsed() >= Duration::from_millis(900));
+}
+
+#[tokio::test]
 async fn an_end_in_good_order_leaves_nothing_in_doubt_and_another_one_all_of_it() {
     let stage = Stage::new(Duration::from_secs(3_600));
     let line = stage.sink.wire.clone();
