@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::SetupError;
 use super::secret::Token;
+use crate::causes::chain;
 use crate::relay::SinkError;
 
 /// A request is answered within this time.
@@ -97,15 +98,4 @@ fn passes(status: StatusCode) -> bool {
             StatusCode::TOO_MANY_REQUESTS,
         ]
         .contains(&status)
-}
-
-/// An error with all that caused it: the outermost alone says only that a request failed.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
