@@ -106,7 +106,9 @@ pub trait Sink: Send + 'static {
     fn patience(&self) -> Duration;
 
     /// Whether a batch had best end with this record.
-    fn closes(&self, line: &Line) -> bool;
+    fn closes(&self, _line: &Line) -> bool {
+        false
+    }
 
     /// It is about to be fed, from there. Tried again until it is done.
     fn begin(

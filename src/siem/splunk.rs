@@ -22,7 +22,7 @@ use super::secret::Token;
 use super::told::Told;
 use super::{DESTINATION, SetupError};
 use crate::crypto;
-use crate::relay::{Batch, Bounds, Destination, Line, Sink, SinkError};
+use crate::relay::{Batch, Bounds, Destination, Sink, SinkError};
 
 /// What one batch may have: with what is around each event it stays below a million bytes, which every Splunk takes.
 const BOUNDS: Bounds = Bounds {
@@ -148,10 +148,6 @@ impl Sink for SplunkSink {
 
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn closes(&self, _: &Line) -> bool {
-        false
     }
 
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {

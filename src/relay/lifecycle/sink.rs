@@ -13,7 +13,7 @@ use super::plan::{Begin, End, Step, plan, remember};
 use crate::audit::{Event, Record};
 use crate::group::ids::Revision;
 use crate::kmip::client::Register;
-use crate::relay::{Batch, Bounds, Line, Place, Resume, Sink, SinkError, Start};
+use crate::relay::{Batch, Bounds, Place, Resume, Sink, SinkError, Start};
 
 /// Records of one batch: each comes to four operations at most.
 const RECORDS: usize = 256;
@@ -166,10 +166,6 @@ impl<G: Groups> Sink for LifecycleSink<G> {
 
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn closes(&self, _line: &Line) -> bool {
-        false
     }
 
     /// The ledger is what the sink knows: it goes on from there. A ledger that is behind the cursor was lost, or restored from a

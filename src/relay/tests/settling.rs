@@ -47,10 +47,6 @@ impl Sink for Silent {
         Duration::from_millis(10)
     }
 
-    fn closes(&self, _: &Line) -> bool {
-        false
-    }
-
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
         if self.wire.down.load(Ordering::SeqCst) {
             return Err(SinkError::Unreachable("down".into()));

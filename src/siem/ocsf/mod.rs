@@ -19,7 +19,7 @@ use super::identifiers::Identifiers;
 use super::secret::Token;
 use super::told::Told;
 use super::{DESTINATION, SetupError};
-use crate::relay::{Batch, Bounds, Destination, Line, Sink, SinkError};
+use crate::relay::{Batch, Bounds, Destination, Sink, SinkError};
 
 /// What one batch may have: an event is a few times as long as its record, and a body has to be one that every collector takes.
 const BOUNDS: Bounds = Bounds {
@@ -73,10 +73,6 @@ impl Sink for OcsfSink {
 
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn closes(&self, _: &Line) -> bool {
-        false
     }
 
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {

@@ -29,7 +29,7 @@ use rustls::pki_types::ServerName;
 use super::identifiers::Identifiers;
 use super::told::Told;
 use super::{DESTINATION, SetupError};
-use crate::relay::{Batch, Bounds, Destination, Line, Sink, SinkError};
+use crate::relay::{Batch, Bounds, Destination, Sink, SinkError};
 use connection::Connection;
 use message::Header;
 
@@ -109,10 +109,6 @@ impl Sink for SyslogSink {
 
     fn patience(&self) -> Duration {
         PATIENCE
-    }
-
-    fn closes(&self, _: &Line) -> bool {
-        false
     }
 
     async fn take(&mut self, batch: &Batch) -> Result<(), SinkError> {
