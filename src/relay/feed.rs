@@ -304,14 +304,7 @@ impl<S: Sink> Feed<S> {
         let mut failures = 0;
         while let Err(error) = self.take(&batch).await {
             self.said(&batch, &error);
-            if *self.signals.stop.borrow() {
-                return Err(Over);
-            }
-            let back = self.signals.back.clone();
-            tokio::select! {
-                paused = self.pause(self.pauses.after(failures)) => paused?,
-                () = back.notified() => {}
-            }
+            self.rest(failures).await?;
             failures += 1;
         }
         self.advance.cursor = Cursor {
@@ -363,6 +356,18 @@ impl<S: Sink> Feed<S> {
                 tracing::error!(sink = self.sink.name(), %path, %error, "how far the relay has come cannot be written; it is tried again");
             }
             self.pause(DISK_PAUSE).await?;
+        }
+    }
+
+    /// Waits after so many failures in a row before this one, or until the store is back. A gateway that stops tries nothing again.
+    async fn rest(&mut self, failures: u32) -> Result<(), Over> {
+        if *self.signals.stop.borrow() {
+            return Err(Over);
+        }
+        let back = self.signals.back.clone();
+        tokio::select! {
+            paused = self.pause(self.pauses.after(failures)) => paused,
+            () = back.notified() => Ok(()),
         }
     }
 

@@ -16,14 +16,7 @@ impl<S: Sink> Feed<S> {
                 let sink = self.sink.name();
                 tracing::error!(sink, %error, "it is not known yet from where the audit trail is relayed; nothing is sent until it is");
             }
-            if *self.signals.stop.borrow() {
-                return Err(Over);
-            }
-            let back = self.signals.back.clone();
-            tokio::select! {
-                paused = self.pause(self.pauses.after(failures)) => paused?,
-                () = back.notified() => {}
-            }
+            self.rest(failures).await?;
             failures += 1;
         }
         self.progress.goes_on(self.advance.cursor.sequence);

@@ -55,12 +55,9 @@ impl<S: Sink> Feed<S> {
         let directory = self.directory.clone();
         self.follower = Some(Follower::after(directory, sequence, head));
         self.progress.back_to(sequence);
-        if *self.signals.stop.borrow() {
-            return Err(Over);
-        }
-        let pause = self.pauses.after(self.advance.failures);
-        self.advance.failures = self.advance.failures.saturating_add(1);
-        self.pause(pause).await
+        let failures = self.advance.failures;
+        self.advance.failures = failures.saturating_add(1);
+        self.rest(failures).await
     }
 
     /// When it is to be looked what has settled.
