@@ -1,7 +1,7 @@
 //! The audit trail as OCSF events at a stand-in of a collector, held against the schema itself.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 use wardcast::audit::{Audit, Entry, Options as AuditOptions};
@@ -30,8 +30,8 @@ async fn site(collector: &Collector) -> Site {
     Site::start(setup).await
 }
 
-/// Fails if the schema does not allow one of the events; what was checked.
-fn check_schema(events: &[Value]) -> Value {
+/// What the checker of the schema says of this array of events.
+fn checked(events: &Value) -> Output {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/ocsf.py");
     let mut checker = Command::new(venv::python())
         .arg(script)
@@ -40,10 +40,15 @@ fn check_schema(events: &[Value]) -> Value {
         .spawn()
         .expect("it starts");
     let mut input = checker.stdin.take().expect("is piped");
-    let text = Value::from(events.to_vec()).to_string();
+    let text = events.to_string();
     input.write_all(text.as_bytes()).expect("is read");
     drop(input);
-    let output = checker.wait_with_output().expect("it ends");
+    checker.wait_with_output().expect("it ends")
+}
+
+/// Fails if the schema does not allow one of the events; what was checked.
+fn check_schema(events: &[Value]) -> Value {
+    let output = checked(&Value::from(events.to_vec()));
     let says = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{says}");
     serde_json::from_str(&says).expect("JSON")
@@ -211,18 +216,8 @@ async fn every_kind_of_record_has_a_class_and_is_what_the_schema_allows() {
 
 #[test]
 fn the_check_finds_what_the_schema_does_not_allow() {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/ocsf.py");
-    let bad = json!([{ "class_uid": 3_006, "category_uid": 3, "activity_id": 77 }]).to_string();
-    let mut checker = Command::new(venv::python())
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut input = checker.stdin.take().expect("is piped");
-    input.write_all(bad.as_bytes()).expect("is read");
-    drop(input);
-    let output = checker.wait_with_output().expect("it ends");
+    let bad = json!([{ "class_uid": 3_006, "category_uid": 3, "activity_id": 77 }]);
+    let output = checked(&bad);
     let says = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(1), "{says}");
     assert!(
