@@ -25,14 +25,16 @@ use super::secret::{self, SecretError};
 const PREFIX: &str = "h:";
 /// Bytes of one.
 const BYTES: usize = 16;
-/// Fields whose text names nobody: words of the gateway's own, digests and signatures, times.
+/// Fields whose text names nobody: words of the gateway's own, keys of its configuration, digests and signatures, times.
 const CLEAR: &[&str] = &[
     "action",
+    "applied",
     "digest",
     "event",
     "head",
     "issuer",
     "kind",
+    "needs_restart",
     "nonce",
     "operation",
     "outcome",
@@ -176,6 +178,7 @@ mod tests {
             "role": "both",
             "epoch": 7,
             "note": "left with cn:bob",
+            "applied": ["tls.certificate"],
             "new field": "cn:carol",
             "policy": { "admit": [{ "identity": "dns:*.test", "roles": ["sender"] }] },
             "call": "PUT /v1/groups/board%20room/policy",
@@ -186,6 +189,7 @@ mod tests {
             "role": "both",
             "epoch": 7,
             "note": hash("left with cn:bob"),
+            "applied": ["tls.certificate"],
             "new field": hash("cn:carol"),
             "policy": { "admit": [{ "identity": hash("dns:*.test"), "roles": ["sender"] }] },
             "call": format!("PUT /v1/groups/{}/policy", hash("board room")),
