@@ -42,8 +42,8 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Response, 
     let json = match &*last {
         Some((at, json)) if at.elapsed() < FRESH => json.clone(),
         _ => {
-            let overview = shared.engine.overview().await;
-            let ready = health::readiness(&shared).await;
+            let (overview, ready) =
+                tokio::join!(shared.engine.overview(), health::readiness(&shared));
             let json = serde_json::to_vec(&view(&shared, ready, overview)).map(Bytes::from);
             let json =
                 json.map_err(|why| Failure::new(FailureCode::Unavailable, why.to_string()))?;

@@ -13,8 +13,8 @@ use crate::cli::admin::{Client, ClientError};
 
 /// How often the gateway is asked, and what is shown is drawn anew.
 const EVERY: Duration = Duration::from_secs(1);
-/// A gateway that answers later is away.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A gateway that answers later is away. It takes five seconds to say that one of its loops hangs.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// What waits to be drawn.
 const QUEUE: usize = 16;
 
