@@ -14,9 +14,11 @@ use crate::engine::Handle;
 
 /// When members of a gateway that goes are told to come back, the first of them.
 const COME_BACK: Duration = Duration::from_secs(1);
-/// The shares of the time that are there for rekeys that are under way, and for them and for members to go.
+/// The shares of the time that are over when rekeys that are under way have had theirs, then members to go, then callers and operators to
+/// be answered. What is left is for the trail to be sent: a caller who takes his time must not use it up.
 const FOR_REKEYS: f64 = 0.3;
 const FOR_MEMBERS: f64 = 0.7;
+const FOR_CALLERS: f64 = 0.85;
 /// How long members are waited for that have not acknowledged what was delivered to all others.
 const STRAGGLERS: Duration = Duration::from_secs(1);
 /// Within this the engine says what is under way.
@@ -54,10 +56,11 @@ impl Gateway {
             tracing::warn!("connections are left that did not end in time");
         }
         accepting.abort();
-        let last = until(1.0).max(Instant::now() + LAST);
+        let least = Instant::now() + LAST;
+        let (answered, last) = (until(FOR_CALLERS).max(least), until(1.0).max(least));
         let (admin, front) = interfaces;
         for interface in [front, admin].into_iter().flatten() {
-            interface.end(last).await;
+            interface.end(answered).await;
         }
         drop((listener, self.engine, self.vital));
         let Followers {
