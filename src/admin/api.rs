@@ -184,7 +184,7 @@ pub struct Ready {
 /// Something that keeps the gateway from admitting anybody.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason {
-    /// Which part: `draining`, `engine`, `token`, `audit` or `upstream`.
+    /// Which part: `draining`, `engine`, `token`, `audit`, `policy` or `upstream`.
     pub part: String,
     /// What is wrong with it, and what to do.
     pub why: String,
