@@ -87,6 +87,13 @@ impl Screen {
         self.overview = Some(overview);
         self.heard = Instant::now();
         self.away = None;
+        // There may be fewer groups than before.
+        self.scrolled = self.scrolled.min(self.last());
+    }
+
+    /// As far as it can be scrolled.
+    fn last(&self) -> usize {
+        self.groups().len().saturating_sub(1)
     }
 
     /// How old what is shown is.
@@ -114,10 +121,7 @@ impl Screen {
                 self.scrolled = 0;
             }
             Key::Up | Key::Letter('k') => self.scrolled = self.scrolled.saturating_sub(1),
-            Key::Down | Key::Letter('j') => {
-                let last = self.groups().len().saturating_sub(1);
-                self.scrolled = (self.scrolled + 1).min(last);
-            }
+            Key::Down | Key::Letter('j') => self.scrolled = (self.scrolled + 1).min(self.last()),
             Key::Letter(_) | Key::Enter | Key::Backspace => {}
         }
         false
