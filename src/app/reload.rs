@@ -74,6 +74,29 @@ impl Secured {
     }
 }
 
+/// The keys of those who are shown the gateway's own certificate, and go on being shown the one from before.
+fn shown_before(config: &Config) -> impl Iterator<Item = String> {
+    let (upstream, syslog, ocsf) = (&config.upstream, &config.siem.syslog, &config.siem.ocsf);
+    let collector = !ocsf.url.is_empty() && ocsf.token_file.as_os_str().is_empty();
+    let all = [
+        (
+            "upstream.certificate",
+            !upstream.addresses.is_empty(),
+            &upstream.certificate,
+        ),
+        (
+            "siem.syslog.certificate",
+            !syslog.address.is_empty(),
+            &syslog.certificate,
+        ),
+        ("siem.ocsf.certificate", collector, &ocsf.certificate),
+    ];
+    let shown = all
+        .into_iter()
+        .filter(|(_, asked, own)| *asked && own.as_os_str().is_empty());
+    shown.map(|(key, ..)| key.to_owned())
+}
+
 impl Running {
     /// Of a gateway that does not listen yet.
     pub(super) fn new(config: Config, files: Files, credentials: Credentials, live: Live) -> Self {
@@ -131,11 +154,8 @@ impl Running {
             Scope::Certificates => self.live.book.rules(),
         };
         let mut needs_restart = config::changes(&config, loaded);
-        let shows = !config.upstream.addresses.is_empty()
-            && config.upstream.certificate.as_os_str().is_empty();
-        if secured.is_some() && shows {
-            // The key store goes on being shown the one from before.
-            needs_restart.push("upstream.certificate".to_owned());
+        if secured.is_some() {
+            needs_restart.extend(shown_before(&config));
         }
         let view = ReloadView {
             applied: applied.into_iter().collect(),
