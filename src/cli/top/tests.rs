@@ -175,3 +175,13 @@ fn a_snapshot_has_all_of_it_and_no_command_for_a_terminal() {
             .all(|letter| letter == '\n' || !letter.is_control())
     );
 }
+
+#[test]
+fn groups_are_shown_though_there_are_fewer_than_before() {
+    let mut screen = screen();
+    screen.press(Key::Down);
+    screen.press(Key::Down);
+    assert_eq!(screen.scrolled, 2);
+    screen.tells(overview(&[group("a", 5, 0, 9)]));
+    assert_eq!(screen.scrolled, 0);
+}
