@@ -213,6 +213,7 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
     /// Reads everything anew.
     async fn reload(&mut self, by: Option<Identity>) -> Result<ReloadView, String> {
         notify::reloading();
+        let rules = self.running.live.book.rules().revision();
         let done = block_in_place(|| {
             let loaded = (self.load)().map_err(|error| error.to_string())?;
             let staged = self.running.stage(&loaded, Scope::All);
@@ -223,12 +224,12 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
             Ok(view)
         });
         self.told(by, &done).await;
-        if let Ok(view) = &done {
+        if done.is_ok() {
             self.wrong = None;
-            if view.applied.iter().any(|key| key == "policy.rules") {
-                // Whoever waits was admitted by other rules.
-                self.engine.decide_anew().await;
-            }
+        }
+        if self.running.live.book.rules().revision() != rules {
+            // Whoever waits was admitted by other rules.
+            self.engine.decide_anew().await;
         }
         notify::ready("serving");
         done

@@ -90,7 +90,7 @@ impl Report {
         });
         json!({
             "ok": self.problems.is_empty(),
-            "file": self.file,
+            "file": self.file.to_string_lossy(),
             "settings": settings.collect::<Vec<Value>>(),
             "problems": problems.collect::<Vec<Value>>(),
         })
@@ -120,7 +120,7 @@ impl Report {
 fn origin(origin: &Origin) -> Value {
     match origin {
         Origin::Default => json!("default"),
-        Origin::File(path) => json!({ "file": path }),
+        Origin::File(path) => json!({ "file": path.to_string_lossy() }),
         Origin::Environment(variable) => json!({ "environment": variable }),
     }
 }

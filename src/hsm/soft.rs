@@ -163,7 +163,7 @@ impl Keys {
     /// Changes the file, then what the sessions share. The file is read afresh: another process may have changed it.
     fn change(&self, change: RingChange) -> Result<(), TokenError> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _nobody_else = file::lock(&self.path, file::PATIENCE)?;
+        let _nobody_else = file::lock(&self.path, file::BRIEF)?;
         let mut contents = read(&self.path, &self.pin)?;
         let before = contents.ring();
         match change {

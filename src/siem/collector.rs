@@ -81,7 +81,10 @@ impl Collector {
             .filter(|sign| !sign.is_control())
             .take(SHOWN)
             .collect();
-        let why = format!("{url} answers {status}: {shown}");
+        // Its path and query may hold what lets in.
+        let peer = reqwest::Url::parse(url).map(|url| url.origin().ascii_serialization());
+        let peer = peer.unwrap_or_default();
+        let why = format!("{peer} answers {status}: {shown}");
         Err(match passes(status) {
             true => SinkError::Unreachable(why),
             false => SinkError::Refused(why),

@@ -32,7 +32,7 @@ pub(super) const METRICS: &[Metric] = &[
     ),
     Metric::gauge(
         "wardcast_crl_next_update_timestamp_seconds",
-        "When the first of the revocation lists in use is to be replaced, in seconds since 1970.",
+        "When the first of the revocation lists in use is to be replaced, in seconds since 1970; 0 if none is.",
     ),
     Metric::gauge(
         "wardcast_runtime_workers",
@@ -75,14 +75,13 @@ static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::default);
 /// What does not change.
 pub(super) fn begin() {
     metrics::gauge!("wardcast_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    metrics::gauge!("wardcast_configuration_refused").set(0.0);
 }
 
-/// How long what the listeners show and check with lasts.
+/// How long what the listeners show and check with lasts; 0 where nothing runs out, for there may have been something before.
 pub(crate) fn certificates(credentials: &Credentials, trust: &Trust) {
     let show = |name: &'static str, time: Option<i64>| {
-        if let Some(time) = time {
-            metrics::gauge!(name).set(time as f64);
-        }
+        metrics::gauge!(name).set(time.unwrap_or_default() as f64);
     };
     show(
         "wardcast_certificate_expiry_timestamp_seconds",

@@ -76,7 +76,11 @@ fn check_splunk(splunk: &SiemSplunk, report: Report<'_>) {
 
 fn https(key: &str, url: &str, report: Report<'_>) {
     let host = url.strip_prefix("https://").unwrap_or_default();
-    if host.is_empty() || host.starts_with('/') {
+    let authority = host.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        let why = "a name and a password before the host; what lets in comes from a file";
+        report(key, why.to_owned());
+    } else if authority.is_empty() {
         let why = format!("{url:?}; must be like \"https://siem.example.org:8088\"");
         report(key, why);
     }

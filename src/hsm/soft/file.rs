@@ -53,6 +53,8 @@ const MAX_COST: Cost = Cost {
 
 /// For how long somebody else may change the file before it is given up. A change takes two stretches of the PIN.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The same within a call of a pool, which takes a worker whose call does not return for lost.
+pub(super) const BRIEF: Duration = Duration::from_secs(2);
 /// How often it is looked whether he is done.
 const LOOK: Duration = Duration::from_millis(20);
 

@@ -69,9 +69,12 @@ pub(super) async fn watch<G: Groups>(shared: Arc<Shared<G>>, every: Duration, mu
     let _ = shared.caught_up.subscribe().wait_for(|done| *done).await;
     loop {
         if retried.is_none_or(|retried| retried.elapsed() >= AGAIN) {
-            retried = Some(Instant::now());
-            if let Err(error) = retry(&shared).await {
-                tracing::warn!(%error, "what was set aside cannot be tried again now");
+            match retry(&shared).await {
+                Ok(_) => retried = Some(Instant::now()),
+                // The look that follows says that the store is away, once; it is tried again after that.
+                Err(error) => {
+                    tracing::debug!(%error, "what was set aside cannot be tried again now")
+                }
             }
         }
         // Gateways that were started together do not ask all at once.
