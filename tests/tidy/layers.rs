@@ -26,7 +26,7 @@ const LAYERS: [(&str, &[&[&str]]); 24] = [
     ("admin", &[&CORE, &SERVING, &["udp"]]),
     ("relay", &[&CORE, &SERVING, &["udp"]]),
     ("front", &[&CORE, &SERVING, &["udp"]]),
-    ("siem", &[&["relay", "audit", "crypto"]]),
+    ("siem", &[&["relay", "audit", "crypto", "causes"]]),
     ("app", &[&CORE, &SERVING, &FRONTS, &["config"]]),
 ];
 /// What the engine stands on.
