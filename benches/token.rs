@@ -17,6 +17,7 @@ use divan::{Bencher, black_box};
 use wardcast::crypto::MemberKey;
 use wardcast::group::ids::{Epoch, GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use wardcast::group::operations::{Batch, Operation};
+use wardcast::group::request::Requests;
 use wardcast::group::wire::EpochHeader;
 use wardcast::hsm::{self, PinSource, Token, TokenConfig, TokenKind};
 
@@ -92,6 +93,7 @@ fn batch(suite: Suite, operations: Vec<Operation>) -> Batch {
         group: GroupId([1; 16]),
         master: MasterId(1),
         nonce: GroupNonce([2; 32]),
+        requests: Requests::default(),
         operations,
     }
 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use wardcast::crypto;
 use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use wardcast::group::operations::{Batch, Operation, Priority};
+use wardcast::group::request::Requests;
 use wardcast::hsm::{self, Lane, Opener, PinSource, Pool, PoolOptions, TokenConfig, TokenKind};
 
 use crate::{CHILDREN, LEVELS, WRAPS};
@@ -75,6 +76,7 @@ fn batch() -> Batch {
         group: GroupId(crypto::random()),
         master: MasterId(1),
         nonce: GroupNonce(crypto::random()),
+        requests: Requests::default(),
         operations: wraps.collect(),
     }
 }

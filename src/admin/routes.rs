@@ -163,8 +163,12 @@ fn unread(status: StatusCode, why: String) -> Failure {
 /// Puts a call on record before it is answered. What it changed is on record by itself.
 async fn put_on_record(shared: &Shared, actor: Actor, event: Event) {
     if let Some(audit) = &shared.audit {
-        let entry = Entry::of_gateway(event);
-        audit.note(vec![Entry { actor, ..entry }]).await;
+        let entry = Entry {
+            actor,
+            request: crate::trace::current(),
+            ..Entry::of_gateway(event)
+        };
+        audit.note(vec![entry]).await;
     }
 }
 

@@ -16,6 +16,7 @@ pub fn changes(group: &Arc<Group>, revision: Revision, record: Record) -> Vec<En
         actor,
         group: Some(group.clone()),
         revision: Some(revision),
+        request: None,
         event,
     };
     match record {

@@ -9,6 +9,7 @@ use crate::group::ids::{
     Epoch, GroupId, Identity, MasterId, MemberId, Revision, Role, SenderId, Suite,
 };
 use crate::group::policy::GroupPolicy;
+use crate::group::request::RequestId;
 
 /// Who acted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub struct Entry {
     /// The record of the group's log in the store, if it is that which the trail repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<Revision>,
+    /// The request that it was done for, where it is one: logs, traces and the peer's answer call it the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -66,6 +70,7 @@ impl Entry {
             actor: Actor::Gateway,
             group: None,
             revision: None,
+            request: None,
             event,
         }
     }

@@ -144,6 +144,9 @@ fn together(before: &Stamped, mut last: Stamped) -> Stamped {
 
 impl Repeated {
     fn counted(mut self) -> Option<Stamped> {
+        if self.times > 1 {
+            self.last.entry.request = None;
+        }
         match &mut self.last.entry.event {
             Event::Refused { times, .. }
             | Event::Denied { times, .. }

@@ -25,6 +25,7 @@ fn entry(revision: u64) -> Entry {
         actor: Actor::Gateway,
         group: Some(Group::new(GROUP, "room").into()),
         revision: Some(Revision(revision)),
+        request: None,
         event: Event::Rekeyed {
             epoch: Epoch(revision),
             joined: 1,

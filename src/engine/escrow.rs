@@ -2,6 +2,7 @@
 
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, Suite};
 use crate::group::operations::{Batch, Operation, Output, Priority, WrappedKey};
+use crate::group::request::Requests;
 use crate::hsm::{ErrorClass, Pool, PoolError, TokenError};
 
 /// A key of a group's root, by all that it is derived from: the group may have been rolled over since.
@@ -54,6 +55,7 @@ pub(super) async fn escrow(tokens: &Pool, key: RootKey) -> Result<WrappedKey, Es
         master: key.master,
         nonce: key.nonce,
         operations: vec![Operation::Escrow { root: key.root }],
+        requests: Requests::default(),
     };
     match tokens.execute(Priority::Prefetch, batch).await?[..] {
         [Output::Escrowed(wrapped)] => Ok(wrapped),

@@ -12,6 +12,7 @@ use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision, Role};
 use crate::group::machine::{GroupMachine, GroupStatus, JobId, Rollover};
 use crate::group::operations::{Issuers, Output};
 use crate::group::policy::GroupPolicy;
+use crate::group::request::RequestId;
 use crate::group::roster::{Member, Presence};
 use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
@@ -56,9 +57,9 @@ pub struct UnderWay {
 /// What happened.
 pub(super) enum What {
     /// A member asked.
-    Ask(Arc<Identity>, Ask),
-    /// An operator asked.
-    Operate(Operate),
+    Ask(Asker, Ask),
+    /// An operator asked, by a request if it has a name.
+    Operate(Option<RequestId>, Operate),
     /// A push was acknowledged, or a path.
     Acknowledged(MemberId, Epoch),
     /// Datagrams were acknowledged.
@@ -75,6 +76,13 @@ pub(super) enum What {
     Stored(Result<Revision, StoreError>),
     /// The token answered a job.
     Executed(JobId, Result<Vec<Output>, PoolError>),
+}
+
+/// Who asks, by its certificate, and what the request is called, if it has a name.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) identity: Arc<Identity>,
+    pub(super) request: Option<RequestId>,
 }
 
 /// A member's request.
@@ -113,6 +121,25 @@ pub(super) enum Operate {
     Evict(Eviction, Reply<()>),
     Destroy(Reply<()>),
     Trace(Who, Reply<Vec<MemberTrace>>),
+}
+
+impl Operate {
+    /// Whether it may lead to a change of the group.
+    pub(super) fn changes(&self) -> bool {
+        match self {
+            Operate::Show(..) | Operate::Members(..) | Operate::Trace(..) | Operate::DecideAnew => {
+                false
+            }
+            Operate::Create(..)
+            | Operate::SetPolicy(..)
+            | Operate::Rotate(..)
+            | Operate::RollOver(..)
+            | Operate::Freeze(..)
+            | Operate::Thaw(..)
+            | Operate::Evict(..)
+            | Operate::Destroy(..) => true,
+        }
+    }
 }
 
 /// Who is to be evicted.

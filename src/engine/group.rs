@@ -11,38 +11,30 @@ mod park;
 mod shown;
 mod spans;
 mod trace;
+mod waiters;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::channels::Channels;
 use super::count;
 use super::event::{GroupView, Reply};
 use super::outbox::Outbox;
-use super::trail::{Grantee, Granting, GroupTrail, Trail};
+use super::trail::{Granting, GroupTrail, Trail};
 use crate::group::ids::{Epoch, GroupId, MemberId, Revision, Suite, Time};
-use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey, Ticket};
+use crate::group::machine::{Effect, GroupMachine, Input, JobId, Rekey};
 use crate::group::operations::{Batch, Operation, Output, Priority};
 use crate::group::policy::GroupPolicy;
-use crate::group::wire::{
-    Grant, KeySet, PathDelivery, Refusal, RefusalCode, RemovalReason, Response,
-};
+use crate::group::request::Requests;
+use crate::group::wire::{Refusal, RefusalCode, RemovalReason};
 use crate::hsm::PoolError;
 use crate::store::StoredGroup;
-use ask::Joiner;
 pub(super) use counted::Seen;
 use fan::Fan;
 use listeners::{Listener, Listeners};
 use pace::Pace;
 use shown::Shown;
-
-/// Who waits for the effect that answers a ticket.
-enum Waiter {
-    Join(Joiner),
-    Path(Reply<PathDelivery>),
-    Resume(Reply<Response>),
-    Pull(Reply<Response>),
-}
+use waiters::Waiters;
 
 /// An effect that reaches beyond the group: the shard carries it out.
 pub(super) enum Outward {
@@ -81,8 +73,7 @@ pub(super) struct Served {
     fan: Fan,
     trail: GroupTrail,
     repairs: Pace,
-    waiters: HashMap<Ticket, Waiter>,
-    next_ticket: u64,
+    waiters: Waiters,
     asked: Asked,
     /// The timer that the shard has set for this group.
     pub(super) timer: Option<Time>,
@@ -114,8 +105,7 @@ impl Served {
             machine,
             listeners: Listeners::default(),
             repairs: Pace::default(),
-            waiters: HashMap::new(),
-            next_ticket: 0,
+            waiters: Waiters::default(),
             asked: Asked::default(),
             timer: None,
             log: Log::default(),
@@ -173,7 +163,7 @@ impl Served {
                     job,
                     priority,
                     batch,
-                } => return Some(Outward::Token(job, priority, batch)),
+                } => return Some(Outward::Token(job, priority, self.named(job, batch))),
                 Effect::Deliver(rekey) => self.deliver(now, &rekey),
                 Effect::Activate { epoch } => self.activate(now, epoch),
                 Effect::Granted {
@@ -264,6 +254,7 @@ impl Served {
             master: state.master(),
             nonce: state.nonce(),
             operations: vec![Operation::PushKey { root: header.root }],
+            requests: Requests::default(),
         };
         Some(Outward::PushKey(epoch, batch))
     }
@@ -328,75 +319,10 @@ impl Served {
         failed
     }
 
-    fn ticket(&mut self, waiter: Waiter) -> Ticket {
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.waiters.insert(ticket, waiter);
-        ticket
-    }
-
     fn view(&self) -> GroupView {
         GroupView {
             status: self.machine.status(),
             policy: self.machine.state().policy().clone(),
-        }
-    }
-
-    /// The token has wrapped a leaf key for its member, who is handed it once that is on record.
-    fn granted(
-        &mut self,
-        now: Time,
-        ticket: Ticket,
-        member: MemberId,
-        grant: Box<Grant>,
-    ) -> Option<Granting> {
-        let waiter = self.waiters.remove(&ticket)?;
-        // One that has gone meanwhile is not answered with keys, and asks again.
-        let identity = (*self.machine.member(member)?.identity).clone();
-        let epoch = self.machine.status().epochs.delivered;
-        let granting = |grant, to| Granting {
-            member,
-            identity,
-            epoch,
-            grant,
-            to,
-        };
-        let (outbox, rule, reply) = match waiter {
-            Waiter::Join(joiner) => (joiner.outbox, joiner.rule, joiner.reply),
-            // Whoever does not wait any more asks again.
-            Waiter::Resume(reply) | Waiter::Pull(reply) => {
-                return Some(granting(grant, Grantee::Member(reply)));
-            }
-            Waiter::Path(_) => return None,
-        };
-        self.shown.counted.joined();
-        self.listen(member, grant.leaf.node.index, epoch, &outbox);
-        // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
-        if reply.is_closed() || outbox.is_closed() {
-            self.detached(now, member, &outbox);
-        }
-        Some(granting(grant, Grantee::Joiner(outbox, rule, reply)))
-    }
-
-    fn path(&mut self, now: Time, ticket: Ticket, path: PathDelivery) {
-        match self.waiters.remove(&ticket) {
-            Some(Waiter::Path(reply)) => drop(reply.send(Ok(path))),
-            Some(Waiter::Resume(reply)) => drop(reply.send(Ok(Response::Path(path)))),
-            Some(Waiter::Pull(reply)) => {
-                let epochs = self.key_states(now);
-                let _ = reply.send(Ok(Response::KeySet(KeySet { epochs, path })));
-            }
-            Some(Waiter::Join(..)) | None => {}
-        }
-    }
-
-    fn refused(&mut self, ticket: Ticket, refusal: Refusal) {
-        // Whoever does not wait any more needs no answer.
-        match self.waiters.remove(&ticket) {
-            Some(Waiter::Join(joiner)) => self.turned_away(joiner, refusal),
-            Some(Waiter::Path(reply)) => drop(reply.send(Err(refusal))),
-            Some(Waiter::Resume(reply) | Waiter::Pull(reply)) => drop(reply.send(Err(refusal))),
-            None => {}
         }
     }
 
@@ -434,8 +360,7 @@ impl Served {
                 outbox.remove((group, member), RemovalReason::Destroyed);
             }
         }
-        let tickets: Vec<Ticket> = self.waiters.keys().copied().collect();
-        for ticket in tickets {
+        for ticket in self.waiters.tickets() {
             self.refused(ticket, Refusal::new(RefusalCode::Destroyed));
         }
         let departures = self.asked.departures.drain(..).map(|waiting| waiting.reply);

@@ -13,7 +13,7 @@ use super::channels::Channels;
 use super::directory::Directory;
 use super::escrow::{self, EscrowError, RootKey};
 use super::event::{
-    Ask, Event, Eviction, GroupView, Joining, Known, MemberView, Operate, Reply, What,
+    Ask, Asker, Event, Eviction, GroupView, Joining, Known, MemberView, Operate, Reply, What,
 };
 use super::outbox::{Outbox, Registration};
 use super::tokens::Tokens;
@@ -29,6 +29,7 @@ use crate::group::wire::{
 };
 use crate::hsm::PoolStatus;
 use crate::policy::Decider;
+use crate::trace;
 
 /// How long a request may take before it is refused as busy; a join storm on a slow token is within it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -272,7 +273,8 @@ impl Handle {
     pub async fn decide_anew(&self) {
         for (_, group) in self.directory.all() {
             // Not refused as busy, as a request is: where there is most to do, joins of before would go on to be granted.
-            self.tell(group, What::Operate(Operate::DecideAnew)).await;
+            let anew = What::Operate(trace::current(), Operate::DecideAnew);
+            self.tell(group, anew).await;
         }
     }
 
@@ -372,7 +374,11 @@ impl Handle {
         identity: &Arc<Identity>,
         ask: impl FnOnce(Reply<T>) -> Ask,
     ) -> Result<T, Refusal> {
-        self.request(group, |reply| What::Ask(identity.clone(), ask(reply)))
+        let asker = Asker {
+            identity: identity.clone(),
+            request: trace::current(),
+        };
+        self.request(group, |reply| What::Ask(asker, ask(reply)))
             .await
     }
 
@@ -381,8 +387,8 @@ impl Handle {
         group: GroupId,
         operate: impl FnOnce(Reply<T>) -> Operate,
     ) -> Result<T, Refusal> {
-        self.request(group, |reply| What::Operate(operate(reply)))
-            .await
+        let operated = |reply| What::Operate(trace::current(), operate(reply));
+        self.request(group, operated).await
     }
 
     async fn request<T>(

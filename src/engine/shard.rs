@@ -134,7 +134,7 @@ impl Shard {
                 return drop(reply.send(self.lacking(only, from)));
             }
         };
-        if let What::Operate(Operate::Create(machine, reply)) = what {
+        if let What::Operate(_, Operate::Create(machine, reply)) = what {
             self.groups
                 .entry(group)
                 .or_insert_with(|| Served::create(*machine, reply, (&self.channels, &self.trail)));
@@ -146,8 +146,8 @@ impl Shard {
             return;
         };
         match what {
-            What::Ask(identity, ask) => served.ask(now, &identity, ask),
-            What::Operate(operate) => served.operate(now, operate),
+            What::Ask(asker, ask) => served.ask(now, &asker, ask),
+            What::Operate(request, operate) => served.operate(now, request, operate),
             What::Acknowledged(member, epoch) => served.acknowledged(now, member, epoch),
             What::AllAcknowledged(all) => served.all_acknowledged(now, all),
             What::PushKey(epoch, answer) => served.push_key(epoch, answer),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::WeakSender;
 
-use super::event::{Event, Reply, What};
+use super::event::{Asker, Event, Reply, What};
 use super::gate::Gate;
 use super::outbox::Outbox;
 use crate::audit::{self, Actor, Audit, Entry, Group, Unwritable};
 use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Revision};
 use crate::group::record::Record;
+use crate::group::request::RequestId;
 use crate::group::wire::{Grant, Refusal, RefusalCode, Response};
 use crate::store::StoredGroup;
 
@@ -35,6 +36,8 @@ pub(super) struct GroupTrail {
 pub(super) struct Granting {
     pub(super) member: MemberId,
     pub(super) identity: Identity,
+    /// What asked for them.
+    pub(super) request: Option<RequestId>,
     /// The newest epoch.
     pub(super) epoch: Epoch,
     pub(super) grant: Box<Grant>,
@@ -139,12 +142,15 @@ impl GroupTrail {
     /// Somebody was not admitted, and is told so once that is on record.
     pub(super) fn refused(
         &self,
-        identity: &Identity,
+        asker: &Asker,
         event: audit::Event,
         then: impl FnOnce() + Send + 'static,
     ) {
         match &self.trail.audit {
-            Some(audit) => audit.keep(vec![self.entry(identity, event)], then),
+            Some(audit) => {
+                let entry = self.entry(&asker.identity, asker.request.clone(), event);
+                audit.keep(vec![entry], then);
+            }
             None => then(),
         }
     }
@@ -154,6 +160,7 @@ impl GroupTrail {
         let Granting {
             member,
             identity,
+            request,
             epoch,
             grant,
             to,
@@ -170,7 +177,7 @@ impl GroupTrail {
                 Grantee::Member(_) => None,
             },
         };
-        let entry = self.entry(&identity, granted);
+        let entry = self.entry(&identity, request, granted);
         let group = self.id;
         audit.require(vec![entry], move |written| match (written, to) {
             (Ok(()), to) => hand(grant, to),
@@ -188,11 +195,12 @@ impl GroupTrail {
     }
 
     /// What a member did, or asked for.
-    fn entry(&self, identity: &Identity, event: audit::Event) -> Entry {
+    fn entry(&self, identity: &Identity, request: Option<RequestId>, event: audit::Event) -> Entry {
         Entry {
             actor: Actor::Member(identity.clone()),
             group: Some(self.group.clone()),
             revision: None,
+            request,
             event,
         }
     }

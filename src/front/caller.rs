@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
-use tracing::Instrument;
 
 use super::observe::{self, Outcome};
 use super::rest::{Failure, FailureCode};
@@ -18,6 +17,7 @@ use super::role::Roles;
 use super::{LISTENER, Shared};
 use crate::group::ids::Identity;
 use crate::https::Caller;
+use crate::trace;
 
 /// What tokens begin with in their header (RFC 6750 section 2.1); its case means nothing.
 const SCHEME: &str = "bearer ";
@@ -120,8 +120,8 @@ pub(super) async fn known(
     }
 }
 
-/// Does what is asked for to its end, also where its caller does not wait for it: what is done goes on record afterwards. It stays in
-/// the request's span.
+/// Does what is asked for to its end, also where its caller does not wait for it: what is done goes on record afterwards. It goes by
+/// the request's name, in its span.
 async fn to_the_end(request: Request, next: Next) -> Response {
     static UNDER_WAY: Semaphore = Semaphore::const_new(LISTENER.connections);
     let place = UNDER_WAY.acquire().await;
@@ -129,7 +129,7 @@ async fn to_the_end(request: Request, next: Next) -> Response {
         let _place = place;
         next.run(request).await
     };
-    let done = tokio::spawn(doing.in_current_span()).await;
+    let done = tokio::spawn(trace::along(doing)).await;
     // Nothing cancels it, so it fails only as it panics, and that goes on here.
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -6,6 +6,7 @@ use super::Shared;
 use super::caller::Who;
 use crate::audit::{Actor, Entry, Event};
 use crate::kmip::codec::{tag, value_name, value_text};
+use crate::trace;
 
 /// What a caller says of an object goes on record up to this, in characters.
 const MAX_OBJECT: usize = 256;
@@ -124,6 +125,7 @@ fn told(object: &str) -> String {
 fn entry(who: &Who, event: Event) -> Entry {
     Entry {
         actor: Actor::Caller((*who.name).clone()),
+        request: trace::current(),
         ..Entry::of_gateway(event)
     }
 }

@@ -10,6 +10,7 @@ pub mod operations;
 pub mod planner;
 pub mod policy;
 pub mod record;
+pub mod request;
 pub mod roster;
 pub mod session;
 pub mod state;

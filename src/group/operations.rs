@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::ids::{GroupId, GroupNonce, KeyRef, MasterId, Suite};
+use super::request::Requests;
 use super::wire::TrailHead;
 
 /// An AES-256 key wrapped with AES key wrap (RFC 3394): 40 bytes.
@@ -104,6 +105,9 @@ pub struct Batch {
     /// In order; the outputs come in the same order.
     #[n(4)]
     pub operations: Vec<Operation>,
+    /// The requests that it is executed for, as logs are to say: it does not depend on them.
+    #[n(5)]
+    pub requests: Requests,
 }
 
 impl Batch {
@@ -115,6 +119,7 @@ impl Batch {
             master: MasterId(0),
             nonce: GroupNonce([0; 32]),
             operations,
+            requests: Requests::default(),
         }
     }
 

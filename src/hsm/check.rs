@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use crate::group::ids::{GroupId, GroupNonce, MasterId, MemberId, Suite};
     use crate::group::planner::{Change, plan};
+    use crate::group::request::Requests;
     use crate::group::tree::Tree;
 
     /// Joins that make a tree grow and ratchet past the limit, leaves, rotations: nothing that is planned is refused.
@@ -125,6 +126,7 @@ mod tests {
                 group: GroupId([0; 16]),
                 master: MasterId(1),
                 nonce: GroupNonce([0; 32]),
+                requests: Requests::default(),
                 operations,
             };
             assert_eq!(check(&batch), Ok(()), "round {round}");

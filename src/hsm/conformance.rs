@@ -22,6 +22,7 @@ use super::*;
 use crate::crypto::{self, Key, MemberKey, random};
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
 use crate::group::operations::{Issuer, Operation, WrappedKey};
+use crate::group::request::Requests;
 
 pub(in crate::hsm) const PIN: &str = "123456";
 pub(in crate::hsm) const MASTER: MasterId = MasterId(1);
@@ -161,6 +162,7 @@ pub(in crate::hsm) fn batch_of(suite: Suite, operations: Vec<Operation>) -> Batc
         group: GroupId([0x33; 16]),
         master: MASTER,
         nonce: GroupNonce([0x44; 32]),
+        requests: Requests::default(),
         operations,
     }
 }

@@ -7,6 +7,7 @@ use super::{
 use crate::crypto::{AgreementKey, IssuerSecrets, Key, random};
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
 use crate::group::operations::{Batch, Operation, Output, PublicKey};
+use crate::group::request::Requests;
 
 /// What the tokens share. Erased on drop.
 pub(super) struct SharedKeys {
@@ -168,6 +169,7 @@ fn same(configs: &[TokenConfig]) -> Result<(), TokenError> {
                 group,
                 master: config.master,
                 nonce,
+                requests: Requests::default(),
                 operations: vec![Operation::Wrap {
                     child: key(0),
                     parent: key(1),

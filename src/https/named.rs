@@ -6,7 +6,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, Span, field, info_span};
 
-use crate::trace::{RequestId, TARGET};
+use crate::group::request::RequestId;
+use crate::trace::{self, TARGET};
 
 /// In a request, and in its answer.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -14,8 +15,8 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Answers a request in its span.
 pub(super) async fn named(interface: &'static str, request: Request, next: Next) -> Response {
     let given = request.headers().get(&REQUEST_ID);
-    let given = given.and_then(|value| RequestId::of_peer(value.to_str().ok()?));
-    let id = given.unwrap_or_else(RequestId::fresh);
+    let given = given.and_then(|value| RequestId::new(value.to_str().ok()?));
+    let id = given.unwrap_or_else(trace::fresh);
     // The route, and not what was asked for: that has no bound, and may name a secret that is polled by.
     let route = request.extensions().get::<MatchedPath>();
     let path = route.map_or("unknown", MatchedPath::as_str);
@@ -31,7 +32,7 @@ pub(super) async fn named(interface: &'static str, request: Request, next: Next)
         status = field::Empty,
     );
     let answer = async {
-        let mut response = next.run(request).await;
+        let mut response = trace::within(id.clone(), next.run(request)).await;
         let status = response.status().as_u16();
         Span::current().record("status", status);
         tracing::debug!(status, "{interface}: answered");

@@ -14,8 +14,9 @@ use super::request::{answer, name};
 use super::{CLOSING_RETRY_MS, MAX_REGISTRATIONS, REQUEST_DEADLINE};
 use crate::engine::Outbox;
 use crate::group::limits::MAX_REQUEST;
+use crate::group::request::RequestId;
 use crate::group::wire::{CloseCode, Message, Refusal, RefusalCode, Request, Response};
-use crate::trace::{Few, RequestId, TARGET};
+use crate::trace::{self, Few, TARGET};
 
 /// Refusals that are logged in a second: their number is up to those who are refused. All are, at the level debug.
 static LOGGED: Few = Few::new(20);
@@ -103,14 +104,13 @@ async fn request(served: Arc<Served>, send: SendStream, mut receive: RecvStream)
             ))
         }
     };
-    let response =
-        answered.unwrap_or_else(|refusal| refused(&served, &RequestId::fresh(), refusal));
+    let response = answered.unwrap_or_else(|refusal| refused(&served, &trace::fresh(), refusal));
     write(send, &response).await;
 }
 
 /// Answers a request that has a name, in its span.
 async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
-    let id = RequestId::fresh();
+    let id = trace::fresh();
     let span = info_span!(
         target: TARGET,
         "request",
@@ -121,7 +121,7 @@ async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
         refusal = tracing::field::Empty,
     );
     let answer = async {
-        let answered = respond(served, request).await;
+        let answered = trace::within(id.clone(), respond(served, request)).await;
         let response = answered.unwrap_or_else(|refusal| refused(served, &id, refusal));
         write(send, &response).await;
     };

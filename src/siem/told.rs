@@ -27,7 +27,7 @@ pub(super) struct Told {
     pub(super) group: Option<(String, String)>,
     pub(super) outcome: Outcome,
     pub(super) severity: Severity,
-    /// What else the event says, by name.
+    /// What else the event says, by name; and the `request` that it was done for.
     pub(super) fields: Map<String, Value>,
 }
 
@@ -81,6 +81,9 @@ impl Told {
             Some(Value::String(event)) => event,
             _ => "unknown".to_owned(),
         };
+        if let Some(request) = &entry.request {
+            fields.insert("request".into(), request.as_str().into());
+        }
         Told {
             sequence: line.record.sequence,
             time: line.record.time.clone(),

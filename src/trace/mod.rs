@@ -12,7 +12,7 @@ mod request;
 pub use catalogue::METRICS;
 #[cfg(feature = "otlp")]
 pub use export::{Exporter, Options, TraceError};
-pub use request::{Few, RequestId};
+pub use request::{Few, along, current, fresh, within};
 
 /// Of all spans.
 pub const TARGET: &str = "wardcast::trace";

@@ -1,46 +1,51 @@
-//! Identifiers of requests: a person who was refused something hands his to an operator, who finds it in the log.
+//! Names of requests: a person who was refused something hands his to an operator, who finds it in the log and on record.
 
 use std::collections::hash_map::RandomState;
-use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// The longest identifier that is taken from a peer, in bytes.
-const MAX_LENGTH: usize = 64;
+use tokio::task_local;
+use tracing::Instrument;
 
-/// What a request is called in logs, traces and answers. It says nothing about who asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(Box<str>);
+use crate::group::request::RequestId;
 
-impl RequestId {
-    /// One that no other request of this process has: 16 hexadecimal digits, from a random number on.
-    pub fn fresh() -> Self {
-        static FIRST: OnceLock<u64> = OnceLock::new();
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        // The keys of this hasher are random, and it is all that is asked for: nothing depends on nobody's guessing one.
-        let first = FIRST.get_or_init(|| RandomState::new().build_hasher().finish());
-        let own = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
-        RequestId(format!("{own:016x}").into())
-    }
-
-    /// One that a peer has chosen, if it is well-formed: at most 64 letters and digits of ASCII, and `-`, `_` and `.` between them.
-    pub fn of_peer(text: &str) -> Option<Self> {
-        let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        let good = (1..=MAX_LENGTH).contains(&text.len()) && text.bytes().all(known);
-        good.then(|| RequestId(text.into()))
-    }
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+task_local! {
+    /// What a task does belongs to this request.
+    static CURRENT: RequestId;
 }
 
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// A name that no other request of this process has: 16 hexadecimal digits, from a random number on.
+pub fn fresh() -> RequestId {
+    static FIRST: OnceLock<u64> = OnceLock::new();
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    // The keys of this hasher are random, and it is all that is asked for: nothing depends on nobody's guessing one.
+    let first = FIRST.get_or_init(|| RandomState::new().build_hasher().finish());
+    first
+        .wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed))
+        .into()
+}
+
+/// The request that the task is doing something for, if it is one that has a name. Whatever it has done elsewhere is told of it.
+pub fn current() -> Option<RequestId> {
+    CURRENT.try_with(RequestId::clone).ok()
+}
+
+/// Does this for a request.
+pub fn within<F: Future>(request: RequestId, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(request, work)
+}
+
+/// Does this for the request that this task does something for, in its span, whichever task that is going to be.
+pub fn along<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    let current = current();
+    let work = work.in_current_span();
+    async move {
+        match current {
+            Some(request) => within(request, work).await,
+            None => work.await,
+        }
     }
 }
 
@@ -85,17 +90,17 @@ impl Few {
 mod tests {
     use super::*;
 
-    #[test]
-    fn identifiers_are_each_their_own_and_those_of_peers_are_checked() {
-        let (one, two) = (RequestId::fresh(), RequestId::fresh());
+    #[tokio::test]
+    async fn each_request_has_a_name_of_its_own_which_its_task_knows() {
+        let (one, two) = (fresh(), fresh());
         assert_ne!(one, two);
-        assert_eq!(RequestId::of_peer(one.as_str()), Some(one.clone()));
-        assert_eq!(one.to_string().len(), 16);
-        let long = "a".repeat(65);
-        for bad in ["", "a b", "a\nb", "ä", "a\"b", &long] {
-            assert_eq!(RequestId::of_peer(bad), None, "{bad:?}");
-        }
-        assert!(RequestId::of_peer(&long[1..]).is_some());
+        assert_eq!(one.as_str().len(), 16);
+        assert_eq!(current(), None);
+        let known = within(one.clone(), async {
+            let inner = within(two.clone(), async { current() }).await;
+            (current(), inner)
+        });
+        assert_eq!(known.await, (Some(one), Some(two)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use wardcast::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use wardcast::group::operations::{Batch, Operation, Output};
+use wardcast::group::request::Requests;
 use wardcast::hsm::host::remote;
 use wardcast::hsm::host::supervisor::{HostCommand, HostState, Supervisor, SupervisorOptions};
 use wardcast::hsm::{Token, TokenError};
@@ -84,6 +85,7 @@ fn edge(token: &mut dyn Token) -> Result<Vec<Output>, TokenError> {
         group: GroupId([1; 16]),
         master: MasterId(1),
         nonce: GroupNonce([2; 32]),
+        requests: Requests::default(),
         operations: vec![Operation::Wrap {
             child: key(0),
             parent: key(1),

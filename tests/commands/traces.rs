@@ -202,6 +202,21 @@ fn what_is_not_sampled_is_not_told_and_a_collector_that_is_away_holds_nobody_up(
     assert_eq!(said, 1, "{log}");
 }
 
+/// An operator asks for a path, by a request of this name.
+fn asked(place: &Place, gateway: &Gateway, id: &str, path_and_more: &[&str]) -> String {
+    let [path, more @ ..] = path_and_more else {
+        panic!("a path");
+    };
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--include", "--fail", "--cacert", "pki/ca.pem"]);
+    curl.args(["--cert", "operator.pem", "--key", "operator.key"]);
+    curl.args(["--header", &format!("X-Request-Id: {id}")]);
+    curl.args(more);
+    curl.arg(format!("https://localhost:{}{path}", gateway.admin.port()));
+    curl.current_dir(place.path(""));
+    ended("curl", curl).exits(0).out
+}
+
 #[test]
 fn a_request_has_a_name_that_its_answer_and_the_log_say() {
     let place = Place::provisioned();
@@ -219,13 +234,7 @@ fn a_request_has_a_name_that_its_answer_and_the_log_say() {
     assert_eq!(id.len(), 16, "{refused:#?}");
 
     let ask = |id: &str| {
-        let mut curl = Command::new("curl");
-        curl.args(["-sS", "--include", "--cacert", "pki/ca.pem"]);
-        curl.args(["--cert", "operator.pem", "--key", "operator.key"]);
-        curl.args(["--header", &format!("X-Request-Id: {id}")]);
-        curl.arg(format!("https://localhost:{}/readyz", gateway.admin.port()));
-        curl.current_dir(place.path(""));
-        let answer = ended("curl", curl).exits(0).out;
+        let answer = asked(&place, &gateway, id, &["/readyz"]);
         let header = answer
             .lines()
             .find_map(|line| line.strip_prefix("x-request-id: "));
@@ -239,4 +248,61 @@ fn a_request_has_a_name_that_its_answer_and_the_log_say() {
     let line = log.lines().find(|line| line.contains(id));
     assert!(line.expect("is in the log").contains("cn:mallory"), "{log}");
     assert!(log.contains("call-17.of_the_operator"), "{log}");
+}
+
+/// What is on record of one kind.
+fn records(place: &Place, event: &str) -> Vec<serde_json::Value> {
+    let exported = place.run("audit export audit").exits(0).out;
+    let records = exported
+        .lines()
+        .map(serde_json::from_str::<serde_json::Value>);
+    let records = records.map(|record| record.expect("JSON"));
+    records.filter(|record| record["event"] == event).collect()
+}
+
+#[test]
+fn what_is_done_for_a_request_is_on_record_and_in_the_logs_of_pool_and_token_host_by_its_name() {
+    let place = Place::provisioned();
+    place
+        .run("pki issue --dir pki --name mallory --client --out mallory")
+        .exits(0);
+    let gateway = Gateway::start_with(&place, &[("WARDCAST_LOG__LEVEL", "debug")]);
+    gateway.admin(&place, "group create studio").exits(0);
+    let mut member = Joined::start(&place, &gateway, "alice", &[]);
+    let number = member.until("joined")["member"].clone();
+    let address = format!("localhost:{}", gateway.quic.port());
+    let refused = place.run(&format!(
+        "join --server {address} --ca pki/ca.pem --cert mallory.pem --key mallory.key --group studio --role receiver"
+    ));
+    let (_, rest) = refused.err.split_once("(request ").expect("is told");
+    let (refused, _) = rest.split_once(')').expect("its end");
+    let body = format!(r#"{{"members": [{number}], "urgent": true}}"#);
+    let evict = ["/v1/groups/studio/evict", "--json", &body];
+    let answer = asked(&place, &gateway, "evict-17", &evict);
+    assert!(answer.contains("x-request-id: evict-17"), "{answer}");
+    member.until("removed");
+    assert_eq!(gateway.stop(), Some(0));
+
+    let named = |event: &str| {
+        let found = records(&place, event).pop().expect(event);
+        found["request"].as_str().expect("a name").to_owned()
+    };
+    let joined = named("granted");
+    assert_eq!(joined.len(), 16);
+    assert_eq!(named("refused"), refused);
+    assert_eq!(named("administered"), "evict-17");
+
+    let log = String::from_utf8(place.read("log")).expect("text");
+    let executed = |request: &str, by: &str| {
+        let line = |line: &&str| {
+            line.contains(&format!("requests={request}"))
+                && line.contains("batch executed")
+                && line.contains(by)
+        };
+        assert!(log.lines().any(|one| line(&one)), "{by}: {request}\n{log}");
+    };
+    for request in [joined.as_str(), "evict-17"] {
+        executed(request, "hsm::pool");
+        executed(request, "hsm::host");
+    }
 }

@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&[&str]]); 24] = [
     ("config", &[&["group"]]),
     ("tls", &[&["group"]]),
     ("pki", &[]),
-    ("trace", &[]),
+    ("trace", &[&["group"]]),
     ("kmip", &[&["tls", "causes"]]),
     ("udp", &[&["group"]]),
     ("hsm", &[&["crypto", "group"]]),

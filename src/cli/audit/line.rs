@@ -35,6 +35,9 @@ pub(super) fn line(record: &Record) -> String {
     if let Some(group) = &entry.group {
         text += &format!("  group={:?}", group.name);
     }
+    if let Some(request) = &entry.request {
+        text += &format!("  request={request}");
+    }
     for (name, value) in fields {
         // Policies are long, and stand in the record.
         if !value.is_object() {
@@ -49,6 +52,7 @@ mod tests {
     use super::*;
     use crate::audit::{Digest, Entry, Group, Octets, Signature};
     use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Suite};
+    use crate::group::request::RequestId;
 
     #[test]
     fn a_line_says_who_did_what_to_whom() {
@@ -66,11 +70,12 @@ mod tests {
             entry: Entry {
                 actor: Actor::Operator(operator),
                 group: Some(Group::new(GroupId([1; 16]), "board room").into()),
+                request: Some(RequestId::from(0x0a1b)),
                 ..Entry::of_gateway(event)
             },
             previous: Digest::default(),
         };
-        let expected = r#"2026-11-27T00:00:00.000000Z        17  departed         operator cn:ops  group="board room"  epoch=5  identity="cn:mallory"  member=3  note="left the\nteam"  reason="the member was evicted""#;
+        let expected = r#"2026-11-27T00:00:00.000000Z        17  departed         operator cn:ops  group="board room"  request=0000000000000a1b  epoch=5  identity="cn:mallory"  member=3  note="left the\nteam"  reason="the member was evicted""#;
         assert_eq!(line(&record), expected);
     }
     #[test]

@@ -4,16 +4,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::listeners::Listener;
-use super::{Departures, Served, Waiter};
+use super::waiters::Waiter;
+use super::{Departures, Served};
 use crate::audit::Event;
 use crate::crypto;
 use crate::engine::channel::{Newcomer, Opening};
 use crate::engine::count;
-use crate::engine::event::{Ask, Joining, Known, Reply};
+use crate::engine::event::{Ask, Asker, Joining, Known, Reply};
 use crate::engine::outbox::Outbox;
 use crate::group::ids::{Epoch, Identity, MemberId, Role, Suite, Time};
 use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS, SOURCE_RETRY_MS};
-use crate::group::machine::{Claim, Input};
+use crate::group::machine::{Claim, Input, Ticket};
+use crate::group::request::RequestId;
 use crate::group::wire::{
     ChannelOpened, Grant, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
     RefusalCode, Response, Resume, StatusReport, spi,
@@ -35,12 +37,11 @@ pub(super) struct Joiner {
 
 impl Served {
     /// A member's request; its identity comes from its certificate.
-    pub(in crate::engine) fn ask(&mut self, now: Time, identity: &Arc<Identity>, ask: Ask) {
+    pub(in crate::engine) fn ask(&mut self, now: Time, asker: &Asker, ask: Ask) {
+        let Asker { identity, request } = asker;
         match ask {
-            Ask::Join(joining, reply) => self.join(now, identity, *joining, reply),
-            Ask::Resume(resume, outbox, reply) => {
-                self.resume(now, identity, &resume, &outbox, reply)
-            }
+            Ask::Join(joining, reply) => self.join(now, asker, *joining, reply),
+            Ask::Resume(resume, outbox, reply) => self.resume(now, asker, &resume, &outbox, reply),
             Ask::Leave(leave, reply) => {
                 let member = leave.member;
                 if let Err(refusal) = self.owned(identity, member) {
@@ -51,9 +52,10 @@ impl Served {
                     members: HashSet::from([member]),
                     reply,
                 });
+                self.shown.spans.asked(request.as_ref());
                 self.handle(now, Input::Leave { member });
             }
-            Ask::Pull(pull, reply) => self.pull(now, identity, pull, reply),
+            Ask::Pull(pull, reply) => self.pull(now, asker, pull, reply),
             Ask::Acknowledge(member, epoch, reply) => {
                 let owned = self.owned(identity, member);
                 if owned.is_ok() {
@@ -107,11 +109,11 @@ impl Served {
         member: MemberId,
         reply: Reply<PathDelivery>,
     ) {
-        self.catch_up(now, member, None, Waiter::Path(reply));
+        let ticket = self.ticket(None, Waiter::Path(reply));
+        self.catch_up(now, member, None, ticket);
     }
 
-    fn catch_up(&mut self, now: Time, member: MemberId, claim: Option<Claim>, waiter: Waiter) {
-        let ticket = self.ticket(waiter);
+    fn catch_up(&mut self, now: Time, member: MemberId, claim: Option<Claim>, ticket: Ticket) {
         let input = Input::CatchUp {
             ticket,
             member,
@@ -120,8 +122,8 @@ impl Served {
         self.handle(now, input);
     }
 
-    fn pull(&mut self, now: Time, identity: &Identity, pull: Pull, reply: Reply<Response>) {
-        let known = self.owned(identity, pull.member);
+    fn pull(&mut self, now: Time, asker: &Asker, pull: Pull, reply: Reply<Response>) {
+        let known = self.owned(&asker.identity, pull.member);
         match known.and_then(|()| self.check_offer(pull.offer.as_ref())) {
             // Leaf keys after a rollover are asked for at a pace of their own.
             Ok(())
@@ -137,7 +139,8 @@ impl Served {
                     leaf: pull.leaf,
                     offer: pull.offer,
                 };
-                self.catch_up(now, pull.member, Some(claim), Waiter::Pull(reply));
+                let ticket = self.ticket(asker.request.clone(), Waiter::Pull(reply));
+                self.catch_up(now, pull.member, Some(claim), ticket);
             }
             Err(refusal) => drop(reply.send(Err(refusal))),
         }
@@ -154,7 +157,8 @@ impl Served {
         }
     }
 
-    fn join(&mut self, now: Time, identity: &Arc<Identity>, joining: Joining, reply: Reply<Grant>) {
+    fn join(&mut self, now: Time, asker: &Asker, joining: Joining, reply: Reply<Grant>) {
+        let Asker { identity, request } = asker;
         let Joining {
             join,
             known,
@@ -181,23 +185,25 @@ impl Served {
         let rule = match self.decided(&decider, known, join.role) {
             Ok(rule) => rule,
             Err((why, refusal)) => {
-                return self.not_admitted((identity, join.role), why, refusal, reply);
+                return self.not_admitted(asker, join.role, (why, refusal), reply);
             }
         };
         if let Some((why, refusal)) = self.shut() {
-            return self.not_admitted((identity, join.role), why, refusal, reply);
+            return self.not_admitted(asker, join.role, (why, refusal), reply);
         }
         if let Err(refusal) = self.trail.admits() {
             let _ = reply.send(Err(refusal));
             return;
         }
-        let ticket = self.ticket(Waiter::Join(Joiner {
+        let joiner = Joiner {
             identity: identity.clone(),
             role: join.role,
             rule,
             outbox,
             reply,
-        }));
+        };
+        let ticket = self.ticket(request.clone(), Waiter::Join(joiner));
+        self.shown.spans.asked(request.as_ref());
         let input = Input::Join {
             ticket,
             identity: (**identity).clone(),
@@ -224,7 +230,7 @@ impl Served {
 
     /// Somebody who was admitted is not registered. If the group was frozen while he waited, that is put on record as it is for
     /// whoever comes later.
-    pub(super) fn turned_away(&self, joiner: Joiner, refusal: Refusal) {
+    pub(super) fn turned_away(&self, request: Option<RequestId>, joiner: Joiner, refusal: Refusal) {
         let Joiner {
             identity,
             role,
@@ -233,7 +239,8 @@ impl Served {
         } = joiner;
         match self.frozen() {
             Some(why) if refusal.code == RefusalCode::Frozen => {
-                self.not_admitted((&identity, role), why, refusal, reply);
+                let asker = Asker { identity, request };
+                self.not_admitted(&asker, role, (why, refusal), reply);
             }
             _ => drop(reply.send(Err(refusal))),
         }
@@ -272,19 +279,20 @@ impl Served {
     /// Somebody is told that he is not admitted once it is on record why.
     fn not_admitted(
         &self,
-        (identity, role): (&Identity, Role),
-        why: String,
-        refusal: Refusal,
+        asker: &Asker,
+        role: Role,
+        (why, refusal): (String, Refusal),
         reply: Reply<Grant>,
     ) {
+        let identity = &asker.identity;
         tracing::info!(group = %self.name(), %identity, %why, "join refused");
         let event = Event::Refused {
-            identity: identity.clone(),
+            identity: (**identity).clone(),
             role,
             why,
             times: 1,
         };
-        self.trail.refused(identity, event, || {
+        self.trail.refused(asker, event, || {
             let _ = reply.send(Err(refusal));
         });
     }
@@ -292,11 +300,12 @@ impl Served {
     fn resume(
         &mut self,
         now: Time,
-        identity: &Identity,
+        asker: &Asker,
         resume: &Resume,
         outbox: &Arc<Outbox>,
         reply: Reply<Response>,
     ) {
+        let Asker { identity, request } = asker;
         let member = resume.member;
         let known = self.owned(identity, member);
         let known = known.and_then(|()| self.check_offer(resume.offer.as_ref()));
@@ -320,7 +329,8 @@ impl Served {
             leaf: Some(resume.leaf),
             offer: resume.offer.clone(),
         };
-        self.catch_up(now, member, Some(claim), Waiter::Resume(reply));
+        let ticket = self.ticket(request.clone(), Waiter::Resume(reply));
+        self.catch_up(now, member, Some(claim), ticket);
     }
 
     /// Whether the registration is this identity's. Whose else it is, is not told.

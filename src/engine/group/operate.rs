@@ -9,6 +9,7 @@ use crate::engine::event::{Eviction, GroupView, Operate, Reply, UnderWay};
 use crate::engine::trail::Trail;
 use crate::group::ids::{Identity, MemberId, Time};
 use crate::group::machine::{GroupMachine, Input};
+use crate::group::request::RequestId;
 use crate::group::wire::{Refusal, RefusalCode};
 
 impl Served {
@@ -32,7 +33,15 @@ impl Served {
     }
 
     /// An operator's request.
-    pub(in crate::engine) fn operate(&mut self, now: Time, operate: Operate) {
+    pub(in crate::engine) fn operate(
+        &mut self,
+        now: Time,
+        request: Option<RequestId>,
+        operate: Operate,
+    ) {
+        if operate.changes() {
+            self.shown.spans.asked(request.as_ref());
+        }
         match operate {
             Operate::Create(_, reply) => {
                 let why = "a group with this identifier exists";

@@ -6,6 +6,7 @@
 use tracing::{Span, debug_span, field};
 
 use crate::group::ids::{Epoch, GroupId, Revision};
+use crate::group::request::{RequestId, Requests};
 use crate::trace::TARGET;
 
 /// The change that is under way, and the epoch that is not used yet.
@@ -13,6 +14,10 @@ pub(in crate::engine) struct Spans {
     change: Span,
     /// An epoch that was pushed, and its spans: the whole, and the wait for acknowledgements.
     pushed: Option<(Epoch, Span, Span)>,
+    /// What was asked since a change was planned, and leads to the next.
+    asked: Requests,
+    /// What led to the newest change.
+    requests: Requests,
 }
 
 impl Default for Spans {
@@ -20,13 +25,28 @@ impl Default for Spans {
         Spans {
             change: Span::none(),
             pushed: None,
+            asked: Requests::default(),
+            requests: Requests::default(),
         }
     }
 }
 
 impl Spans {
+    /// A request leads to a change, soon.
+    pub(super) fn asked(&mut self, request: Option<&RequestId>) {
+        if let Some(request) = request {
+            self.asked.add(request.clone());
+        }
+    }
+
+    /// The requests that led to the newest change.
+    pub(super) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
     /// A change is planned: it is about to be stored.
     pub(in crate::engine) fn planned(&mut self, group: GroupId, at: Revision) {
+        self.requests = std::mem::take(&mut self.asked);
         self.change = debug_span!(
             target: TARGET,
             parent: None,
@@ -34,7 +54,12 @@ impl Spans {
             %group,
             revision = at.0 + 1,
             epoch = field::Empty,
+            requests = field::Empty,
         );
+        if !self.requests.is_empty() {
+            self.change
+                .record("requests", field::display(&self.requests));
+        }
     }
 
     /// The change led to no epoch: what the token is asked for later is not for it.

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use super::GroupMachine;
 use super::asked::Waiter;
 use super::backoff::Backoff;
-use super::io::{Effect, JobId};
+use super::io::{Effect, JobId, Ticket};
 use crate::group::edges::Edge;
 use crate::group::ids::Epoch;
 use crate::group::operations::{Batch, Operation, Output, Priority};
 use crate::group::planner::PlannedEdge;
+use crate::group::request::Requests;
 
 /// Jobs that the token has.
 #[derive(Debug, Default)]
@@ -53,6 +54,17 @@ impl Token {
 }
 
 impl GroupMachine {
+    /// Who waits for a job's keys; nobody in particular for a share of a rekey's.
+    pub fn tickets(&self, job: JobId) -> Option<impl Iterator<Item = Ticket>> {
+        match self.token.jobs.get(&job)? {
+            Work::Rekey { .. } => None,
+            Work::Keys { waiters, .. } => {
+                let ticket = |waiter: &Waiter| self.keys.ticket(waiter.member);
+                Some(waiters.iter().filter_map(ticket))
+            }
+        }
+    }
+
     /// Asks the token.
     pub(super) fn ask(&mut self, priority: Priority, operations: Vec<Operation>, work: Work) {
         let job = JobId(self.token.next);
@@ -64,6 +76,7 @@ impl GroupMachine {
             master: self.state.master(),
             nonce: self.state.nonce(),
             operations,
+            requests: Requests::default(),
         };
         self.effects.push_back(Effect::Token {
             job,

@@ -43,6 +43,11 @@ impl Keys {
         self.tickets.len()
     }
 
+    /// What a member waits with.
+    pub(super) fn ticket(&self, member: MemberId) -> Option<Ticket> {
+        self.tickets.get(&member).map(|asked| asked.ticket)
+    }
+
     /// Whether the token is to be asked for something.
     pub(super) fn is_waiting(&self) -> bool {
         !self.queue.is_empty()

@@ -24,7 +24,7 @@ use crate::group::wire::{Fault, Message, WireError};
 use crate::hsm::{Profile, RingChange, TokenError, Usage};
 
 /// The version of this protocol. Gateway and host are one program, so only equal versions talk to each other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// The greatest message, in bytes: more than [`MAX_OPERATIONS`] grants of suite 2 take.
 pub const MAX_FRAME: usize = 16 * 1024 * 1024;
 /// Batches of one call.

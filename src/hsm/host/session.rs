@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::protocol::{self, Answer, Request, VERSION};
 use super::server::{Shared, socket_name};
+use crate::group::operations::{Batch, Output};
 use crate::hsm::{ErrorClass, Token, TokenError};
 
 /// Answers until the gateway closes the connection, or says something that is no question.
@@ -82,10 +83,11 @@ fn answer(
                 ));
             }
             let executed = token.execute(&batches);
-            Answer::Executed {
-                usage: executed.usage,
-                results: executed.into_results(),
+            let (usage, results) = (executed.usage, executed.into_results());
+            for (batch, result) in batches.iter().zip(&results) {
+                said(batch, result);
             }
+            Answer::Executed { usage, results }
         }
         (Request::Ring { change, .. }, Some(token)) => match token.ring(change) {
             Ok(masters) => Answer::Masters { masters },
@@ -95,6 +97,15 @@ fn answer(
         (Request::Execute { .. } | Request::Ring { .. }, None) => {
             host("a session begins with hello".to_owned())
         }
+    }
+}
+
+/// What became of a batch, and for which requests: the gateway's log says it of the same.
+fn said(batch: &Batch, result: &Result<Vec<Output>, TokenError>) {
+    let (group, requests, operations) = (batch.group, &batch.requests, batch.operations.len());
+    match result {
+        Ok(_) => tracing::debug!(%group, %requests, operations, "batch executed"),
+        Err(error) => tracing::warn!(%group, %requests, operations, %error, "batch failed"),
     }
 }
 

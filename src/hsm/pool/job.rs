@@ -8,6 +8,7 @@ use super::PoolError;
 use super::lane::LaneSet;
 use super::options::OPERATIONS_PER_CALL;
 use crate::group::operations::{Batch, Operation, Output, Priority};
+use crate::group::request::Requests;
 
 /// The sender of a batch's answer. It is consumed by the answer, so there is never a second one.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Output>, PoolError>>;
@@ -27,6 +28,8 @@ pub(super) struct Ticket {
     pub(super) trials: Trials,
     /// What it is done for, in logs and traces.
     pub(super) span: tracing::Span,
+    /// The same in logs: not every request is one of a change, which a span is of.
+    pub(super) requests: Requests,
 }
 
 /// What a batch has met with.
@@ -66,6 +69,7 @@ impl Job {
             rest,
             trials: Trials::default(),
             span: tracing::Span::current(),
+            requests: batch.requests.clone(),
         };
         Job { ticket, batch }
     }

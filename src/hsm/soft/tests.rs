@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce};
+use crate::group::request::Requests;
 use crate::hsm::ErrorClass;
 
 const MASTER: MasterId = MasterId(1);
@@ -150,6 +151,7 @@ fn a_file_without_suite_2_is_read_and_completed() {
         group: GroupId([1; 16]),
         master: MasterId(2),
         nonce: GroupNonce([2; 32]),
+        requests: Requests::default(),
         operations: vec![],
     };
     assert_eq!(token.execute_one(&batch(Suite::One)), Ok(vec![]));

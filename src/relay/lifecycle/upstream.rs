@@ -34,7 +34,7 @@ pub(super) async fn each<O: Operation>(
     let batch = Batch {
         ordered: true,
         go_on: true,
-        version: None,
+        ..Batch::default()
     };
     let answers = client.exchange(&items, batch).await?;
     let read = |(place, operation): (usize, &&O)| answers.read(place, *operation);

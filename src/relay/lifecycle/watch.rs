@@ -294,6 +294,7 @@ async fn note<G: Groups>(
             name: known.name.clone(),
         })),
         revision: None,
+        request: None,
         event: Event::UpstreamEnded {
             object: finding.object.clone(),
             state: finding.how.word().to_owned(),

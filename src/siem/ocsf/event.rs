@@ -20,7 +20,8 @@
 //! | anything else | Base Event (0) | Other (99) |
 //!
 //! `time` is the record's in milliseconds since 1970, `metadata.uid` the SHA-256 of its line in the trail, `metadata.sequence` its
-//! number, `metadata.event_code` the trail's name of what happened. `status_id` and `severity_id` follow the outcome. What has no
+//! number, `metadata.event_code` the trail's name of what happened,
+//! `metadata.correlation_uid` the request that it was done for. `status_id` and `severity_id` follow the outcome. What has no
 //! place in the class is in `unmapped`.
 
 use serde_json::{Map, Value, json};
@@ -98,7 +99,7 @@ pub(super) fn event(told: &Told, host: &str) -> Value {
 }
 
 fn metadata(told: &Told) -> Value {
-    json!({
+    let mut metadata = json!({
         "version": VERSION,
         "product": {
             "name": PRODUCT,
@@ -111,12 +112,17 @@ fn metadata(told: &Told) -> Value {
         "log_name": "audit",
         "log_provider": PRODUCT,
         "original_time": told.time,
-    })
+    });
+    if let Some(request) = told.field("request") {
+        metadata["correlation_uid"] = request.into();
+    }
+    metadata
 }
 
 /// What no class has a place for.
 fn unmapped(told: &Told, host: &str) -> Value {
     let mut rest = Map::clone(&told.fields);
+    rest.remove("request");
     rest.insert("host".into(), host.into());
     rest.insert("actor_kind".into(), told.actor.into());
     if let Some((id, name)) = &told.group {

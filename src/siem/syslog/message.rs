@@ -81,6 +81,7 @@ fn structured_data(enterprise: u32, told: &Told) -> String {
         ("member", told.field("member")),
         ("epoch", told.field("epoch")),
         ("object", told.field("object")),
+        ("request", told.field("request")),
         ("outcome", Some(told.outcome.word().to_owned())),
         ("hash", Some(told.hash.clone())),
     ];
@@ -132,6 +133,7 @@ mod tests {
     use super::*;
     use crate::audit::{Actor, Digest, Entry, Event, Group, Record};
     use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Role};
+    use crate::group::request::RequestId;
     use crate::relay::Line;
     use crate::siem::identifiers::Identifiers;
 
@@ -145,6 +147,7 @@ mod tests {
                     actor: Actor::Member(identity.clone()),
                     group: Some(Group::new(GroupId([0xab; 16]), "board \"room\"").into()),
                     revision: None,
+                    request: RequestId::new("a-1"),
                     event: event(identity),
                 },
                 previous: Digest::default(),
@@ -179,7 +182,7 @@ mod tests {
         let message = format!(
             "<110>1 2026-11-27T09:12:44.105310Z gw1 wardcast 714 joined [wardcast@32473 sequence=\"17\" event=\"joined\" \
              actor=\"member\" actorName=\"cn:alice\" group=\"board \\\"room\\\"\" groupId=\"{id}\" identity=\"cn:alice\" \
-             member=\"3\" epoch=\"5\" outcome=\"success\" hash=\"{hash}\"] \u{feff}cn:alice is member 3 of group \
+             member=\"3\" epoch=\"5\" request=\"a-1\" outcome=\"success\" hash=\"{hash}\"] \u{feff}cn:alice is member 3 of group \
              \"board \\\"room\\\"\" as both from epoch 5 on"
         );
         let expected = format!("{} {message}", message.len());

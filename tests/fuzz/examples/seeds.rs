@@ -10,6 +10,7 @@ use wardcast_fuzz::group::operations::*;
 use wardcast_fuzz::group::planner::{Change, plan};
 use wardcast_fuzz::group::policy::GroupPolicy;
 use wardcast_fuzz::group::record::*;
+use wardcast_fuzz::group::request::Requests;
 use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
 use wardcast_fuzz::group::wire::datagram::{
@@ -141,6 +142,7 @@ fn host_requests() -> Result {
         group: GroupId([1; 16]),
         master: MasterId(1),
         nonce: GroupNonce([2; 32]),
+        requests: Requests::default(),
         operations,
     };
     let requests = [

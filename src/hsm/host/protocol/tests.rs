@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, NodeId, Suite};
 use crate::group::operations::{Issuer, Issuers, PushKey};
+use crate::group::request::Requests;
 use crate::group::wire::TrailHead;
 use crate::hsm::ErrorClass;
 
@@ -23,6 +24,7 @@ fn batch(suite: Suite, operations: Vec<Operation>) -> Batch {
         group: GroupId([1; 16]),
         master: MasterId(4),
         nonce: GroupNonce([2; 32]),
+        requests: Requests::default(),
         operations,
     }
 }

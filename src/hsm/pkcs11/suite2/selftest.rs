@@ -10,6 +10,7 @@ use super::{Pairs, issuer_of};
 use crate::crypto::{self, HybridKey, random};
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use crate::group::operations::{Batch, Issuer, Operation, Output};
+use crate::group::request::Requests;
 use crate::hsm::held::Held;
 use crate::hsm::work::{self, Keys};
 use crate::hsm::{TokenError, Usage};
@@ -82,6 +83,7 @@ fn batch(member: &HybridKey) -> Batch {
         group: GroupId(random()),
         master: MASTER,
         nonce: GroupNonce(random()),
+        requests: Requests::default(),
         operations: vec![
             Operation::Grant {
                 leaf: key(0, 0),

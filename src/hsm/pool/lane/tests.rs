@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce};
 use crate::group::operations::{Batch, Issuer, Issuers, Priority};
+use crate::group::request::Requests;
 use crate::hsm::pool::job::Life;
 
 const MS: Duration = Duration::from_millis(1);
@@ -37,6 +38,7 @@ fn job() -> Job {
         group: GroupId([0; 16]),
         master: MasterId(1),
         nonce: GroupNonce([0; 32]),
+        requests: Requests::default(),
         operations: Vec::new(),
     };
     let now = Instant::now();

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use crate::group::operations::{Batch, Operation, Output};
+use crate::group::request::Requests;
 use crate::hsm::PoolError;
 use crate::hsm::pool::job::{Life, Progress};
 use crate::hsm::pool::options::OPERATIONS_PER_CALL;
@@ -71,6 +72,7 @@ fn batch(operations: usize) -> Batch {
         group: GroupId([0; 16]),
         master: MasterId(1),
         nonce: GroupNonce([0; 32]),
+        requests: Requests::default(),
         operations: vec![wrap; operations],
     }
 }

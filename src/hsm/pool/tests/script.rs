@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::group::ids::{GroupId, GroupNonce, KeyRef, MasterId, NodeId, Suite};
 use crate::group::operations::{Batch, Issuer, Issuers, Operation, Output, Priority};
+use crate::group::request::Requests;
 use crate::hsm::pool::{Lane, Pauses, Pool, PoolError, PoolOptions};
 use crate::hsm::{ErrorClass, Executed, Profile, RingChange, Token, TokenError};
 
@@ -276,6 +277,7 @@ pub(super) fn batch_of(group: u8, operations: u32) -> Batch {
         group: GroupId([group; 16]),
         master: MasterId(1),
         nonce: GroupNonce([0; 32]),
+        requests: Requests::default(),
         operations: (0..operations).map(wrap).collect(),
     }
 }
