@@ -24,6 +24,7 @@ pub(super) async fn bind(
         access: foundation.live.front.clone(),
         upstream: upstream::of_front(config)?,
         own_names: config.upstream.name.clone(),
+        correlates: config.upstream.correlate,
         book: foundation.live.book.clone(),
         audit: foundation.audit.clone(),
         woken: Box::new(move || {

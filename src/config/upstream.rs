@@ -20,6 +20,9 @@ pub struct Upstream {
     pub ca: PathBuf,
     /// What names of the gateway's objects begin with there.
     pub name: String,
+    /// Whether it is told the name of the request that a caller of the front asks something by (ClientCorrelationValue), for its log. PyKMIP
+    /// refuses such messages.
+    pub correlate: bool,
     /// Connections at a time; as many again for callers of the front.
     pub connections: u32,
     /// Within this a request is answered, in milliseconds.
@@ -50,6 +53,7 @@ impl Default for Upstream {
             key: PathBuf::new(),
             ca: PathBuf::new(),
             name: "wardcast".into(),
+            correlate: false,
             connections: 8,
             deadline_ms: 10_000,
             poll_s: 30,

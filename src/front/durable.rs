@@ -9,7 +9,7 @@ use crate::store::{self, StoreError};
 
 /// "WDCF", in the file's header, so that another program's database is not taken for it.
 const APPLICATION_ID: i64 = 0x5744_4346;
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 
 /// Identifiers are never used again. `digest` is the SHA-256 of a correlation value: who reads the disk cannot poll.
 const SCHEMA: &str = "
@@ -25,7 +25,8 @@ const SCHEMA: &str = "
         object TEXT,
         request BLOB NOT NULL,
         answer BLOB,
-        bearer TEXT
+        bearer TEXT,
+        named TEXT
     ) STRICT;
     CREATE INDEX exchanges_by_caller ON exchanges (caller);
     CREATE INDEX exchanges_by_state ON exchanges (state, id);
@@ -42,6 +43,8 @@ const SCHEMA: &str = "
 
 /// What version 1 lacks: what the token of a caller says that is known by one.
 const FROM_1: &str = "ALTER TABLE exchanges ADD COLUMN bearer TEXT;";
+/// What version 2 lacks: what the request is called by which somebody asked.
+const FROM_2: &str = "ALTER TABLE exchanges ADD COLUMN named TEXT;";
 
 /// Why the front's database cannot be used.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -136,7 +139,11 @@ fn ensure_schema(connection: &mut Connection) -> rusqlite::Result<bool> {
             return Ok(false);
         }
         match number("user_version")? {
-            1 => transaction.execute_batch(FROM_1)?,
+            1 => {
+                transaction.execute_batch(FROM_1)?;
+                transaction.execute_batch(FROM_2)?;
+            }
+            2 => transaction.execute_batch(FROM_2)?,
             version => return Ok(version == SCHEMA_VERSION),
         }
     } else {

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 use super::caller::Bearer;
 use super::durable::{Durable, DurableError};
 use crate::crypto;
+use crate::group::request::RequestId;
 
 /// Exchanges of one caller, answered or not.
 pub(super) const MAX_PER_CALLER: i64 = 64;
@@ -62,6 +63,8 @@ pub(super) struct Job {
     pub(super) request: Vec<u8>,
     /// What the token of its caller says, if it is known by one.
     pub(super) bearer: Option<Bearer>,
+    /// What the request is called by which it was asked for.
+    pub(super) named: Option<RequestId>,
 }
 
 /// Why something is not taken.
@@ -161,8 +164,8 @@ impl Exchanges {
                 return Ok(Err(if caller { Bound::Caller } else { Bound::Total }));
             }
             transaction.execute(
-                "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request, bearer)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                "INSERT INTO exchanges (digest, caller, since, state, version, operation, object, request, bearer, named)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     digest(&value),
                     job.caller,
@@ -172,7 +175,8 @@ impl Exchanges {
                     job.operation,
                     job.object,
                     job.request,
-                    bearer
+                    bearer,
+                    job.named.as_ref().map(RequestId::as_str)
                 ],
             )?;
             Ok(Ok(value))
@@ -194,7 +198,7 @@ impl Exchanges {
         let take = move |transaction: &Transaction<'_>| {
             let next = transaction
                 .query_row(
-                    "SELECT id, caller, version, operation, object, request, bearer FROM exchanges WHERE id =
+                    "SELECT id, caller, version, operation, object, request, bearer, named FROM exchanges WHERE id =
                      (SELECT id FROM exchanges WHERE state = ?1 ORDER BY id <= ?2, id LIMIT 1)",
                     [WAITING, after],
                     job,
@@ -328,7 +332,7 @@ impl Exchanges {
 type Kept = (i64, i64, Option<Vec<u8>>);
 
 fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
-    let bearer: Option<String> = row.get(6)?;
+    let (bearer, named): (Option<String>, Option<String>) = (row.get(6)?, row.get(7)?);
     let job = Job {
         caller: row.get(1)?,
         version: row.get(2)?,
@@ -337,6 +341,7 @@ fn job(row: &Row<'_>) -> rusqlite::Result<(i64, Job)> {
         request: row.get(5)?,
         // What cannot be read is as if it were not there: nothing is done then.
         bearer: bearer.and_then(|text| serde_json::from_str(&text).ok()),
+        named: named.and_then(|text| RequestId::new(&text)),
     };
     Ok((row.get(0)?, job))
 }

@@ -143,6 +143,8 @@ pub struct Options {
     pub upstream: Option<Client>,
     /// What names of the gateway's own objects begin with there, before a dot.
     pub own_names: String,
+    /// Whether the store is told what requests are called that something is asked for.
+    pub correlates: bool,
     /// The policies of groups that are a document's, which is not changed here.
     pub book: Arc<Book>,
     /// Where calls are put on record.
@@ -207,7 +209,7 @@ impl Front {
             engine,
             access: options.access,
             upstream: options.upstream,
-            known: kmip::Store::new(&options.own_names),
+            known: kmip::Store::new(&options.own_names, options.correlates),
             exchanges,
             requests: Requests::new(durable),
             registering: std::sync::Mutex::default(),

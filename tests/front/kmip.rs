@@ -15,6 +15,8 @@ pub(crate) struct Caller {
     url: String,
     /// What goes into the header that says who asks.
     pub(crate) token: Option<String>,
+    /// What its requests are called.
+    named: Option<String>,
 }
 
 /// The answer to one item.
@@ -124,7 +126,14 @@ impl Caller {
             http,
             url: format!("https://localhost:{port}"),
             token: None,
+            named: None,
         }
+    }
+
+    /// The same by requests that are called so.
+    pub(crate) fn named(mut self, request: &str) -> Self {
+        self.named = Some(request.to_owned());
+        self
     }
 
     /// The same with a bearer token.
@@ -141,6 +150,10 @@ impl Caller {
             .header(CONTENT_TYPE, kind);
         let request = match &self.token {
             Some(token) => request.header("authorization", token),
+            None => request,
+        };
+        let request = match &self.named {
+            Some(name) => request.header("x-request-id", name),
             None => request,
         };
         let answer = request.body(body).send().await.expect("an answer");

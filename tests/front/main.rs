@@ -20,6 +20,7 @@ mod hostile;
 mod kills;
 mod kmip;
 mod later;
+mod names;
 mod notify;
 mod own;
 mod relay;

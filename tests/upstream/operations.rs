@@ -234,6 +234,7 @@ async fn batches(client: &Client, prefix: &str) {
             ordered: true,
             go_on,
             version: None,
+            ..Batch::default()
         };
         let answers = client.exchange(&items, batch).await.expect("answers");
         let first = answers.read(0, &gets[0]).expect("got");

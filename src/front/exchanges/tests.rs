@@ -11,6 +11,7 @@ fn job(caller: &str) -> Job {
         object: None,
         request: b"asked".to_vec(),
         bearer: None,
+        named: None,
     }
 }
 
@@ -257,13 +258,14 @@ async fn how_one_ended_is_written_as_soon_as_the_database_takes_it() {
 }
 
 #[tokio::test]
-async fn what_a_token_says_is_kept_and_a_database_of_before_has_nothing_of_it() {
+async fn what_a_token_says_and_the_request_is_called_is_kept_and_a_database_of_before_has_nothing_of_it()
+ {
     let folder = tempfile::tempdir().expect("a folder");
     let exchanges = open(&folder);
     submit(&exchanges, "token:old").await;
     let before = exchanges.durable.run(|transaction| {
         transaction
-            .execute_batch("ALTER TABLE exchanges DROP COLUMN bearer; PRAGMA user_version = 1")
+            .execute_batch("ALTER TABLE exchanges DROP COLUMN bearer; ALTER TABLE exchanges DROP COLUMN named; PRAGMA user_version = 1")
     });
     before.await.expect("as version 1 had it");
     drop(exchanges);
@@ -275,17 +277,19 @@ async fn what_a_token_says_is_kept_and_a_database_of_before_has_nothing_of_it() 
     };
     let job = Job {
         bearer: Some(bearer.clone()),
+        named: RequestId::new("a-1"),
         ..job("token:new")
     };
     let taken = exchanges.submit(100, job).await.expect("written");
     taken.expect("there is room");
     let mut kept = Vec::new();
     while let Some((_, job)) = exchanges.take(0).await.expect("read") {
-        kept.push((job.caller, job.bearer));
+        kept.push((job.caller, job.bearer, job.named));
     }
-    let expected = [("token:old", None), ("token:new", Some(bearer))];
-    assert_eq!(
-        kept,
-        expected.map(|(caller, bearer)| (caller.to_owned(), bearer))
-    );
+    let named = RequestId::new("a-1");
+    let expected = [
+        ("token:old".to_owned(), None, None),
+        ("token:new".to_owned(), Some(bearer), named),
+    ];
+    assert_eq!(kept, expected);
 }

@@ -178,7 +178,7 @@ mod tests {
     }
 
     fn store() -> Store {
-        Store::new("wardcast")
+        Store::new("wardcast", false)
     }
 
     fn roles(role: Role) -> Roles {

@@ -8,9 +8,11 @@ use tokio::time::timeout;
 use crate::attributes::together::Together;
 use crate::front::exchanges::{Cancelled, Exchanges, Found, VALUE};
 use crate::front::role::{LOCAL, RELAYED, Roles};
+use crate::group::request::RequestId;
 use crate::kmip::client::{Client, DiscoverVersions, Query, Version};
 use crate::kmip::codec::{Item, Value, tag, ttlv, values};
 use crate::kmip::message::{Field, MessageError};
+use crate::trace;
 
 use super::message::{AskedItem, Reply};
 
@@ -35,16 +37,24 @@ pub(in crate::front) struct Store {
     /// The store is asked once for all who want to know.
     asking: Together<(), Option<Facts>>,
     own: String,
+    /// Whether it is told what requests are called.
+    correlates: bool,
 }
 
 impl Store {
     /// Nothing is known of it but that names of the gateway's own objects begin with this and a dot.
-    pub(in crate::front) fn new(name: &str) -> Self {
+    pub(in crate::front) fn new(name: &str, correlates: bool) -> Self {
         Self {
             known: Mutex::default(),
             asking: Together::new(),
             own: format!("{name}."),
+            correlates,
         }
+    }
+
+    /// What the request is called that the store is asked something for, if it is to know.
+    pub(super) fn correlation(&self) -> Option<RequestId> {
+        trace::current().filter(|_| self.correlates)
     }
 
     /// Whether a name, or an object group, is one of the gateway's own objects.

@@ -29,6 +29,7 @@ use super::{MAX_BODIES, MAX_BODY, MAX_IDLE_BODIES, PATIENCE, Shared};
 use crate::kmip::client::Version;
 use crate::kmip::codec::{Item, Layout, Value, View, tag, ttlv, values};
 use crate::kmip::message::MessageError;
+use crate::trace;
 
 use gate::Decision;
 use message::{Asked, AskedItem, Later, Rejected, Reply};
@@ -306,6 +307,7 @@ async fn keep(
         object: item.object().map(str::to_owned),
         request: request.to_vec(),
         bearer: who.bearer.clone(),
+        named: trace::current(),
     };
     let taken = shared
         .exchanges

@@ -4,6 +4,7 @@
 //! objects of groups and of their keys is for key officers all the same: that is how groups are acted on from the store.
 
 use crate::front::role::Rule;
+use crate::group::request::RequestId;
 use crate::kmip::client::{
     Attribute, AttributeName, Batch, Client, ClientError, GetAttributes, Request, Version,
 };
@@ -65,10 +66,12 @@ pub(super) async fn first_refused(
     if !targets.is_empty() {
         let asked = targets.iter().map(|(.., ask)| ask as &dyn Request);
         let asked: Vec<&dyn Request> = asked.collect();
+        let request = known.correlation();
         let batch = Batch {
             ordered: true,
             go_on: true,
             version,
+            correlation: request.as_ref().map(RequestId::as_str),
         };
         let answers = store.exchange(&asked, batch).await?;
         for (place, (at, operation, ask)) in targets.iter().enumerate() {
@@ -201,7 +204,7 @@ mod tests {
 
     #[test]
     fn key_officers_end_objects_of_groups_and_nothing_else_of_the_gateway() {
-        let known = Store::new("here");
+        let known = Store::new("here", false);
         use operation::{Archive, Destroy, Revoke};
         for name in ["here.group.ab", "here.key.ab.1.2-3", "here.keys"] {
             assert!(!known.keeps(name, Revoke) && !known.keeps(name, Destroy));

@@ -12,6 +12,7 @@ use super::local::Store;
 use super::message::{AskedItem, Reply};
 use super::own;
 use crate::front::role::Rule;
+use crate::group::request::RequestId;
 
 /// What the store made of some items.
 pub(super) enum Relayed {
@@ -47,10 +48,12 @@ pub(super) async fn relay(
         })
         .collect();
     let asked: Vec<&dyn Request> = raw.iter().map(|item| item as &dyn Request).collect();
+    let request = known.correlation();
     let batch = Batch {
         ordered: true,
         go_on,
         version,
+        correlation: request.as_ref().map(RequestId::as_str),
     };
     let answers = match store.exchange(&asked, batch).await {
         Ok(answers) => answers,

@@ -17,6 +17,7 @@ use crate::front::role::{Roles, Rule, rule};
 use crate::front::{Shared, now};
 use crate::kmip::client::{ClientError, DiscoverVersions, Version};
 use crate::kmip::codec::{ttlv, values::ResultReason as reason};
+use crate::trace;
 
 /// What a job has for the version that is agreed on with the store.
 pub(super) const AGREED: i64 = -1;
@@ -74,7 +75,8 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
         }
         let done = match next(&shared, after).await {
             Ok(Next::Job(id, job)) => {
-                let done = run(&shared, id, job, &mut stopped).await;
+                let named = job.named.clone().unwrap_or_else(trace::fresh);
+                let done = trace::within(named, run(&shared, id, job, &mut stopped)).await;
                 after = if done { 0 } else { id };
                 done
             }

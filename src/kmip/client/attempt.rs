@@ -146,7 +146,7 @@ impl Shared {
         &self,
         version: Version,
         items: &'r [&'r dyn Request],
-        batch: Batch,
+        batch: Batch<'r>,
     ) -> Exchange<'r> {
         let count = items.len() as u32;
         Exchange {

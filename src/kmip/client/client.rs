@@ -48,7 +48,7 @@ pub(super) struct Address {
 #[derive(Clone, Copy)]
 pub(super) struct Job<'r> {
     pub(super) items: &'r [&'r dyn Request],
-    pub(super) batch: Batch,
+    pub(super) batch: Batch<'r>,
     pub(super) deadline: Instant,
 }
 
@@ -120,7 +120,7 @@ impl Client {
     pub async fn exchange(
         &self,
         items: &[&dyn Request],
-        batch: Batch,
+        batch: Batch<'_>,
     ) -> Result<Answers, ClientError> {
         let began = Instant::now();
         self.0.sweep(Arc::downgrade(&self.0));

@@ -58,13 +58,16 @@ impl Request for RawRequest {
 
 /// How the items of a batch go together.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Batch {
+pub struct Batch<'r> {
     /// They are done in order.
     pub ordered: bool,
     /// Those after one that failed are done all the same.
     pub go_on: bool,
     /// The version to speak, rather than the one that was agreed on. Whether the server speaks it is for the server to say.
     pub version: Option<Version>,
+    /// What the request is called that it is sent for: the ClientCorrelationValue, a hint for the server's log (KMIP 2.1 section 9.4).
+    /// It is in every version from 1.4 on, but there are servers that refuse it.
+    pub correlation: Option<&'r str>,
 }
 
 /// The answers to a batch.
@@ -139,7 +142,7 @@ impl Answers {
 pub(super) struct Exchange<'r> {
     pub(super) version: Version,
     pub(super) items: &'r [&'r dyn Request],
-    pub(super) batch: Batch,
+    pub(super) batch: Batch<'r>,
     /// The longest answer, in bytes.
     pub(super) max_response: usize,
     /// The identifier of the first item; the others follow. An answer to an earlier batch has others.
@@ -161,6 +164,9 @@ impl Exchange<'_> {
         let mut header = Structure::new(tag::RequestHeader)
             .items([self.version.item()])
             .integer(tag::MaximumResponseSize, number(self.max_response));
+        if let Some(correlation) = self.batch.correlation {
+            header = header.text(tag::ClientCorrelationValue, correlation);
+        }
         if several {
             let option = match self.batch.go_on {
                 true => values::BatchErrorContinuationOption::Continue,
