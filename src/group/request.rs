@@ -90,6 +90,14 @@ impl Requests {
         }
     }
 
+    /// These as well.
+    pub fn append(&mut self, more: Requests) {
+        for request in more.named {
+            self.add(request);
+        }
+        self.others = self.others.saturating_add(more.others);
+    }
+
     /// Whether none is known to have led to it.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty()

@@ -7,7 +7,8 @@ use wardcast::kmip::codec::{Item, Value, tag, values::Operation as operation};
 use wardcast::kmip::message::Field;
 
 use crate::kmip::{Caller, about};
-use crate::stub::{Reaction, Stub, success};
+use crate::store::Store;
+use crate::stub::{Reaction, Stub, encoded, operations, success};
 use crate::{AUDITORS, OBJECT, ROLES, Seen, Site, Stage};
 
 /// What callers' messages are called by.
@@ -38,7 +39,12 @@ async fn stage(correlate: bool) -> (Stage, Stub, Names) {
                 "{message:?}"
             ),
         }
-        Reaction::Answer(success(message))
+        // With an answer to this alone it is a store that speaks a version.
+        let answer = match operations(message)[..] {
+            [operation::DiscoverVersions] => encoded(&Store::default().answer(message)),
+            _ => success(message),
+        };
+        Reaction::Answer(answer)
     })
     .await;
     let more = format!("correlate = {correlate}\n{ROLES}{AUDITORS}");
@@ -62,10 +68,17 @@ async fn the_name_of_a_request_goes_to_the_store_and_on_record_also_where_it_is_
     let asking = operator(&stage, "desk-19");
     assert_eq!(asking.answered(&value.pending()).await.object(), "1");
 
+    let shown = now.http.get(format!(
+        "https://localhost:{}/v1/objects/{OBJECT}",
+        stage.site.front.expect("a front").port()
+    ));
+    let shown = shown.header("x-request-id", "desk-20").send();
+    shown.await.expect("an answer");
+
     let names = names.lock().expect("no panic").clone();
     assert_eq!(
         names,
-        ["desk-17", "desk-18"].map(|name| Some(name.to_owned()))
+        ["desk-17", "desk-18", "desk-20"].map(|name| Some(name.to_owned()))
     );
     let mut on_record = Vec::new();
     for record in stage.site.audit() {

@@ -18,6 +18,8 @@ pub(in crate::engine) struct Spans {
     asked: Requests,
     /// What led to the newest change.
     requests: Requests,
+    /// The newest change is not pushed yet, nor over.
+    under_way: bool,
 }
 
 impl Default for Spans {
@@ -27,6 +29,7 @@ impl Default for Spans {
             pushed: None,
             asked: Requests::default(),
             requests: Requests::default(),
+            under_way: false,
         }
     }
 }
@@ -46,6 +49,12 @@ impl Spans {
 
     /// A change is planned: it is about to be stored.
     pub(in crate::engine) fn planned(&mut self, group: GroupId, at: Revision) {
+        if self.under_way {
+            // What is stored while an epoch is made, as another policy is, is told as a part of that.
+            self.requests.append(std::mem::take(&mut self.asked));
+            return;
+        }
+        self.under_way = true;
         self.requests = std::mem::take(&mut self.asked);
         self.change = debug_span!(
             target: TARGET,
@@ -65,6 +74,7 @@ impl Spans {
     /// The change led to no epoch: what the token is asked for later is not for it.
     pub(super) fn over(&mut self) {
         self.change = Span::none();
+        self.under_way = false;
     }
 
     /// For the append to the store, and what is put on record with it.
@@ -88,6 +98,7 @@ impl Spans {
 
     /// An epoch is on its way; now it waits until enough members have it, or long enough.
     pub(in crate::engine) fn pushed(&mut self, epoch: Epoch) {
+        self.under_way = false;
         let change = std::mem::replace(&mut self.change, Span::none());
         let waits = debug_span!(target: TARGET, parent: &change, "acknowledgements");
         self.pushed = Some((epoch, change, waits));

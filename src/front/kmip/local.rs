@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// What the request is called that the store is asked something for, if it is to know.
-    pub(super) fn correlation(&self) -> Option<RequestId> {
+    pub(in crate::front) fn correlation(&self) -> Option<RequestId> {
         trace::current().filter(|_| self.correlates)
     }
 

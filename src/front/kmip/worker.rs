@@ -75,6 +75,8 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
         }
         let done = match next(&shared, after).await {
             Ok(Next::Job(id, job)) => {
+                // Of several that came at once, one call may have woken one worker.
+                shared.exchanges.call();
                 let named = job.named.clone().unwrap_or_else(trace::fresh);
                 let done = trace::within(named, run(&shared, id, job, &mut stopped)).await;
                 after = if done { 0 } else { id };

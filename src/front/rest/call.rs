@@ -103,7 +103,7 @@ fn changed_nothing(failure: &Failure) -> bool {
         code::TooLarge,
         code::TooMany,
     ];
-    before.contains(&failure.code)
+    !failure.begun && before.contains(&failure.code)
 }
 
 /// The body of a request, which must be this and nothing else. It is read for callers alone who may make the call.

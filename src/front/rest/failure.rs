@@ -25,6 +25,9 @@ pub(in crate::front) struct Failure {
     /// When to ask again, where the cause passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) retry_after_ms: Option<u64>,
+    /// It is on record that it was begun, and so is how it ends.
+    #[serde(skip)]
+    pub(super) begun: bool,
 }
 
 /// Why a request was not done.
@@ -70,6 +73,15 @@ impl Failure {
             code,
             error: error.into(),
             retry_after_ms: None,
+            begun: false,
+        }
+    }
+
+    /// Of something that is on record as begun.
+    pub(super) fn of_begun(why: impl Into<Self>) -> Self {
+        Self {
+            begun: true,
+            ..why.into()
         }
     }
 
@@ -110,9 +122,8 @@ impl From<Refusal> for Failure {
             _ => FailureCode::Conflict,
         };
         Self {
-            code,
-            error: refusal.message,
             retry_after_ms: refusal.retry_after_ms,
+            ..Self::new(code, refusal.message)
         }
     }
 }

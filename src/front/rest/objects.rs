@@ -16,9 +16,10 @@ use super::exchanges::{Exchange, accepted};
 use super::failure::{Failure, FailureCode};
 use crate::front::caller::Who;
 use crate::front::{Shared, observe};
+use crate::group::request::RequestId;
 use crate::kmip::client::{
-    Activate, Archive, Attribute, AttributeName, Client, GetAttributes, Locate, Object,
-    OpaqueObject, Recover, Register, Request as Asked, Revoke, Version,
+    Activate, Archive, Attribute, AttributeName, Batch, Client, GetAttributes, Locate, Object,
+    OpaqueObject, Operation, Recover, Register, Request as Asked, Revoke, Version,
 };
 use crate::kmip::codec::{Tag, tag, value_name, values};
 
@@ -98,6 +99,17 @@ fn store(shared: &Shared) -> Result<&Client, Failure> {
     shared.upstream.as_ref().ok_or_else(missing)
 }
 
+/// Asks the key store for something, by the request's name.
+async fn ask<O: Operation>(shared: &Shared, operation: &O) -> Result<O::Answer, Failure> {
+    let request = shared.known.correlation();
+    let batch = Batch {
+        correlation: request.as_ref().map(RequestId::as_str),
+        ..Batch::default()
+    };
+    let answers = store(shared)?.exchange(&[operation], batch).await?;
+    Ok(answers.read(0, operation)?)
+}
+
 pub(super) async fn register(
     State(shared): Site,
     Extension(who): Caller,
@@ -117,13 +129,12 @@ pub(super) async fn register(
             return Err(Failure::new(FailureCode::Forbidden, why));
         }
         let content = content(&new)?;
-        let store = store(&shared)?;
         let _alone = alone(&shared, &new.name)?;
         let locate = Locate {
             attributes: vec![Attribute::name(&new.name)],
             maximum_items: Some(1),
         };
-        let found = store.call(&locate).await?;
+        let found = ask(&shared, &locate).await?;
         if let Some(id) = found.unique_identifiers.first() {
             let why = format!("there is an object of this name already: {id}");
             return Err(Failure::new(FailureCode::Conflict, why));
@@ -137,7 +148,8 @@ pub(super) async fn register(
         };
         let begun = observe::begun(values::Operation::Register, &who, Some(&new.name));
         observe::put_on_record(&shared, vec![begun]).await;
-        let id = store.call(&register).await?;
+        let id = ask(&shared, &register).await;
+        let id = id.map_err(Failure::of_begun)?;
         let view = ObjectView {
             id: id.clone(),
             name: Some(new.name),
@@ -218,7 +230,7 @@ pub(super) async fn locate(
             attributes,
             maximum_items: Some(limit),
         };
-        let found = store(&shared)?.call(&locate).await?;
+        let found = ask(&shared, &locate).await?;
         let mut found = found.unique_identifiers;
         found.truncate(limit as usize);
         Ok(Done::now(
@@ -241,7 +253,7 @@ pub(super) async fn show(
             unique_identifier: id.clone(),
             names: names.map(AttributeName::Standard).to_vec(),
         };
-        let found = store(&shared)?.call(&get).await?;
+        let found = ask(&shared, &get).await?;
         let all = |wanted: Tag| {
             let named = AttributeName::Standard(wanted);
             found
