@@ -11,6 +11,7 @@ mod lifecycle;
 mod metrics;
 mod operations;
 mod queue;
+mod renewal;
 mod stand_in;
 #[allow(dead_code, reason = "tests of the front use more of it")]
 mod store;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -19,10 +19,10 @@ use tokio_rustls::TlsAcceptor;
 use wardcast::kmip::codec::{Item, Layout, Value, View, tag, values};
 use wardcast::kmip::message::{Field, MessageError, Structure};
 use wardcast::pki::Request;
-use wardcast::tls::{self, Credentials};
+use wardcast::tls::{self, Credentials, identity};
 
 use crate::Site;
-use crate::stub::respond;
+use crate::stub::{operations, respond};
 
 /// The operations that it has.
 const OPERATIONS: [u32; 13] = [
@@ -46,6 +46,8 @@ pub(crate) struct Store {
     objects: Mutex<BTreeMap<String, Kept>>,
     /// The content types of requests.
     pub(crate) seen: Mutex<Vec<String>>,
+    /// Who sent each request, and the operations that it asked for.
+    pub(crate) callers: Mutex<Vec<(String, Vec<u32>)>>,
     /// After so many more answers one is lost: what was asked is done, and nobody is told.
     pub(crate) lose: Mutex<Option<usize>>,
     /// Operations that are refused on objects whose names end so.
@@ -268,7 +270,10 @@ pub(crate) async fn serve(site: &Site, store: Arc<Store>) -> String {
                 let Ok(stream) = tls.accept(stream).await else {
                     return;
                 };
-                let service = TowerToHyperService::new(router);
+                let chain = stream.get_ref().1.peer_certificates();
+                let caller = identity(&chain.expect("a certificate")[0]);
+                let caller = caller.expect("a name").0.to_string();
+                let service = TowerToHyperService::new(router.layer(Extension(caller)));
                 let builder = Builder::new(TokioExecutor::new());
                 // A client may go away at any time.
                 let _ = builder
@@ -280,7 +285,12 @@ pub(crate) async fn serve(site: &Site, store: Arc<Store>) -> String {
     format!("https://{address}/kmip")
 }
 
-async fn posted(State(store): State<Arc<Store>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn posted(
+    State(store): State<Arc<Store>>,
+    Extension(caller): Extension<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let kind = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok());
@@ -295,6 +305,9 @@ async fn posted(State(store): State<Arc<Store>>, headers: HeaderMap, body: Bytes
     let Ok(request) = view.decode(&body) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    let mut callers = store.callers.lock().expect("no panic");
+    callers.push((caller, operations(&request)));
+    drop(callers);
     let answer = view.encode(&store.answer(&request), Layout::OneLine);
     if store.loses() {
         return StatusCode::BAD_GATEWAY.into_response();

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use wardcast::kmip::codec::{Item, tag, ttlv, values};
 use wardcast::kmip::message::{Field, Structure};
 use wardcast::pki::Request;
-use wardcast::tls::{self, Credentials};
+use wardcast::tls::{self, Credentials, identity};
 
 use crate::Site;
 
@@ -21,6 +22,8 @@ pub(crate) enum Reaction {
     Answer(Vec<u8>),
     /// Sends them after a while.
     Later(Duration, Vec<u8>),
+    /// Sends them once it is told to.
+    Told(Arc<Notify>, Vec<u8>),
     /// Sends them and closes the connection.
     Last(Vec<u8>),
     /// Closes the connection.
@@ -40,6 +43,7 @@ pub(crate) struct Stub {
 #[derive(Default)]
 struct Seen {
     operations: Mutex<Vec<u32>>,
+    callers: Mutex<Vec<String>>,
     open: AtomicUsize,
     most: AtomicUsize,
 }
@@ -76,6 +80,11 @@ impl Stub {
         self.seen.operations.lock().expect("no panic").clone()
     }
 
+    /// Who sent each request.
+    pub(crate) fn callers(&self) -> Vec<String> {
+        self.seen.callers.lock().expect("no panic").clone()
+    }
+
     /// The most connections that were open at a time.
     pub(crate) fn most_connections(&self) -> usize {
         self.seen.most.load(Ordering::Relaxed)
@@ -91,6 +100,9 @@ async fn serve(tls: TlsAcceptor, stream: TcpStream, react: Arc<React>, seen: Arc
     let Ok(mut stream) = tls.accept(stream).await else {
         return;
     };
+    let chain = stream.get_ref().1.peer_certificates();
+    let caller = identity(&chain.expect("a certificate")[0]);
+    let caller = caller.expect("a name").0.to_string();
     let open = seen.open.fetch_add(1, Ordering::Relaxed) + 1;
     seen.most.fetch_max(open, Ordering::Relaxed);
     let mut header = [0; 8];
@@ -103,12 +115,17 @@ async fn serve(tls: TlsAcceptor, stream: TcpStream, react: Arc<React>, seen: Arc
         }
         let message = ttlv::decode(&message).expect("a request");
         let asked = operations(&message);
+        seen.callers.lock().expect("no panic").push(caller.clone());
         seen.operations.lock().expect("no panic").extend(asked);
         let (bytes, last) = match react(&message) {
             Reaction::Answer(bytes) => (bytes, false),
             Reaction::Last(bytes) => (bytes, true),
             Reaction::Later(after, bytes) => {
                 tokio::time::sleep(after).await;
+                (bytes, false)
+            }
+            Reaction::Told(told, bytes) => {
+                told.notified().await;
                 (bytes, false)
             }
             Reaction::Close => break,

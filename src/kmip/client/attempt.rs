@@ -49,9 +49,11 @@ impl Shared {
             None => self.agree(index, &mut connection).await?,
         };
         let exchange = self.prepare(version, job.items, job.batch);
-        let response = self.round(index, &mut connection, &exchange, sent).await?;
-        self.idle.keep(index, connection, Instant::now());
+        let response = self.round(&mut connection, &exchange, sent).await?;
         let address = &self.addresses[index];
+        if connection.is_by(&address.transport()) {
+            self.idle.keep(index, connection, Instant::now());
+        }
         match response {
             Response::Items(items) => Ok(Answers {
                 version,
@@ -65,16 +67,17 @@ impl Shared {
         }
     }
 
-    /// A connection that is idle, or a new one.
+    /// A connection that is idle, or a new one. One that shows other credentials than those in use is not used again.
     async fn connection(&self, index: usize) -> Result<Connection, Failure> {
+        let transport = self.addresses[index].transport();
         while let Some(mut connection) = self.idle.take(index, Instant::now()) {
-            if connection.is_quiet().await {
+            if connection.is_by(&transport) && connection.is_quiet().await {
                 return Ok(connection);
             }
         }
         // One that is idle at another address makes room.
         self.idle.shrink(self.permits.available_permits());
-        let connected = self.addresses[index].transport.connect().await;
+        let connected = transport.connect().await;
         self.show_connections();
         connected.map_err(|error| Failure::Broke { sent: false, error })
     }
@@ -102,7 +105,7 @@ impl Shared {
             let items: [&dyn Request; 1] = [&discover];
             let exchange = self.prepare(*asking, &items, Batch::default());
             let asked = AtomicBool::new(false);
-            let response = self.round(index, connection, &exchange, &asked).await;
+            let response = self.round(connection, &exchange, &asked).await;
             let items = match response {
                 Ok(Response::Items(items)) => items,
                 Ok(Response::Refused(error)) => {
@@ -161,13 +164,11 @@ impl Shared {
     /// One message each way.
     async fn round(
         &self,
-        index: usize,
         connection: &mut Connection,
         exchange: &Exchange<'_>,
         sent: &AtomicBool,
     ) -> Result<Response, Failure> {
-        let transport = &self.addresses[index].transport;
-        let encoding = transport.encoding();
+        let encoding = connection.encoding();
         let bytes = encoding.encode(&exchange.request(), Layout::OneLine);
         let bytes = bytes.map_err(|error| Failure::Unsendable(error.into()))?;
         let outgoing = Outgoing {
@@ -179,7 +180,7 @@ impl Shared {
             sent: sent.load(Ordering::Relaxed),
             error,
         };
-        let answer = transport.exchange(connection, outgoing).await;
+        let answer = connection.exchange(outgoing).await;
         let answer = answer.map_err(broke)?;
         let item = encoding
             .decode(&answer)

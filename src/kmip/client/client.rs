@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 
 use super::breaker::Breaker;
@@ -38,7 +39,9 @@ pub(super) struct Shared {
 
 pub(super) struct Address {
     pub(super) name: String,
-    pub(super) transport: Transport,
+    endpoint: Endpoint,
+    /// With the credentials in use.
+    transport: ArcSwap<Transport>,
     pub(super) breaker: Breaker,
     /// The version agreed on, until something goes wrong.
     version: Mutex<Option<Version>>,
@@ -74,16 +77,16 @@ impl Client {
         }
         options.connections = options.connections.clamp(1, MAX_CONNECTIONS);
         options.max_response = options.max_response.min(MAX_MESSAGE);
-        let tls = Arc::new(tls::key_store_client_config(credentials, trust)?);
-        let addresses = endpoints.iter().map(|endpoint| {
-            Ok(Address {
-                name: endpoint.to_string(),
-                transport: Transport::new(endpoint, &tls, &options)?,
-                breaker: Breaker::new(&options),
-                version: Mutex::default(),
-            })
+        let transports = transports(endpoints, credentials, trust, &options)?;
+        let both = endpoints.iter().zip(transports);
+        let addresses = both.map(|(endpoint, transport)| Address {
+            name: endpoint.to_string(),
+            endpoint: endpoint.clone(),
+            transport: ArcSwap::new(transport),
+            breaker: Breaker::new(&options),
+            version: Mutex::default(),
         });
-        let addresses = addresses.collect::<Result<Vec<_>, SetupError>>()?;
+        let addresses: Vec<Address> = addresses.collect();
         let observer = Observer::new(options.metrics);
         for address in &addresses {
             observer.begins(&address.name);
@@ -137,6 +140,23 @@ impl Client {
         result
     }
 
+    /// The same addresses with other credentials, which nothing shows yet.
+    ///
+    /// # Errors
+    ///
+    /// When the credentials do not serve.
+    pub fn renewal(&self, credentials: Credentials, trust: &Trust) -> Result<Renewal, SetupError> {
+        let Shared {
+            addresses, options, ..
+        } = &*self.0;
+        let endpoints = addresses.iter().map(|address| address.endpoint.clone());
+        let endpoints: Vec<Endpoint> = endpoints.collect();
+        Ok(Renewal {
+            client: self.clone(),
+            transports: transports(&endpoints, credentials, trust, options)?,
+        })
+    }
+
     /// When the store was heard of last, and why not since.
     #[must_use]
     pub fn heard(&self) -> Heard {
@@ -148,6 +168,41 @@ impl Client {
     pub fn addresses(&self) -> Vec<String> {
         let addresses = self.0.addresses.iter();
         addresses.map(|address| address.name.clone()).collect()
+    }
+}
+
+/// The way to each address, by a TLS configuration of its own: so no session is resumed that began with other credentials.
+fn transports(
+    endpoints: &[Endpoint],
+    credentials: Credentials,
+    trust: &Trust,
+    options: &Options,
+) -> Result<Vec<Arc<Transport>>, SetupError> {
+    let tls = Arc::new(tls::key_store_client_config(credentials, trust)?);
+    let transports = endpoints
+        .iter()
+        .map(|endpoint| Transport::new(endpoint, &tls, options).map(Arc::new));
+    transports.collect()
+}
+
+/// Other credentials for a client that goes on.
+pub struct Renewal {
+    client: Client,
+    transports: Vec<Arc<Transport>>,
+}
+
+impl Renewal {
+    /// Has the client, and all of its clones, show them from now on. Connections that are idle are closed; what is under way ends by the
+    /// connection that it has, which is closed then.
+    pub fn take(self) {
+        let Shared {
+            addresses, idle, ..
+        } = &*self.client.0;
+        for (index, transport) in self.transports.into_iter().enumerate() {
+            addresses[index].transport.store(transport);
+            idle.forget(index);
+        }
+        self.client.0.show_connections();
     }
 }
 
@@ -176,6 +231,10 @@ impl Shared {
 }
 
 impl Address {
+    pub(super) fn transport(&self) -> Arc<Transport> {
+        self.transport.load_full()
+    }
+
     pub(super) fn version(&self) -> Option<Version> {
         *self.version.lock().unwrap_or_else(PoisonError::into_inner)
     }

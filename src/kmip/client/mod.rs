@@ -12,6 +12,7 @@
 //! - A request whose answer is lost is sent again only when each of its operations may be repeated, or when nothing of it was
 //!   sent. What else is lost is [`ClientError::Unknown`], and is the caller's to look up.
 //! - An answer that cannot be read counts as lost, and its connection is closed.
+//! - Credentials are replaced while it serves ([`Client::renewal`]): no request is begun by a connection that shows older ones.
 //! - A transport that fails several times in a row lets its address rest; KMIP's own errors do not.
 //! - Keys pass through here wrapped, never plain: [`Register`] has no plain key, and [`Get`] refuses one. Messages are
 //!   overwritten when they are dropped, but for the copies that the TLS and HTTPS libraries make; no error, log line or metric
@@ -37,7 +38,7 @@ mod version;
 
 pub use attributes::{Attribute, AttributeName};
 pub use catalogue::METRICS;
-pub use client::Client;
+pub use client::{Client, Renewal};
 pub use endpoint::{Endpoint, EndpointError, PORT};
 pub use error::{ClientError, ResponseFault, ServerError, SetupError, TransportError};
 pub use exchange::{Answer, Answers, Batch, RawRequest, Request};

@@ -40,10 +40,11 @@ pub(super) enum Transport {
     },
 }
 
-/// A connection, or the leave to use one of the HTTPS client's.
-pub(super) enum Connection {
-    Tls(Box<TlsStream<TcpStream>>),
-    Https,
+/// A connection, and the way by which it was made: it is of no use for any other.
+pub(super) struct Connection {
+    transport: Arc<Transport>,
+    /// None is the leave to use one of the HTTPS client's.
+    stream: Option<Box<TlsStream<TcpStream>>>,
 }
 
 /// Bytes to be sent, and what is known about them.
@@ -95,15 +96,22 @@ impl Transport {
         }
     }
 
-    /// The encoding of requests and answers.
-    pub(super) fn encoding(&self) -> View {
+    fn encoding(&self) -> View {
         match self {
             Self::Tls { .. } => View::Ttlv,
             Self::Https { encoding, .. } => *encoding,
         }
     }
 
-    pub(super) async fn connect(&self) -> Result<Connection, TransportError> {
+    pub(super) async fn connect(self: Arc<Self>) -> Result<Connection, TransportError> {
+        let stream = self.open().await?.map(Box::new);
+        Ok(Connection {
+            transport: self,
+            stream,
+        })
+    }
+
+    async fn open(&self) -> Result<Option<TlsStream<TcpStream>>, TransportError> {
         let Self::Tls {
             host,
             port,
@@ -111,7 +119,7 @@ impl Transport {
             tls,
         } = self
         else {
-            return Ok(Connection::Https);
+            return Ok(None);
         };
         let stream = TcpStream::connect((host.as_str(), *port)).await;
         let stream = stream.map_err(|error| TransportError::Connect(error.to_string()))?;
@@ -121,36 +129,45 @@ impl Transport {
             .map_err(|error| TransportError::Connect(error.to_string()))?;
         let stream = tls.connect(name.clone(), stream).await;
         let stream = stream.map_err(|error| TransportError::Tls(error.to_string()))?;
-        Ok(Connection::Tls(Box::new(stream)))
+        Ok(Some(stream))
+    }
+}
+
+impl Connection {
+    /// Whether it was made by this way, and shows what is shown by it.
+    pub(super) fn is_by(&self, transport: &Arc<Transport>) -> bool {
+        Arc::ptr_eq(&self.transport, transport)
+    }
+
+    /// The encoding of requests and answers.
+    pub(super) fn encoding(&self) -> View {
+        self.transport.encoding()
     }
 
     /// Sends a request and reads its answer.
     pub(super) async fn exchange(
-        &self,
-        connection: &mut Connection,
+        &mut self,
         outgoing: Outgoing<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        match (self, connection) {
+        match (&*self.transport, &mut self.stream) {
             (
-                Self::Https {
+                Transport::Https {
                     url,
                     encoding,
                     http,
                 },
                 _,
             ) => post(http, url, *encoding, outgoing).await,
-            (Self::Tls { .. }, Connection::Tls(stream)) => over_tls(stream, outgoing).await,
-            (Self::Tls { .. }, Connection::Https) => Err(TransportError::Closed),
+            (Transport::Tls { .. }, Some(stream)) => over_tls(stream, outgoing).await,
+            (Transport::Tls { .. }, None) => Err(TransportError::Closed),
         }
     }
-}
 
-impl Connection {
     /// Whether the server has neither closed it nor said what nobody asked for.
     pub(super) async fn is_quiet(&mut self) -> bool {
-        match self {
-            Self::Https => true,
-            Self::Tls(stream) => {
+        match &mut self.stream {
+            None => true,
+            Some(stream) => {
                 let mut byte = [0; 1];
                 let read = stream.read(&mut byte);
                 tokio::time::timeout(Duration::ZERO, read).await.is_err()
