@@ -2,6 +2,7 @@
 
 mod beginning;
 mod settling;
+mod succession;
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,6 +25,8 @@ use crate::audit::Audit;
 use crate::crypto;
 use crate::group::wire::TrailHead;
 use crate::trace::TARGET;
+
+pub use succession::Succession;
 
 /// What comes on the trail within this time is read at once.
 const PACE: Duration = Duration::from_millis(50);
@@ -66,15 +69,17 @@ pub(super) struct Signals {
     pub(super) stop: watch::Receiver<bool>,
     /// The store is back: what is paused for it goes on.
     pub(super) back: Arc<Notify>,
+    /// How long they pause after trouble.
+    pub(super) pauses: Pauses,
 }
 
 /// The way from the trail to one sink.
 pub(super) struct Feed<S> {
     sink: S,
+    succession: Succession<S>,
     directory: PathBuf,
     synced: watch::Receiver<TrailHead>,
     signals: Signals,
-    pauses: Pauses,
     footing: Footing,
     advance: Advance,
     /// None while it reads.
@@ -114,6 +119,8 @@ enum Next {
     Batch(usize),
     /// The connection broke by which what is in doubt was sent.
     Broken(SinkError),
+    /// Another sink takes the place of this one.
+    Succession,
 }
 
 /// It is over: the gateway stops, or the trail has ended.
@@ -124,12 +131,7 @@ impl<S: Sink> Feed<S> {
     ///
     /// # Errors
     /// When the cursor's file cannot be read.
-    pub(super) fn open(
-        sink: S,
-        audit: &Audit,
-        signals: Signals,
-        pauses: Pauses,
-    ) -> io::Result<Self> {
+    pub(super) fn open(sink: S, audit: &Audit, signals: Signals) -> io::Result<Self> {
         let directory = audit.directory();
         let file = Self::file(directory, &sink);
         let loaded = file.load()?;
@@ -142,10 +144,10 @@ impl<S: Sink> Feed<S> {
                 cursor.sequence,
             )),
             sink,
+            succession: Succession::default(),
             directory: directory.to_owned(),
             synced: audit.synced(),
             signals,
-            pauses,
             footing: match loaded {
                 Some(_) => Footing::Cursor,
                 None => Footing::Nothing,
@@ -173,6 +175,11 @@ impl<S: Sink> Feed<S> {
         &self.progress
     }
 
+    /// What puts another sink in the place of its own.
+    pub(super) fn succession(&self) -> &Succession<S> {
+        &self.succession
+    }
+
     /// Feeds the sink until the gateway stops; then what is there, as long as the sink takes it.
     pub(super) async fn run(mut self) {
         while let Ok(next) = self.gather().await {
@@ -186,6 +193,7 @@ impl<S: Sink> Feed<S> {
                     }
                 }
                 Next::Broken(error) => self.broke(&error).await,
+                Next::Succession => self.succeed().await,
             };
             if done.is_err() {
                 break;
@@ -197,6 +205,9 @@ impl<S: Sink> Feed<S> {
     /// Waits until there is something to be done.
     async fn gather(&mut self) -> Result<Next, Over> {
         loop {
+            if self.succession.is_there() {
+                return Ok(Next::Succession);
+            }
             if self.footing != Footing::Sink {
                 self.begin().await?;
             }
@@ -224,6 +235,7 @@ impl<S: Sink> Feed<S> {
                 () = reached(due) => {}
                 () = reached(settles) => {}
                 error = self.sink.broken() => return Ok(Next::Broken(error)),
+                () = self.succession.there() => {}
             }
         }
     }
@@ -305,6 +317,8 @@ impl<S: Sink> Feed<S> {
         while let Err(error) = self.take(&batch).await {
             self.said(&batch, &error);
             self.rest(failures).await?;
+            // Perhaps that one is let in.
+            self.succeed().await?;
             failures += 1;
         }
         self.advance.cursor = Cursor {
@@ -359,15 +373,17 @@ impl<S: Sink> Feed<S> {
         }
     }
 
-    /// Waits after so many failures in a row before this one, or until the store is back. A gateway that stops tries nothing again.
+    /// Waits after so many failures in a row before this one, or until the store is back or another sink is there. A gateway that stops
+    /// tries nothing again.
     async fn rest(&mut self, failures: u32) -> Result<(), Over> {
         if *self.signals.stop.borrow() {
             return Err(Over);
         }
-        let back = self.signals.back.clone();
+        let (back, succession) = (self.signals.back.clone(), self.succession.clone());
         tokio::select! {
-            paused = self.pause(self.pauses.after(failures)) => paused,
+            paused = self.pause(self.signals.pauses.after(failures)) => paused,
             () = back.notified() => Ok(()),
+            () = succession.there() => Ok(()),
         }
     }
 

@@ -19,6 +19,7 @@
 //! - Sinks do not wait for one another, nor anything else for them.
 //! - Where nobody says that he has taken something, as with syslog, the cursor trails what was sent ([`Sink::settling`]): it moves
 //!   over records once the connection has survived them for long enough, and when that breaks before, they are sent again.
+//! - A sink is replaced while it is fed ([`Succession`]): the next one goes on where the cursor is, by a connection of its own.
 //!
 //! Nothing of the feeds is about the key store: what else follows the trail is a sink of another [`Destination`].
 //!
@@ -51,7 +52,7 @@ use crate::kmip::client::ClientError;
 pub use batch::{Batch, Line};
 pub use catalogue::METRICS;
 pub use destination::{Destination, KEY_STORE};
-pub use feed::Pauses;
+pub use feed::{Pauses, Succession};
 pub use hints::{Bell, Hints, SOONEST};
 pub use progress::SinkView;
 pub use relay::{Relay, RelayError, Status};

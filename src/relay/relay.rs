@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::Sink;
-use super::feed::{Feed, Pauses, Signals};
+use super::feed::{Feed, Pauses, Signals, Succession};
 use super::progress::{Progress, SinkView};
 use super::standing::{Standing, Watch};
 use crate::audit::Audit;
@@ -37,7 +37,6 @@ pub enum RelayError {
 /// The feeds of all sinks.
 pub struct Relay {
     audit: Audit,
-    pauses: Pauses,
     signals: Signals,
     stop: watch::Sender<bool>,
     feeds: JoinSet<()>,
@@ -58,6 +57,7 @@ impl Relay {
         let signals = Signals {
             stop: stopped,
             back: Arc::new(Notify::new()),
+            pauses,
         };
         let status = Status {
             synced: audit.synced(),
@@ -65,7 +65,6 @@ impl Relay {
         };
         Relay {
             audit,
-            pauses,
             signals,
             stop,
             feeds: JoinSet::new(),
@@ -73,20 +72,21 @@ impl Relay {
         }
     }
 
-    /// Feeds a sink from now on, from where it had come to.
+    /// Feeds a sink from now on, from where it had come to; what puts another one in its place meanwhile.
     ///
     /// # Errors
     /// When its cursor cannot be read.
-    pub fn feed<S: Sink>(&mut self, sink: S) -> Result<(), RelayError> {
+    pub fn feed<S: Sink>(&mut self, sink: S) -> Result<Succession<S>, RelayError> {
         let file = Feed::file(self.audit.directory(), &sink);
-        let feed = Feed::open(sink, &self.audit, self.signals.clone(), self.pauses);
+        let feed = Feed::open(sink, &self.audit, self.signals.clone());
         let feed = feed.map_err(|source| RelayError::File {
             path: file.path().to_owned(),
             source,
         })?;
         self.status.add(feed.progress().clone());
+        let succession = feed.succession().clone();
         self.feeds.spawn(feed.run());
-        Ok(())
+        Ok(succession)
     }
 
     /// How the feeds are, those too that are yet to be begun.

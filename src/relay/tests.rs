@@ -253,3 +253,31 @@ async fn a_sink_that_knows_better_than_a_lost_cursor_is_fed_from_there_and_only_
     assert_eq!(sink.until(6).await[given..], [(6, 6, false, true)]);
     assert_eq!(second.status().views()[0].error, None);
 }
+
+#[tokio::test]
+async fn the_next_sink_is_given_at_once_what_the_one_before_could_not_take() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let audit = opened(folder.path());
+    let (before, next) = (Told::default(), Told::default());
+    let refused = SinkError::Refused("who is that?".into());
+    before.failures.lock().expect("no panic").push_back(refused);
+    // Nobody waits for as long as it would pause.
+    let pauses = Pauses {
+        first: Duration::from_secs(3_600),
+        longest: Duration::from_secs(3_600),
+    };
+    let mut relay = Relay::new(audit.clone(), pauses);
+    let succession = relay.feed(before.clone()).expect("has no cursor");
+    write(&audit, 3).await;
+    let began = Instant::now();
+    while before.given().is_empty() {
+        assert!(began.elapsed() < SOON);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    succession.replace(next.clone());
+    assert_eq!(next.until(3).await, [(1, 3, false, true)]);
+    write(&audit, 3).await;
+    assert_eq!(next.until(6).await[1..], [(4, 6, false, true)]);
+    assert_eq!(before.given(), [(1, 3, false, false)]);
+    relay.stop(SOON).await;
+}

@@ -17,6 +17,7 @@ impl<S: Sink> Feed<S> {
                 tracing::error!(sink, %error, "it is not known yet from where the audit trail is relayed; nothing is sent until it is");
             }
             self.rest(failures).await?;
+            self.succeed().await?;
             failures += 1;
         }
         self.progress.goes_on(self.advance.cursor.sequence);

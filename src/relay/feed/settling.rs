@@ -47,7 +47,7 @@ impl<S: Sink> Feed<S> {
     }
 
     /// Begins again where the sink is known to have come to.
-    async fn again(&mut self) -> Result<(), Over> {
+    pub(super) async fn again(&mut self) -> Result<(), Over> {
         let Cursor { sequence, head, .. } = self.advance.cursor;
         self.advance.doubt.none();
         self.waiting.clear();
@@ -86,6 +86,14 @@ impl<S: Sink> Feed<S> {
         }
     }
 
+    /// All that was in doubt was taken.
+    pub(super) async fn taken(&mut self) -> Result<(), Over> {
+        match self.advance.doubt.all() {
+            Some(mark) => self.move_to(mark).await,
+            None => Ok(()),
+        }
+    }
+
     async fn move_to(&mut self, mark: Mark) -> Result<(), Over> {
         self.advance.cursor = Cursor {
             sequence: mark.sequence,
@@ -103,10 +111,8 @@ impl<S: Sink> Feed<S> {
         let (sink, peer) = (self.sink.name(), self.sink.destination().peer);
         match self.sink.close().await {
             Ok(()) => {
-                if let Some(mark) = self.advance.doubt.all() {
-                    // If it cannot be written, it is sent again.
-                    let _ = self.move_to(mark).await;
-                }
+                // If it cannot be written, it is sent again.
+                let _ = self.taken().await;
             }
             Err(error) => {
                 let after = self.advance.cursor.sequence;

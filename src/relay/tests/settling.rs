@@ -238,3 +238,28 @@ async fn an_end_in_good_order_leaves_nothing_in_doubt_and_another_one_all_of_it(
     relay.stop(SOON).await;
     assert_eq!(stage.cursor(), 3);
 }
+
+#[tokio::test]
+async fn the_next_sink_is_not_sent_what_the_one_before_ended_in_good_order_after() {
+    let stage = Stage::new(Duration::from_secs(3_600));
+    let line = stage.sink.wire.clone();
+    let mut relay = Relay::new(stage.audit.clone(), QUICK);
+    let succession = relay.feed(stage.sink.clone()).expect("has no cursor");
+    write(&stage.audit, 2).await;
+    stage.until("is sent", |stage| stage.sent() == [1, 2]).await;
+    line.closes.store(true, Ordering::SeqCst);
+    let next = Stage::new(Duration::from_secs(3_600));
+    succession.replace(next.sink.clone());
+    stage.until("is known", |stage| stage.cursor() == 2).await;
+    write(&stage.audit, 1).await;
+    next.until("is sent", |next| next.sent() == [3]).await;
+    assert_eq!(stage.sent(), [1, 2]);
+    // One that does not end in good order leaves all in doubt that has not settled.
+    succession.replace(stage.sink.clone());
+    stage
+        .until("comes again", |stage| stage.sent() == [1, 2, 3])
+        .await;
+    assert_eq!(stage.cursor(), 2);
+    relay.stop(SOON).await;
+    assert_eq!(stage.cursor(), 3);
+}
