@@ -1,6 +1,7 @@
 //! The composition root: the one place that names every part, and in which order they start and end.
 
 mod admission;
+mod called;
 mod end;
 mod files;
 mod front;
@@ -12,6 +13,7 @@ mod policies;
 mod relay;
 mod reload;
 mod run;
+mod shown;
 mod siem;
 mod signer;
 mod token;
@@ -43,6 +45,7 @@ use crate::store::{SqliteStore, StoreError};
 use crate::tls::{self, Credentials, TlsError, Trust};
 
 pub use admission::{AdmissionError, rules};
+use called::Callees;
 use files::Files;
 use live::Live;
 pub use log::{Logging, Taker, start as start_logging};
@@ -194,8 +197,8 @@ impl Gateway {
         // Before they are read: what is replaced meanwhile is read again.
         let files = Files::of(&config);
         let (credentials, trust, server) = secured(&config.tls)?;
-        let key_store = upstream::client(&config)?;
-        let sinks = siem::sinks(&config, &credentials)?;
+        let callees = Callees::load(&config, &credentials)?;
+        let key_store = callees.store.clone();
         let decider = admission::decider(&config)?;
         let sources = admission::sources(&config, &credentials)?;
         let book = policies::book(&config, &decider)?;
@@ -203,7 +206,7 @@ impl Gateway {
         let path: PathBuf = config.store.path.clone();
         let store = blocking(move || SqliteStore::open(path)).await?;
         let audit = trail::open(&config).await?;
-        let siem = siem::start(sinks, &audit)?;
+        let (siem, called) = callees.feed(&audit)?;
         // After what fails at once: whoever cannot start starts no process.
         let tokens = Tokens::start(&config.token, file)?;
         trail::watch(tokens.pool.clone(), audit.clone());
@@ -219,7 +222,7 @@ impl Gateway {
             decider,
             multicast: multicast_times(&config.multicast),
         };
-        let live = Live::new(&config, sources, book.clone());
+        let live = Live::new(&config, sources, book.clone(), called);
         let (order, orders) = mpsc::channel(MAX_ORDERS);
         let foundation = Foundation {
             config: config.clone(),
@@ -278,7 +281,7 @@ impl Gateway {
 fn secured(of: &config::Tls) -> Result<(Credentials, Trust, rustls::ServerConfig), TlsError> {
     let credentials = Credentials::load(&of.certificate, &of.key)?;
     let trust = Trust::load(&of.client_ca, &of.crl)?;
-    metrics::certificates(&credentials, &trust);
+    metrics::lists(&trust);
     let server = tls::server_config(credentials.clone(), &trust, &[wire::ALPN])?;
     Ok((credentials, trust, tls::resumable(server)?))
 }

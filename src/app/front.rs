@@ -1,6 +1,6 @@
 //! The front for programs, as the configuration says.
 
-use super::{AppError, Foundation, upstream};
+use super::{AppError, Foundation};
 use crate::engine::Handle;
 use crate::front::{Front, Options};
 use crate::relay::Bell;
@@ -22,7 +22,7 @@ pub(super) async fn bind(
         credentials: foundation.credentials.clone(),
         trust: foundation.trust.clone(),
         access: foundation.live.front.clone(),
-        upstream: upstream::of_front(config)?,
+        upstream: foundation.live.called.front.clone(),
         own_names: config.upstream.name.clone(),
         correlates: config.upstream.correlate,
         book: foundation.live.book.clone(),

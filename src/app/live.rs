@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::called::Called;
 use crate::admin::role::{Appointments, Role};
 use crate::attributes::Sources;
 use crate::config::{self, Config};
@@ -17,15 +18,17 @@ pub(super) struct Live {
     pub(super) operators: Arc<ArcSwap<Appointments>>,
     pub(super) front: Arc<ArcSwap<Access>>,
     pub(super) book: Arc<Book>,
+    pub(super) called: Called,
 }
 
 impl Live {
-    pub(super) fn new(config: &Config, sources: Sources, book: Arc<Book>) -> Self {
+    pub(super) fn new(config: &Config, sources: Sources, book: Arc<Book>, called: Called) -> Self {
         Self {
             operators: Arc::new(ArcSwap::from_pointee(operators(&config.admin))),
             front: Arc::new(ArcSwap::from_pointee(access(&config.front, &sources))),
             sources: Arc::new(ArcSwap::from_pointee(sources)),
             book,
+            called,
         }
     }
 
@@ -55,8 +58,26 @@ pub(super) fn merged(running: &Config, loaded: &Config) -> Config {
     merged.policy = loaded.policy.clone();
     merged.jwt = loaded.jwt.clone();
     merged.ldap = loaded.ldap.clone();
+    // Where the store is and what is there belong together, and to the trail's cursors.
+    merged.upstream.certificate = loaded.upstream.certificate.clone();
+    merged.upstream.key = loaded.upstream.key.clone();
+    merged.upstream.ca = loaded.upstream.ca.clone();
+    if sinks(&running.siem) == sinks(&loaded.siem) {
+        merged.siem = loaded.siem.clone();
+    }
     merged.log.level = loaded.log.level.clone();
     merged
+}
+
+/// Which there are. One that comes or goes takes a restart.
+fn sinks(siem: &config::Siem) -> [bool; 3] {
+    let config::Siem {
+        syslog,
+        ocsf,
+        splunk,
+        ..
+    } = siem;
+    [&syslog.address, &ocsf.url, &splunk.url].map(|at| at.is_empty())
 }
 
 fn operators(admin: &config::Admin) -> Appointments {

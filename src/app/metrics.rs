@@ -16,7 +16,7 @@ use crate::{
     trace,
 };
 
-pub(super) use process::certificates;
+pub(super) use process::{certificates, lists};
 
 /// The process's one recorder: parts count into whatever is installed when they count.
 static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();

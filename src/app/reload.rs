@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use rustls::ServerConfig;
 
 use super::admission;
+use super::called::CalledAnew;
 use super::files::Files;
 use super::live::{Live, merged};
+use super::shown::Shown;
 use super::{AppError, Interfaces, metrics};
 use crate::admin::AdminServer;
 use crate::admin::api::ReloadView;
@@ -20,10 +22,21 @@ use crate::policy::Rules;
 use crate::quic::Listener;
 use crate::tls::{self, Credentials, TlsError, Trust};
 
+/// What the keys begin with that say what is shown to those whom the gateway calls, and whom it takes them for.
+const SHOWN: [&str; 5] = [
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
+    "upstream.",
+    "siem.",
+];
+
 /// What the running gateway has, and whom it tells when that changes.
 pub(super) struct Running {
     pub(super) config: Config,
     pub(super) files: Files,
+    /// Those that are read as it starts and not again, as they were then.
+    at_start: Files,
     pub(super) credentials: Credentials,
     pub(super) live: Live,
     pub(super) admin: Option<Certificates>,
@@ -35,8 +48,8 @@ pub(super) struct Running {
 pub(super) enum Scope {
     /// All that can be.
     All,
-    /// What is about TLS.
-    Certificates,
+    /// Who the gateway is, and who others are.
+    Credentials,
 }
 
 /// What is about to be given to the gateway; nothing of it can fail any more.
@@ -44,6 +57,7 @@ pub(super) struct Staged {
     config: Config,
     files: Files,
     secured: Option<Secured>,
+    called: Option<CalledAnew>,
     sources: Option<Sources>,
     rules: Rules,
     view: ReloadView,
@@ -74,33 +88,11 @@ impl Secured {
     }
 }
 
-/// The keys of those who are shown the gateway's own certificate, and go on being shown the one from before.
-fn shown_before(config: &Config) -> impl Iterator<Item = String> {
-    let (upstream, syslog, ocsf) = (&config.upstream, &config.siem.syslog, &config.siem.ocsf);
-    let collector = !ocsf.url.is_empty() && ocsf.token_file.as_os_str().is_empty();
-    let all = [
-        (
-            "upstream.certificate",
-            !upstream.addresses.is_empty(),
-            &upstream.certificate,
-        ),
-        (
-            "siem.syslog.certificate",
-            !syslog.address.is_empty(),
-            &syslog.certificate,
-        ),
-        ("siem.ocsf.certificate", collector, &ocsf.certificate),
-    ];
-    let shown = all
-        .into_iter()
-        .filter(|(_, asked, own)| *asked && own.as_os_str().is_empty());
-    shown.map(|(key, ..)| key.to_owned())
-}
-
 impl Running {
     /// Of a gateway that does not listen yet.
     pub(super) fn new(config: Config, files: Files, credentials: Credentials, live: Live) -> Self {
         Self {
+            at_start: Files::of_start(&config),
             config,
             files,
             credentials,
@@ -119,9 +111,9 @@ impl Running {
         }
     }
 
-    /// Whether a file about TLS is another one than that which is in use.
-    pub(super) fn has_new_certificates(&self) -> bool {
-        let now = Files::of_certificates(&self.config);
+    /// Whether a file with credentials is another one than that which is in use.
+    pub(super) fn has_new_credentials(&self) -> bool {
+        let now = Files::of_credentials(&self.config);
         !now.changed(&self.files).is_empty()
     }
 
@@ -130,7 +122,7 @@ impl Running {
         let config = merged(&self.config, loaded);
         let files = match scope {
             Scope::All => Files::of(&config),
-            Scope::Certificates => Files::of_certificates(&config),
+            Scope::Credentials => Files::of_credentials(&config),
         };
         let keys = config::changes(&self.config, &config).into_iter();
         let applied: BTreeSet<String> = keys.chain(files.changed(&self.files)).collect();
@@ -142,6 +134,13 @@ impl Running {
         let credentials = secured
             .as_ref()
             .map_or(&self.credentials, |new| &new.credentials);
+        let called = match SHOWN.into_iter().any(concerns) {
+            true => {
+                let shown = Shown::load(&config, credentials)?;
+                Some(self.live.called.stage(&config, shown, concerns)?)
+            }
+            false => None,
+        };
         let by_certificate = !config.ldap.addresses.is_empty() && config.ldap.bind_dn.is_empty();
         let asks_anew =
             concerns("jwt.") || concerns("ldap.") || (secured.is_some() && by_certificate);
@@ -151,20 +150,20 @@ impl Running {
         };
         let rules = match scope {
             Scope::All => admission::rules(&config.policy.rules)?,
-            Scope::Certificates => self.live.book.rules(),
+            Scope::Credentials => self.live.book.rules(),
         };
-        let mut needs_restart = config::changes(&config, loaded);
-        if secured.is_some() {
-            needs_restart.extend(shown_before(&config));
-        }
+        let needs_restart = config::changes(&config, loaded).into_iter();
+        let read_once = Files::of_start(&config).changed(&self.at_start);
+        let needs_restart: BTreeSet<String> = needs_restart.chain(read_once).collect();
         let view = ReloadView {
             applied: applied.into_iter().collect(),
-            needs_restart,
+            needs_restart: needs_restart.into_iter().collect(),
         };
         Ok(Staged {
             config,
             files,
             secured,
+            called,
             sources,
             rules,
             view,
@@ -185,8 +184,11 @@ impl Running {
                     certificates.replace(tls);
                 }
             }
-            metrics::certificates(&secured.credentials, &secured.trust);
+            metrics::lists(&secured.trust);
             self.credentials = secured.credentials;
+        }
+        if let Some(called) = staged.called {
+            self.live.called.take(called);
         }
         listener.pace(staged.config.listen.pace_mbit_s);
         let default = staged.config.policy.default.clone();

@@ -18,7 +18,7 @@ use crate::front::Front;
 use crate::group::ids::Identity;
 use crate::quic::Listener;
 
-/// How often it is looked whether files of certificates are others.
+/// How often it is looked whether files with credentials are others.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often it is said again that they cannot be used.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
@@ -76,7 +76,7 @@ struct Steered<'a, L> {
     engine: &'a Handle,
     load: L,
     logging: Logging,
-    /// The last thing that was wrong with new certificates, and when that was said.
+    /// The last thing that was wrong with new credentials, and when that was said.
     wrong: Option<(String, Instant)>,
 }
 
@@ -235,15 +235,15 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
         done
     }
 
-    /// Looks whether certificates were replaced. A certificate whose key has not come yet is one that cannot be used yet: it is tried
+    /// Looks whether certificates, or what else is shown to others, were replaced. A certificate whose key has not come yet is one that cannot be used yet: it is tried
     /// again, and those from before stay.
     async fn look(&mut self) {
         let done = block_in_place(|| {
-            if !self.running.has_new_certificates() {
+            if !self.running.has_new_credentials() {
                 return None;
             }
             let same = self.running.config.clone();
-            let staged = self.running.stage(&same, Scope::Certificates);
+            let staged = self.running.stage(&same, Scope::Credentials);
             let done = staged.and_then(|staged| self.running.apply(staged, self.listener));
             Some(done.map_err(|error| error.to_string()))
         });
@@ -264,7 +264,7 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
                     self.wrong = Some((why.clone(), Instant::now()));
                     match anew {
                         true => self.told(None, &Err(why)).await,
-                        false => tracing::error!(%why, "new certificates cannot be used still"),
+                        false => tracing::error!(%why, "new credentials cannot be used still"),
                     }
                 }
             }

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 
+use super::shown::Shown;
 use crate::admin::{self, api};
 use crate::audit::Audit;
 use crate::config::{Config, Siem, SiemOcsf, SiemSplunk, SiemSyslog};
-use crate::relay::{Pauses, Relay, RelayError};
+use crate::relay::{Pauses, Relay, RelayError, Succession};
 use crate::siem::identifiers::{IdentifierKey, Identifiers};
 use crate::siem::ocsf::{self, OcsfSink};
 use crate::siem::secret::{SecretError, Token};
 use crate::siem::splunk::{self, SplunkSink};
 use crate::siem::syslog::{self, SyslogSink};
 use crate::siem::{self, SetupError};
-use crate::tls::{self, Credentials, TlsError, Trust};
+use crate::tls::{self, TlsError, Trust};
 
 /// Why a sink cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,49 @@ pub(super) struct Sinks {
     splunk: Option<SplunkSink>,
 }
 
+impl Sinks {
+    /// Those that a change is for, which `concerns` says by what its key begins with.
+    pub(super) fn only(mut self, config: &Config, concerns: impl Fn(&str) -> bool) -> Self {
+        let (syslog, ocsf) = (&config.siem.syslog, &config.siem.ocsf);
+        let hashed = concerns("siem.identifier_key_file");
+        let own = concerns("tls.certificate") || concerns("tls.key");
+        let concerned =
+            |section: &str, shows_own: bool| concerns(section) || hashed || (own && shows_own);
+        let none = |path: &Path| path.as_os_str().is_empty();
+        self.syslog = self
+            .syslog
+            .filter(|_| concerned("siem.syslog.", none(&syslog.certificate)));
+        let own_to_ocsf = none(&ocsf.certificate) && none(&ocsf.token_file);
+        self.ocsf = self.ocsf.filter(|_| concerned("siem.ocsf.", own_to_ocsf));
+        self.splunk = self.splunk.filter(|_| concerned("siem.splunk.", false));
+        self
+    }
+}
+
+/// The sinks that are fed, each of which another one takes the place of where it is configured anew.
+#[derive(Clone, Default)]
+pub(super) struct Fed {
+    syslog: Option<Succession<SyslogSink>>,
+    ocsf: Option<Succession<OcsfSink>>,
+    splunk: Option<Succession<SplunkSink>>,
+}
+
+impl Fed {
+    /// Feeds these from now on. There are no others than there were.
+    pub(super) fn replace(&self, sinks: Sinks) {
+        fn each<S>(fed: Option<&Succession<S>>, sink: Option<S>) {
+            if let Some((fed, sink)) = fed.zip(sink) {
+                fed.replace(sink);
+            }
+        }
+        each(self.syslog.as_ref(), sinks.syslog);
+        each(self.ocsf.as_ref(), sinks.ocsf);
+        each(self.splunk.as_ref(), sinks.splunk);
+    }
+}
+
 /// Makes what is configured; nothing is connected yet.
-pub(super) fn sinks(config: &Config, credentials: &Credentials) -> Result<Sinks, SiemError> {
+pub(super) fn sinks(config: &Config, shown: &Shown) -> Result<Sinks, SiemError> {
     let Siem {
         identifier_key_file,
         syslog,
@@ -62,11 +104,11 @@ pub(super) fn sinks(config: &Config, credentials: &Credentials) -> Result<Sinks,
     let mut sinks = Sinks::default();
     if !syslog.address.is_empty() {
         let identifiers = identifiers(syslog.hash_identifiers);
-        sinks.syslog = Some(of_syslog(syslog, credentials, identifiers)?);
+        sinks.syslog = Some(of_syslog(syslog, shown, identifiers)?);
     }
     if !ocsf.url.is_empty() {
         let identifiers = identifiers(ocsf.hash_identifiers);
-        sinks.ocsf = Some(of_ocsf(ocsf, credentials, identifiers)?);
+        sinks.ocsf = Some(of_ocsf(ocsf, shown, identifiers)?);
     }
     if !splunk.url.is_empty() {
         let identifiers = identifiers(splunk.hash_identifiers);
@@ -76,19 +118,20 @@ pub(super) fn sinks(config: &Config, credentials: &Credentials) -> Result<Sinks,
 }
 
 /// Feeds them from now on; nothing waits for them.
-pub(super) fn start(sinks: Sinks, audit: &Audit) -> Result<Relay, SiemError> {
+pub(super) fn start(sinks: Sinks, audit: &Audit) -> Result<(Relay, Fed), SiemError> {
     let mut relay = Relay::new(audit.clone(), Pauses::default());
+    let mut fed = Fed::default();
     if let Some(sink) = sinks.syslog {
-        relay.feed(sink)?;
+        fed.syslog = Some(relay.feed(sink)?);
     }
     if let Some(sink) = sinks.ocsf {
-        relay.feed(sink)?;
+        fed.ocsf = Some(relay.feed(sink)?);
     }
     if let Some(sink) = sinks.splunk {
-        relay.feed(sink)?;
+        fed.splunk = Some(relay.feed(sink)?);
     }
     tokio::spawn(relay.status().show());
-    Ok(relay)
+    Ok((relay, fed))
 }
 
 /// What operators are shown.
@@ -102,10 +145,10 @@ pub(super) fn shown(relay: &Relay) -> admin::Siem {
 
 fn of_syslog(
     config: &SiemSyslog,
-    credentials: &Credentials,
+    shown: &Shown,
     identifiers: Identifiers,
 ) -> Result<SyslogSink, SiemError> {
-    let own = own(&config.certificate, &config.key, credentials)?;
+    let own = shown.or_own(&shown.syslog);
     let tls = tls::key_store_client_config(own, &trust(&config.ca)?)?;
     let options = syslog::Options {
         address: config.address.clone(),
@@ -120,7 +163,7 @@ fn of_syslog(
 
 fn of_ocsf(
     config: &SiemOcsf,
-    credentials: &Credentials,
+    shown: &Shown,
     identifiers: Identifiers,
 ) -> Result<OcsfSink, SiemError> {
     let token = match config.token_file.as_os_str().is_empty() {
@@ -133,7 +176,7 @@ fn of_ocsf(
             tls::anonymous_client_config(&trust, &[])?
         }
         _ => {
-            let own = own(&config.certificate, &config.key, credentials)?;
+            let own = shown.or_own(&shown.ocsf);
             tls::key_store_client_config(own, &trust)?
         }
     };
@@ -163,12 +206,5 @@ fn trust(ca: &Path) -> Result<Trust, TlsError> {
     match ca.as_os_str().is_empty() {
         true => Trust::system(),
         false => Trust::load(ca, &[]),
-    }
-}
-
-fn own(certificate: &Path, key: &Path, gateways: &Credentials) -> Result<Credentials, TlsError> {
-    match certificate.as_os_str().is_empty() {
-        true => Ok(gateways.clone()),
-        false => Credentials::load(certificate, key),
     }
 }

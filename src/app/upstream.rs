@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::AppError;
-use crate::config::{Config, Encoding, Upstream};
-use crate::kmip::client::{Client, Endpoint, EndpointError, Options, SetupError};
+use super::shown::Shown;
+use crate::config::{Config, Encoding};
+use crate::kmip::client::{Client, Endpoint, EndpointError, Options, Renewal, SetupError};
 use crate::kmip::codec::View;
 use crate::tls::{Credentials, TlsError, Trust};
 
@@ -31,28 +32,63 @@ pub enum UpstreamError {
 /// # Errors
 /// When its addresses or certificates are bad.
 pub fn client(config: &Config) -> Result<Option<Client>, AppError> {
-    named(config, Options::default().metrics)
-}
-
-/// Another one, for what callers of the front ask for: they shall neither take the places of what the gateway has to say itself, nor
-/// make an address rest for it.
-pub(super) fn of_front(config: &Config) -> Result<Option<Client>, AppError> {
-    named(config, "wardcast_front_upstream")
-}
-
-fn named(config: &Config, metrics: &'static str) -> Result<Option<Client>, AppError> {
-    let upstream = &config.upstream;
+    let (upstream, tls) = (&config.upstream, &config.tls);
     if upstream.addresses.is_empty() {
         return Ok(None);
     }
-    Ok(Some(connectable(config, upstream, metrics)?))
+    let (certificate, key) = match upstream.certificate.as_os_str().is_empty() {
+        true => (&tls.certificate, &tls.key),
+        false => (&upstream.certificate, &upstream.key),
+    };
+    let credentials = Credentials::load(certificate, key).map_err(UpstreamError::Tls)?;
+    Ok(Some(made(config, credentials, Options::default().metrics)?))
 }
 
-fn connectable(
+/// Those of a gateway: one for what it has to say itself, and another one for what callers of the front ask for, who shall neither take
+/// the places of that, nor make an address rest for it.
+pub(super) fn clients(
     config: &Config,
-    upstream: &Upstream,
+    shown: &Shown,
+) -> Result<(Option<Client>, Option<Client>), AppError> {
+    if config.upstream.addresses.is_empty() {
+        return Ok((None, None));
+    }
+    let credentials = || shown.or_own(&shown.upstream);
+    let own = made(config, credentials(), Options::default().metrics)?;
+    let front = config
+        .front
+        .address
+        .map(|_| made(config, credentials(), "wardcast_front_upstream"));
+    Ok((Some(own), front.transpose()?))
+}
+
+/// Other credentials for clients of it.
+pub(super) fn renewals<'c>(
+    config: &Config,
+    shown: &Shown,
+    clients: impl IntoIterator<Item = &'c Client>,
+) -> Result<Vec<Renewal>, UpstreamError> {
+    let renewals = clients.into_iter().map(|client| {
+        let credentials = shown.or_own(&shown.upstream);
+        Ok(client.renewal(credentials, &trust(config)?)?)
+    });
+    renewals.collect()
+}
+
+fn trust(config: &Config) -> Result<Trust, TlsError> {
+    let ca = &config.upstream.ca;
+    match ca.as_os_str().is_empty() {
+        true => Trust::load(&config.tls.client_ca, &config.tls.crl),
+        false => Trust::load(ca, &[]),
+    }
+}
+
+fn made(
+    config: &Config,
+    credentials: Credentials,
     metrics: &'static str,
 ) -> Result<Client, UpstreamError> {
+    let upstream = &config.upstream;
     let view = match upstream.encoding {
         Encoding::Ttlv => View::Ttlv,
         Encoding::Json => View::Json,
@@ -63,16 +99,6 @@ fn connectable(
         .iter()
         .map(|url| Endpoint::new(url, view));
     let endpoints = endpoints.collect::<Result<Vec<_>, _>>()?;
-    let own = upstream.certificate.as_os_str().is_empty();
-    let (certificate, key) = match own {
-        true => (&config.tls.certificate, &config.tls.key),
-        false => (&upstream.certificate, &upstream.key),
-    };
-    let credentials = Credentials::load(certificate, key)?;
-    let trust = match upstream.ca.as_os_str().is_empty() {
-        true => Trust::load(&config.tls.client_ca, &config.tls.crl)?,
-        false => Trust::load(&upstream.ca, &[])?,
-    };
     let deadline = Duration::from_millis(upstream.deadline_ms.into());
     let options = Options {
         connections: upstream.connections as usize,
@@ -82,5 +108,10 @@ fn connectable(
         metrics,
         ..Options::default()
     };
-    Ok(Client::new(&endpoints, credentials, &trust, options)?)
+    Ok(Client::new(
+        &endpoints,
+        credentials,
+        &trust(config)?,
+        options,
+    )?)
 }

@@ -102,7 +102,7 @@ pub enum Event {
     Reloaded {
         /// The keys whose values or files are others from now on.
         applied: Vec<String>,
-        /// The keys that are others in the configuration and need a restart.
+        /// The keys whose values or files are others and need a restart.
         needs_restart: Vec<String>,
         /// Why nothing was taken.
         #[serde(default, skip_serializing_if = "Option::is_none")]

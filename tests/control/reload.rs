@@ -186,6 +186,32 @@ async fn new_certificates_are_noticed_and_one_without_its_key_is_not_taken() {
     ledger.check();
 }
 
+#[tokio::test]
+async fn a_file_of_authorities_counts_for_all_but_those_who_read_it_at_the_start_alone() {
+    let site = site(Setup {
+        more: "[jwt]\nissuer = \"https://localhost:1\"\naudience = \"gateway\"\njwks = \"https://localhost:1/keys\"\nca = \"ca.pem\"\n\
+               [ldap]\naddresses = [\"ldaps://localhost:1\"]\nbase = \"dc=test\"\nca = \"ca.pem\"\n\
+               [trace]\nendpoint = \"https://localhost:1/v1/traces\"\nca = \"ca.pem\"\n",
+        ..Setup::default()
+    })
+    .await;
+    let unchanged = json!({ "applied": [], "needs_restart": [] });
+    assert_eq!(site.order("v1/reload", None).await, unchanged);
+    let path = site.folder().join("ca.pem");
+    let text = fs::read_to_string(&path).expect("an authority");
+    // The same one for all others, who read it anew as soon as it is another file.
+    fs::write(path, text + "\n").expect("written");
+    let told = site.recorded("reloaded", |told| {
+        !told["applied"].as_array().expect("keys").is_empty()
+    });
+    let told = told.await;
+    let keys = json!(["jwt.ca", "ldap.ca", "tls.client_ca"]);
+    assert_eq!(told["applied"], keys);
+    assert_eq!(told["needs_restart"], json!(["trace.ca"]));
+    let left = json!({ "applied": [], "needs_restart": ["trace.ca"] });
+    assert_eq!(site.order("v1/reload", None).await, left);
+}
+
 /// The certificate that the admin interface shows.
 async fn shown(site: &Site) -> Vec<u8> {
     let tls =

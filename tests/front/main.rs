@@ -24,6 +24,7 @@ mod names;
 mod notify;
 mod own;
 mod relay;
+mod renewal;
 mod rest;
 mod roles;
 mod tokens;
@@ -95,7 +96,8 @@ impl Seen {
 /// A gateway with a front, and its callers.
 struct Stage {
     site: support::Site,
-    _certificates: tempfile::TempDir,
+    /// With what the store is shown: `store-client.pem` and `store-client.key`.
+    certificates: tempfile::TempDir,
 }
 
 impl Stage {
@@ -128,7 +130,7 @@ impl Stage {
         };
         Self {
             site: support::Site::start_under(own.authority, setup).await,
-            _certificates: certificates,
+            certificates,
         }
     }
 

@@ -11,5 +11,6 @@ mod batches;
 mod cursor;
 mod kills;
 mod outage;
+mod renewal;
 mod rule;
 mod upstream;

@@ -1,6 +1,6 @@
 //! A gateway and the key store upstream of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A store with an authority of its own, and what a client needs to be let in.
 pub(crate) struct Upstream {
-    authority: Authority,
+    pub(crate) authority: Authority,
     folder: tempfile::TempDir,
     pub(crate) store: PyKmip,
 }
@@ -42,9 +42,14 @@ impl Upstream {
         }
     }
 
+    /// A file of what a gateway needs: `own.pem`, `own.key` or `ca.pem`.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// The part of a gateway's configuration that names it.
     pub(crate) fn config(&self) -> String {
-        let path = |name: &str| self.folder.path().join(name);
+        let path = |name: &str| self.path(name);
         let (certificate, key, ca) = (path("own.pem"), path("own.key"), path("ca.pem"));
         let url = self.store.url();
         format!(

@@ -9,6 +9,7 @@ mod venv;
 mod collector;
 mod hashes;
 mod ocsf;
+mod renewal;
 mod rsyslog;
 mod splunk;
 mod syslog;

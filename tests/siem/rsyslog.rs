@@ -117,6 +117,49 @@ impl Rsyslog {
         }
     }
 
+    /// Lets these in and nobody else, and starts again.
+    pub(crate) fn permit(&mut self, names: &[&str]) {
+        let file = self.path("rsyslog.conf");
+        let text = fs::read_to_string(&file).expect("its configuration");
+        let begin = text.find("permittedPeer=[").expect("whom it permits");
+        let end = begin + text[begin..].find(']').expect("an end");
+        let (before, after) = (&text[..begin], &text[end + 1..]);
+        let text = format!("{before}permittedPeer={names:?}{after}");
+        fs::write(file, text).expect("written");
+        self.stop();
+        self.restart();
+    }
+
+    /// Puts a certificate of that name in place of the one that it is shown, and its key.
+    pub(crate) fn renew(&self, authority: &Authority, name: &str) {
+        let issued = authority.issue(&Request::client(name));
+        let issued = issued.expect("a certificate");
+        issued.write(&self.path("next")).expect("written");
+        for kind in ["key", "pem"] {
+            let name = |stem: &str| self.path(&format!("{stem}.{kind}"));
+            fs::rename(name("next"), name("client")).expect("renamed");
+        }
+    }
+
+    /// The file of the certificate that it is shown.
+    pub(crate) fn shown(&self) -> PathBuf {
+        self.path("client.pem")
+    }
+
+    /// The ports of those who are connected, as their systems have it: of established connections (proc(5)).
+    pub(crate) fn connected(&self) -> BTreeSet<String> {
+        let table = fs::read_to_string("/proc/net/tcp").expect("the system's table");
+        let port = format!(":{:04X}", self.port);
+        let rows = table.lines().filter_map(|line| {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let [_, own, peer, "01", ..] = words[..] else {
+                return None;
+            };
+            peer.ends_with(&port).then(|| own.to_owned())
+        });
+        rows.collect()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");

@@ -38,7 +38,7 @@ fn digests(site: &Site) -> HashMap<u64, String> {
 }
 
 /// That the server wrote all of the trail of a gateway that has ended, in order, and no other. How many messages that took.
-fn check_all(server: &Rsyslog, site: &Site) -> usize {
+pub(crate) fn check_all(server: &Rsyslog, site: &Site) -> usize {
     let digests = digests(site);
     let messages = server.messages();
     let number = |text: Option<&str>| text.expect("a number").parse::<u64>().expect("a number");

@@ -90,6 +90,13 @@ impl PyKmip {
         child.wait().expect("it is over");
     }
 
+    /// Lets in whoever has a certificate of these authorities, and nobody else, once it is started again.
+    pub(crate) fn trust(&self, authorities: &[&Authority]) {
+        let texts = authorities.iter().map(|one| one.certificate_pem());
+        let all: String = texts.collect();
+        fs::write(self.folder.path().join("ca.pem"), all).expect("written");
+    }
+
     /// Lets it stand still, with all that it was doing; or go on.
     pub(crate) fn freeze(&self, frozen: bool) {
         self.signal(if frozen { "-STOP" } else { "-CONT" });

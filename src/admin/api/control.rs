@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct ReloadView {
     /// The keys whose values, or whose files, are others from now on.
     pub applied: Vec<String>,
-    /// The keys whose values are others in the configuration, and need a restart.
+    /// The keys whose values or files are others, and need a restart.
     pub needs_restart: Vec<String>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics_process::Collector;
 use tokio::runtime::Handle;
 
+use crate::app::shown::Shown;
 use crate::meter::{Metric, Values};
 use crate::tls::{Credentials, Trust};
 
@@ -28,8 +29,12 @@ pub(super) const METRICS: &[Metric] = &[
     .by(&[("version", Values::Of(&[env!("CARGO_PKG_VERSION")]))]),
     Metric::gauge(
         "wardcast_certificate_expiry_timestamp_seconds",
-        "When the gateway's certificate, or one of its chain, runs out, in seconds since 1970.",
-    ),
+        "When the gateway's certificate, or one of its chain, runs out, in seconds since 1970; by the section that names it, 0 if it names none.",
+    )
+    .by(&[(
+        "section",
+        Values::Of(&["tls", "upstream", "siem.syslog", "siem.ocsf"]),
+    )]),
     Metric::gauge(
         "wardcast_crl_next_update_timestamp_seconds",
         "When the first of the revocation lists in use is to be replaced, in seconds since 1970; 0 if none is.",
@@ -78,19 +83,21 @@ pub(super) fn begin() {
     metrics::gauge!("wardcast_configuration_refused").set(0.0);
 }
 
-/// How long what the listeners show and check with lasts; 0 where nothing runs out, for there may have been something before.
-pub(crate) fn certificates(credentials: &Credentials, trust: &Trust) {
-    let show = |name: &'static str, time: Option<i64>| {
-        metrics::gauge!(name).set(time.unwrap_or_default() as f64);
-    };
-    show(
-        "wardcast_certificate_expiry_timestamp_seconds",
-        credentials.expiry(),
-    );
-    show(
-        "wardcast_crl_next_update_timestamp_seconds",
-        trust.lists_due(),
-    );
+/// How long what the gateway shows lasts; 0 where nothing runs out, for there may have been something before.
+pub(in crate::app) fn certificates(shown: &Shown) {
+    for (section, credentials) in shown.all() {
+        let expiry = credentials
+            .and_then(Credentials::expiry)
+            .unwrap_or_default();
+        metrics::gauge!("wardcast_certificate_expiry_timestamp_seconds", "section" => section)
+            .set(expiry as f64);
+    }
+}
+
+/// The same of the lists that its listeners check with.
+pub(in crate::app) fn lists(trust: &Trust) {
+    let due = trust.lists_due().unwrap_or_default();
+    metrics::gauge!("wardcast_crl_next_update_timestamp_seconds").set(due as f64);
 }
 
 /// What is only known by looking.

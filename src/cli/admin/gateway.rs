@@ -13,8 +13,8 @@ use crate::group::wire::is_address;
 pub(super) enum GatewayCommand {
     /// Shows whether the gateway is ready, and all that stands against it. The exit code tells nothing but that it answered.
     Health,
-    /// Has the gateway read its configuration anew, and the certificates, revocation lists and rules that it names. Connections stay; what
-    /// needs a restart is named. If anything of it cannot be used, nothing is changed. Whoever was revoked is a member still: evict him.
+    /// Has the gateway read its configuration anew, and the certificates, revocation lists, tokens and rules that it names, with what it
+    /// shows to others. Connections of members stay; what needs a restart is named. If anything of it cannot be used, nothing is changed. Whoever was revoked is a member still: evict him.
     Reload,
     /// Sends the members away and ends the gateway: nobody is taken on any more, rekeys that are under way end, and each member is told
     /// to come back at another moment.
