@@ -119,7 +119,10 @@ fn check_values(all: &[Sample<'_>], text: &str) {
         ),
         ("wardcast_token_call_seconds_count", ("operation", "rekey")),
         ("wardcast_upstream_up", ("", "")),
-        ("wardcast_certificate_expiry_timestamp_seconds", ("", "")),
+        (
+            "wardcast_certificate_expiry_timestamp_seconds",
+            ("section", "tls"),
+        ),
         ("wardcast_crl_next_update_timestamp_seconds", ("", "")),
         ("wardcast_store_commit_seconds_count", ("", "")),
         ("process_resident_memory_bytes", ("", "")),
