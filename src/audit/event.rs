@@ -262,7 +262,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         object: Option<String>,
         /// What became of it: done, pending, or why not; begun where it is about to be asked of the store, which another record of it
-        /// follows unless the gateway was killed.
+        /// follows unless the gateway was killed; several where what is counted here did not all end alike.
         outcome: String,
         /// How often he did, since the last record that says the same, of whatever objects. Absent where something may have been
         /// changed or a key was handed out: that is one record each time.

@@ -55,6 +55,7 @@ pub use chain::{Digest, Fault, Record};
 pub use changes::changes;
 pub use event::{Actor, Entry, Event, Group, Root};
 pub use recent::{Searched, recent};
+pub use repeats::SEVERAL;
 pub use segment::{Lines, Segment, segments};
 pub use signature::{Octets, Signature};
 pub use spool::SpoolError;

@@ -14,7 +14,7 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// What is kept apart, of refusals and of look-ups each; what comes beyond is put on record as it comes no more than so often in a window.
 const MOST: usize = 1_024;
 /// What the count of several operations, or outcomes, together says instead of one.
-const SEVERAL: &str = "several";
+pub const SEVERAL: &str = "several";
 
 /// What was said lately. Strangers can make as many refusals as they like, and must not have the look-ups of callers thrown together.
 #[derive(Default)]

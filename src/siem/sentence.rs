@@ -29,7 +29,14 @@ pub(super) fn sentence(told: &Told) -> String {
             None => format!("a policy document about {} is in force", of("about")),
         },
         "administered" => format!("{who} called {}, answered {}", of("call"), of("status")),
-        "relayed" => format!("{who} asked for {}: {}", of("operation"), of("outcome")),
+        "relayed" => {
+            // Look-ups of several callers that are counted together are nobody's; the gateway itself asks for nothing.
+            let who = match told.name {
+                Some(_) => &who,
+                None => "several callers",
+            };
+            format!("{who} asked for {}: {}", of("operation"), of("outcome"))
+        }
         "denied" => format!("{} called {}, which it may not", of("identity"), of("call")),
         "interrupted" => {
             let (since, lost) = (of("since"), of("lost"));

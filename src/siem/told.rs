@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::identifiers::Identifiers;
-use crate::audit::{Actor, Event};
+use crate::audit::{Actor, Event, SEVERAL};
 use crate::relay::Line;
 
 /// A record of the trail, with identifiers as a sink may have them.
@@ -38,6 +38,8 @@ pub(super) enum Outcome {
     Failure,
     /// Another record says it.
     Open,
+    /// It was wanted several times, and did not become the same each time: nobody counted how often which.
+    Several,
 }
 
 /// How much somebody should care.
@@ -45,6 +47,8 @@ pub(super) enum Outcome {
 pub(super) enum Severity {
     /// It is as it should be.
     Informational,
+    /// It may be as it should be or not.
+    Unknown,
     /// Somebody wanted what he may not, or could not have.
     Medium,
     /// The gateway is in trouble, or a key is.
@@ -57,6 +61,7 @@ impl Outcome {
             Outcome::Success => "success",
             Outcome::Failure => "failure",
             Outcome::Open => "open",
+            Outcome::Several => SEVERAL,
         }
     }
 }
@@ -165,6 +170,7 @@ fn outcome(event: &Event) -> Outcome {
         Event::Relayed { outcome, .. } => match outcome.as_str() {
             "done" => Outcome::Success,
             "begun" | "pending" => Outcome::Open,
+            SEVERAL => Outcome::Several,
             _ => Outcome::Failure,
         },
         _ => Outcome::Success,
@@ -181,6 +187,7 @@ fn severity(event: &Event, outcome: Outcome) -> Severity {
             _,
         ) => Severity::High,
         (_, Outcome::Failure) => Severity::Medium,
+        (_, Outcome::Several) => Severity::Unknown,
         _ => Severity::Informational,
     }
 }

@@ -169,6 +169,7 @@ fn kinds() -> Vec<Entry> {
         json!({ "event": "relayed", "operation": "Locate", "outcome": "done" }),
         json!({ "event": "relayed", "operation": "Destroy", "object": "7", "outcome": "begun" }),
         json!({ "event": "relayed", "operation": "Other", "object": "7", "outcome": "ItemNotFound" }),
+        json!({ "event": "relayed", "operation": "several", "outcome": "several", "times": 9 }),
         json!({ "event": "denied", "identity": "cn:c", "call": "GET /v1/groups", "times": 3 }),
         json!({ "event": "interrupted", "since": "2026-11-27T00:00:00Z", "lost": 0 }),
         json!({ "event": "token_lost", "why": "it is gone" }),
@@ -210,8 +211,12 @@ async fn every_kind_of_record_has_a_class_and_is_what_the_schema_allows() {
         assert_ne!(event["class_uid"], 0, "{event}");
     }
     let status = |of: usize| &events[of]["status"];
-    // Of the calls: done, begun, failed.
-    assert_eq!([22, 23, 24].map(status), ["Success", "Open", "Failure"]);
+    // Of the calls: done, begun, failed, and many that did not all end alike.
+    assert_eq!(
+        [22, 23, 24, 25].map(status),
+        ["Success", "Open", "Failure", "Several"]
+    );
+    assert_eq!(events[25]["severity"], "Unknown");
 }
 
 #[test]

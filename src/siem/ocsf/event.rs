@@ -64,6 +64,7 @@ type Kind = (Class, (u32, &'static str), Value);
 pub(super) fn event(told: &Told, host: &str) -> Value {
     let (class, (activity, name), attributes) = kind(told, host);
     let (severity, severity_name) = match told.severity {
+        Severity::Unknown => (0, "Unknown"),
         Severity::Informational => (1, "Informational"),
         Severity::Medium => (3, "Medium"),
         Severity::High => (4, "High"),
@@ -72,6 +73,7 @@ pub(super) fn event(told: &Told, host: &str) -> Value {
         Outcome::Success => (1, "Success"),
         Outcome::Failure => (2, "Failure"),
         Outcome::Open => (99, "Open"),
+        Outcome::Several => (99, "Several"),
     };
     let mut event = json!({
         "class_uid": class.uid,

@@ -5,8 +5,9 @@
 //!   group="studio" groupId="0a…" identity="cn:alice" member="3" epoch="5" outcome="success" hash="9f…"] BOM cn:alice is member …
 //! ```
 //!
-//! - PRI (section 6.2.1): the facility that is configured, by default 13, log audit; severity 6 (informational), 4 (warning) where
-//!   somebody was refused or failed, 3 (error) where the gateway or a key is in trouble.
+//! - PRI (section 6.2.1): the facility that is configured, by default 13, log audit; severity 6 (informational), 5 (notice) where
+//!   one record counts what did not all end alike, 4 (warning) where somebody was refused or failed, 3 (error) where the gateway or a key
+//!   is in trouble.
 //! - APP-NAME is `wardcast`, PROCID the process, MSGID the trail's name of what happened.
 //! - STRUCTURED-DATA (6.3): one element; `sequence` and `hash` (the SHA-256 of the record's line in the trail) say which record it is.
 //! - MSG (6.4): a sentence in UTF-8, after a byte order mark.
@@ -54,6 +55,7 @@ pub(super) fn frame(header: &Header, told: &Told, frames: &mut Vec<u8>) {
 fn message(header: &Header, told: &Told) -> String {
     let severity = match told.severity {
         Severity::Informational => 6,
+        Severity::Unknown => 5,
         Severity::Medium => 4,
         Severity::High => 3,
     };
@@ -131,7 +133,7 @@ fn printable(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::{Actor, Digest, Entry, Event, Group, Record};
+    use crate::audit::{Actor, Digest, Entry, Event, Group, Record, SEVERAL};
     use crate::group::ids::{Epoch, GroupId, Identity, MemberId, Role};
     use crate::group::request::RequestId;
     use crate::relay::Line;
@@ -187,6 +189,23 @@ mod tests {
         );
         let expected = format!("{} {message}", message.len());
         assert_eq!(String::from_utf8(frames).expect("UTF-8"), expected);
+    }
+
+    #[test]
+    fn what_did_not_all_end_alike_is_neither_a_success_nor_a_failure_of_anybody() {
+        let mut told = told("cn:alice", |_| Event::Relayed {
+            operation: "Locate".into(),
+            object: None,
+            outcome: SEVERAL.into(),
+            times: Some(9),
+        });
+        (told.actor, told.name) = ("gateway", None);
+        let message = message(&header(), &told);
+        // Facility 13, severity 5.
+        assert!(message.starts_with("<109>1 "), "{message}");
+        assert!(message.contains(" outcome=\"several\" "), "{message}");
+        let sentence = "several callers asked for Locate: several";
+        assert!(message.ends_with(sentence), "{message}");
     }
 
     #[test]
