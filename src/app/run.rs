@@ -70,6 +70,8 @@ impl Serving {
 
 /// What serves while orders are carried out.
 struct Steered<'a, L> {
+    /// In a word, for the service manager.
+    status: String,
     running: &'a mut Running,
     listener: &'a Listener,
     audit: &'a Audit,
@@ -96,9 +98,11 @@ impl Gateway {
         let listener = self.interfaces.listener.clone();
         let mut accepting = tokio::spawn(async move { listener.run().await });
         let orders = std::mem::replace(&mut self.orders, mpsc::channel(1).1);
-        notify::ready(&self.status());
+        let status = format!("serving on {}", self.interfaces.listening.quic);
+        notify::ready(&status);
         let drain = {
             let mut steered = Steered {
+                status,
                 running: &mut self.running,
                 listener: &self.interfaces.listener,
                 audit: &self.audit,
@@ -120,12 +124,6 @@ impl Gateway {
         });
         self.end(drain, accepting, (admin, front)).await;
         drop(watchdog);
-    }
-
-    /// In a word, for the service manager.
-    fn status(&self) -> String {
-        let listening = &self.interfaces.listening;
-        format!("serving on {}, {} groups", listening.quic, listening.groups)
     }
 }
 
@@ -231,7 +229,7 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
             // Whoever waits was admitted by other rules.
             self.engine.decide_anew().await;
         }
-        notify::ready("serving");
+        notify::ready(&self.status);
         done
     }
 
