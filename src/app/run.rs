@@ -90,7 +90,7 @@ impl Gateway {
         L: Fn() -> Result<Config, ConfigError>,
         S: Future<Output = ()>,
     {
-        let watchdog = notify::watch(self.vital.pulse.clone());
+        let watchdog = notify::watch(self.vital.clone());
         let servers = (self.interfaces.admin.take(), self.interfaces.front.take());
         let admin = servers.0.map(Serving::admin);
         let front = servers.1.map(Serving::front);
