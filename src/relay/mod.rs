@@ -139,8 +139,8 @@ pub trait Sink: Send + 'static {
     }
 
     /// How many of these have arrived at the other end, at least; 0 once the connection is over.
-    fn arrived(&self) -> u64 {
-        0
+    fn arrived(&mut self) -> impl Future<Output = u64> + Send {
+        std::future::ready(0)
     }
 
     /// Done when the connection breaks by which it has sent what is in doubt; never if there is none. It may be given up at any time.

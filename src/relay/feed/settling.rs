@@ -76,7 +76,7 @@ impl<S: Sink> Feed<S> {
             return Ok(());
         }
         self.advance.looked = now;
-        let arrived = self.sink.arrived();
+        let arrived = self.sink.arrived().await;
         match self.advance.doubt.settle(arrived, settling, now) {
             Some(mark) => {
                 self.advance.failures = 0;

@@ -67,7 +67,7 @@ impl Sink for Silent {
         self.wire.bytes.load(Ordering::SeqCst)
     }
 
-    fn arrived(&self) -> u64 {
+    async fn arrived(&mut self) -> u64 {
         match self.wire.quick.load(Ordering::SeqCst) {
             true => self.sent(),
             false => self.wire.arrived.load(Ordering::SeqCst),

@@ -10,6 +10,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -76,8 +77,11 @@ impl Connection {
 
     /// How many of these the server's system has acknowledged, at least: what is queued has TLS around it, and is never less than
     /// the frames in it.
-    pub(super) fn arrived(&self) -> u64 {
-        match unacknowledged(self.own, self.peer) {
+    pub(super) async fn arrived(&mut self) -> u64 {
+        let (own, peer) = (self.own, self.peer);
+        // The table is as long as the machine has connections, and the kernel walks all of them.
+        let looked = spawn_blocking(move || unacknowledged(own, peer)).await;
+        match looked.unwrap_or_else(|error| Err(error.into())) {
             Ok(Some(queued)) => self.written.saturating_sub(queued),
             // What is not known has not arrived.
             Ok(None) => 0,

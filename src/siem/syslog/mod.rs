@@ -145,8 +145,11 @@ impl Sink for SyslogSink {
         self.connection.as_ref().map_or(0, Connection::written)
     }
 
-    fn arrived(&self) -> u64 {
-        self.connection.as_ref().map_or(0, Connection::arrived)
+    async fn arrived(&mut self) -> u64 {
+        match &mut self.connection {
+            Some(connection) => connection.arrived().await,
+            None => 0,
+        }
     }
 
     async fn broken(&mut self) -> SinkError {

@@ -1,7 +1,8 @@
 //! How many bytes of a TCP connection the peer's system has not acknowledged: what the kernel's table of connections says.
 //!
 //! The table (`/proc/net/tcp`, proc(5)) has a line for each connection: both addresses as the kernel holds them, in hexadecimal
-//! digits, and what is in the queue to be sent, which a byte leaves once it is acknowledged.
+//! digits, and what is in the queue to be sent, which a byte leaves once it is acknowledged. The connection itself could be asked
+//! (`SIOCOUTQ`), but nothing here does that without unsafe code.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
