@@ -1,6 +1,7 @@
 //! Tells a collector of spans, by OTLP over HTTP, from a thread of its own: whoever ends a span puts it into a bounded queue and goes on.
 //!
-//! What the collector does not take is lost, which is counted and said: no request and no rekey waits for it.
+//! What the collector does not take is lost, which is counted and said: no request and no rekey waits for it. What [has no
+//! room](super::queue) because it takes spans too slowly is lost and counted likewise.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,9 @@ use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, Respon
 use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter,
+};
 use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tracing::Subscriber;
@@ -23,6 +26,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::TARGET;
+use super::queue::{self, Queue, Waiting};
 
 /// What all spans say that they are of.
 const SERVICE: &str = "wardcast";
@@ -76,11 +80,15 @@ impl Exporter {
         let resource = Resource::builder()
             .with_service_name(SERVICE)
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
+        let waiting = Waiting::default();
+        let told = Told {
+            exporter,
+            failing: AtomicBool::new(false),
+            waiting: waiting.clone(),
+        };
+        let batches = BatchSpanProcessor::builder(told).with_batch_config(queue::room());
         let provider = SdkTracerProvider::builder()
-            .with_batch_exporter(Told {
-                exporter,
-                failing: AtomicBool::new(false),
-            })
+            .with_span_processor(Queue::new(batches.build(), waiting))
             .with_sampler(Sampler::ParentBased(Box::new(sampler)))
             .with_resource(resource.build());
         Ok(Exporter {
@@ -162,18 +170,20 @@ impl HttpClient for Client {
 struct Told {
     exporter: opentelemetry_otlp::SpanExporter,
     failing: AtomicBool,
+    waiting: Waiting,
 }
 
 impl SpanExporter for Told {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        let spans = batch.len() as u64;
+        let spans = batch.len();
+        self.waiting.leave(spans);
         let done = self.exporter.export(batch).await;
         let failed_before = self.failing.swap(done.is_err(), Ordering::Relaxed);
         match &done {
             Ok(()) if failed_before => tracing::info!("the collector takes traces again"),
             Ok(()) => {}
             Err(error) => {
-                metrics::counter!("wardcast_trace_lost_total").increment(spans);
+                metrics::counter!("wardcast_trace_lost_total").increment(spans as u64);
                 if !failed_before {
                     tracing::warn!(%error, "the collector does not take traces; they are lost until it does");
                 }

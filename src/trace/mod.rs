@@ -7,6 +7,8 @@
 mod catalogue;
 #[cfg(feature = "otlp")]
 mod export;
+#[cfg(feature = "otlp")]
+mod queue;
 mod request;
 
 pub use catalogue::METRICS;
