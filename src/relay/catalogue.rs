@@ -1,8 +1,11 @@
 //! Metrics of what goes to the key store upstream, and comes from it.
 
+use super::SinkError;
 use crate::meter::{Metric, Values};
 
-const SINK: &[(&str, Values)] = &[("sink", Values::Of(&["audit", "lifecycle"]))];
+const SINKS: Values = Values::Of(&["audit", "lifecycle"]);
+const SINK: &[(&str, Values)] = &[("sink", SINKS)];
+const FAILURE: &[(&str, Values)] = &[("sink", SINKS), ("kind", Values::Of(&SinkError::KINDS))];
 /// What is asked of the store for keys of groups.
 const OPERATIONS: &[&str] = &["register", "activate", "revoke", "destroy_or_archive"];
 
@@ -12,7 +15,7 @@ pub const METRICS: &[Metric] = &[
     Metric::gauge("wardcast_relay_lag_records", "Records of the audit trail that a sink has not taken yet: the queue to the key store upstream.").by(SINK),
     Metric::gauge("wardcast_relay_lag_seconds", "How old the oldest record is that a sink has not taken yet.").by(SINK),
     Metric::counter("wardcast_relay_batches_total", "Batches of records that a sink took.").by(SINK),
-    Metric::counter("wardcast_relay_failures_total", "Batches of records that a sink did not take; each is tried again.").by(SINK),
+    Metric::counter("wardcast_relay_failures_total", "Batches of records that a sink did not take, because it is out of reach or refuses one; each is tried again.").by(FAILURE),
     Metric::counter("wardcast_relay_gaps_total", "Times that the trail on disk did not go on where a sink had come to.").by(SINK),
     Metric::gauge("wardcast_lifecycle_objects", "Objects at the key store upstream that are looked at."),
     Metric::counter("wardcast_lifecycle_look_failures_total", "Times that they could not be looked at."),

@@ -1,6 +1,6 @@
 //! Where records go, as metrics and logs tell of it.
 
-/// Who takes records, as metrics and logs tell of it. Each metric has the label `sink`.
+/// Who takes records, as metrics and logs tell of it. Each metric has the label `sink`, that of failures `kind` besides.
 #[derive(Debug)]
 pub struct Destination {
     /// What it is called in messages.

@@ -165,6 +165,18 @@ pub enum SinkError {
     Refused(String),
 }
 
+impl SinkError {
+    /// Each kind, as metrics call it.
+    pub(crate) const KINDS: [&str; 2] = ["unreachable", "refused"];
+
+    fn kind(&self) -> &'static str {
+        match self {
+            SinkError::Unreachable(_) => Self::KINDS[0],
+            SinkError::Refused(_) => Self::KINDS[1],
+        }
+    }
+}
+
 impl From<ClientError> for SinkError {
     fn from(error: ClientError) -> Self {
         let why = error.to_string();

@@ -54,15 +54,6 @@ impl Progress {
         destination: &'static Destination,
         sequence: u64,
     ) -> Self {
-        let Destination {
-            batches,
-            failures,
-            gaps,
-            ..
-        } = destination;
-        for name in [batches, failures, gaps] {
-            counter!(*name, "sink" => sink).absolute(0);
-        }
         Progress {
             sink,
             destination,
@@ -97,7 +88,8 @@ impl Progress {
     /// It has not taken a batch; whether that is the first time in a row.
     pub(super) fn failed(&self, error: &SinkError) -> bool {
         self.failures.fetch_add(1, Ordering::Relaxed);
-        counter!(self.destination.failures, "sink" => self.sink).increment(1);
+        let (sink, kind) = (self.sink, error.kind());
+        counter!(self.destination.failures, "sink" => sink, "kind" => kind).increment(1);
         self.is(Some(error.to_string()))
     }
 
@@ -168,8 +160,29 @@ fn milliseconds(time: &str) -> u64 {
 mod tests {
     use std::time::Duration;
 
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
     use crate::audit::{Digest, Entry, Event, Record};
+
+    #[test]
+    fn what_is_refused_is_counted_apart_from_what_does_not_arrive() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let shown = |kind: &str, times: u32| {
+            let name = crate::relay::KEY_STORE.failures;
+            let line = format!("{name}{{sink=\"test\",kind=\"{kind}\"}} {times}\n");
+            let text = recorder.handle().render();
+            assert!(text.contains(&line), "{line}{text}");
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let progress = Progress::new("test", &crate::relay::KEY_STORE, 5);
+            progress.failed(&SinkError::Unreachable("away".into()));
+            progress.failed(&SinkError::Refused("no".into()));
+            progress.failed(&SinkError::Refused("no".into()));
+        });
+        shown("unreachable", 1);
+        shown("refused", 2);
+    }
 
     #[test]
     fn the_lag_is_what_was_not_taken_and_how_old_that_is() {

@@ -1,8 +1,11 @@
 //! Metrics of what goes to a SIEM.
 
 use crate::meter::{Metric, Values};
+use crate::relay::SinkError;
 
-const SINK: &[(&str, Values)] = &[("sink", Values::Of(&["syslog", "ocsf", "splunk"]))];
+const SINKS: Values = Values::Of(&["syslog", "ocsf", "splunk"]);
+const SINK: &[(&str, Values)] = &[("sink", SINKS)];
+const FAILURE: &[(&str, Values)] = &[("sink", SINKS), ("kind", Values::Of(&SinkError::KINDS))];
 
 /// Metrics of the sinks.
 pub const METRICS: &[Metric] = &[
@@ -23,9 +26,9 @@ pub const METRICS: &[Metric] = &[
     .by(SINK),
     Metric::counter(
         "wardcast_siem_failures_total",
-        "Batches of records that a sink did not take; each is tried again.",
+        "Batches of records that a sink did not take, because it is out of reach or refuses one; each is tried again.",
     )
-    .by(SINK),
+    .by(FAILURE),
     Metric::counter(
         "wardcast_siem_gaps_total",
         "Times that the trail on disk did not go on where a sink had come to.",

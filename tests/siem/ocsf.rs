@@ -54,6 +54,17 @@ fn check_schema(events: &[Value]) -> Value {
     serde_json::from_str(&says).expect("JSON")
 }
 
+/// That failures of either kind are counted, each as what it is.
+async fn check_failures(site: &Site) {
+    let (_, shown) = site.metrics("text/plain").await;
+    for kind in ["unreachable", "refused"] {
+        let series = format!("wardcast_siem_failures_total{{sink=\"ocsf\",kind=\"{kind}\"}} ");
+        let times = shown.lines().find_map(|line| line.strip_prefix(&series));
+        let times: u32 = times.expect("is shown").parse().expect("a number");
+        assert!(times > 0, "{kind}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn events_are_what_the_schema_allows_and_come_in_order_whatever_the_collector_answers() {
     let collector = Collector::start().await;
@@ -83,6 +94,7 @@ async fn events_are_what_the_schema_allows_and_come_in_order_whatever_the_collec
     );
     assert!(site.log_text().contains("the SIEM does not take records"));
     assert_eq!(sink(&site, "ocsf").await["sequence"], 0);
+    check_failures(&site).await;
     collector.store().mood = Mood::Good;
     until(&site, "ocsf", |view| view["lag_records"] == 0).await;
     assert!(site.terminate().await.success());
