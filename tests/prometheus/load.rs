@@ -1,11 +1,12 @@
 //! A gateway with all that metrics tell of: members who come, stay, leave and are evicted, others who are refused, a key store
-//! upstream.
+//! upstream, a collector of events that takes them, and one of traces that is away.
 
 use reqwest::Method;
 use serde_json::json;
 use wardcast::group::ids::Role;
 use wardcast::pki::{Authority, Request};
 
+use crate::collector::Collector;
 use crate::pykmip::PyKmip;
 use crate::support::members::{Ledger, Member};
 use crate::support::{GROUP, Setup, Site};
@@ -15,12 +16,16 @@ pub(crate) const MEMBERS: usize = 12;
 /// Whose certificate is on the revocation list.
 const REVOKED: &str = "revoked";
 
-/// A gateway, the key store upstream, and its members.
+/// Nobody listens on this port, which is for the system's own services.
+const TRACES: &str = "http://127.0.0.1:1/v1/traces";
+
+/// A gateway, what it tells of itself to, and its members.
 pub(crate) struct Load {
     pub(crate) site: Site,
     members: Vec<Member>,
     ledger: Ledger,
     _store: PyKmip,
+    _collector: Collector,
     _folder: tempfile::TempDir,
 }
 
@@ -35,10 +40,16 @@ impl Load {
         let (certificate, key) = written.expect("written");
         std::fs::write(path("ca.pem"), authority.certificate_pem()).expect("written");
         let (url, ca) = (store.url(), path("ca.pem"));
+        let upstream = format!(
+            "[upstream]\naddresses = [{url:?}]\ncertificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\npoll_s = 1\n"
+        );
+        let collector = Collector::start().await;
+        let (url, ca, token) = (collector.url(), collector.ca(), collector.token());
+        let siem =
+            format!("[siem.ocsf]\nurl = \"{url}/ocsf\"\nca = {ca:?}\ntoken_file = {token:?}\n");
+        let traces = format!("[trace]\nendpoint = {TRACES:?}\nratio = 1.0\n");
         let setup = Setup {
-            more: &format!(
-                "[upstream]\naddresses = [{url:?}]\ncertificate = {certificate:?}\nkey = {key:?}\nca = {ca:?}\npoll_s = 1\n"
-            ),
+            more: &(upstream + &siem + &traces),
             admin: "monitors = [\"cn:prometheus\"]",
             revoked: &[REVOKED],
             ..Setup::default()
@@ -55,6 +66,7 @@ impl Load {
             members,
             ledger,
             _store: store,
+            _collector: collector,
             _folder: folder,
         }
     }

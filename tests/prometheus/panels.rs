@@ -69,8 +69,16 @@ async fn every_series_that_a_panel_or_a_rule_names_exists_and_every_expression_h
     prometheus
         .until("it has recorded", recorded, |value| value > 0.0)
         .await;
+    for grows in [
+        "wardcast_siem_batches_total{sink=\"ocsf\"}",
+        "wardcast_trace_lost_total",
+    ] {
+        prometheus
+            .until("it was counted", grows, |value| value > 0.0)
+            .await;
+    }
     let rules = prometheus.rules().await;
-    assert!(rules.len() >= 36, "{} rules", rules.len());
+    assert!(rules.len() >= 45, "{} rules", rules.len());
     for rule in &rules {
         assert_eq!(rule["health"], "ok", "{rule}");
     }

@@ -1,12 +1,13 @@
 //! The audit trail goes to a real rsyslog, and to stand-ins of an OCSF collector and of Splunk: all of it, in order, whatever is
 //! killed meanwhile.
 
+#[path = "../support/collector.rs"]
+mod collector;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/venv.rs"]
 mod venv;
 
-mod collector;
 mod hashes;
 mod ocsf;
 mod renewal;
