@@ -10,6 +10,7 @@ use wardcast::meter::{Kind, Metric};
 use crate::load::{Load, MEMBERS};
 use crate::pykmip::python;
 use crate::support::GROUP;
+use crate::trouble::until;
 
 /// A line of a scrape: the series' name, its labels, its value.
 struct Sample<'a> {
@@ -143,6 +144,9 @@ async fn what_is_scraped_under_load_is_described_and_bounded_and_reads_in_both_f
         load.turn(number).await;
     }
     load.roll_over().await;
+    // It is answered before it is delivered, and counted after that.
+    let rolled_over = "wardcast_rekeys_total{cause=\"rollover\"}";
+    until(&load.site, rolled_over, |times| times > 0.0).await;
     let (kind, text) = load.site.metrics("text/plain").await;
     assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
     let all = samples(&text);

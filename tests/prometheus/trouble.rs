@@ -27,8 +27,8 @@ fn signal(signal: &str, pid: &str) {
     assert!(told.expect("kill runs").success(), "kill {signal} {pid}");
 }
 
-/// Waits until the largest of a gauge's values is so.
-async fn until(site: &Site, name: &str, is: impl Fn(f64) -> bool) {
+/// Waits until the largest value of series that begin so is so.
+pub(crate) async fn until(site: &Site, name: &str, is: impl Fn(f64) -> bool) {
     let began = Instant::now();
     loop {
         let (_, text) = site.metrics("text/plain").await;
