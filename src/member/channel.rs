@@ -149,7 +149,11 @@ impl Datagrams {
                     Sound::Newest(own.owner.group, said.what)
                 })
             }
-            Datagram::Acknowledge(_) | Datagram::Report(_) | Datagram::Alive(_) => None,
+            Datagram::Acknowledge(_)
+            | Datagram::Report(_)
+            | Datagram::Alive(_)
+            | Datagram::GoAway(_)
+            | Datagram::Leaves(_) => None,
         }
     }
 }

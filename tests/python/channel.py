@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from keys import cbc
 
-SEALED, ACKNOWLEDGE, PROBE = 4, 5, 6
+SEALED, ACKNOWLEDGE, PROBE, GO_AWAY, LEAVES = 4, 5, 6, 10, 11
 SEALED_HEAD, TAG = 21, 16
 LABEL = b"EXPORTER-wardcast/1 channel"
 
@@ -112,6 +112,16 @@ class Channel:
     def say(self, kind: int, what: int) -> bytes:
         covered = bytes([kind]) + self.number.to_bytes(4, "big") + what.to_bytes(8, "big")
         return covered + code(self.key, covered)
+
+    def leaves(self, epoch: int) -> bytes:
+        return self.say(LEAVES, epoch)
+
+    def sent_away_by(self, data: bytes) -> bytes | None:
+        """The go-away in a datagram to a parked member; None when it is none, or not the gateway's. A member that does not park has
+        a connection, is told on that one, and ignores these."""
+        if not 21 < len(data) <= 1200 or data[:5] != bytes([GO_AWAY]) + self.number.to_bytes(4, "big"):
+            return None
+        return data[5:-16] if hmac.compare_digest(code(self.key, data[:-16]), data[-16:]) else None
 
     def is_probed_by(self, data: bytes) -> bool:
         if len(data) != 29 or data[0] != PROBE or data[1:5] != self.number.to_bytes(4, "big"):

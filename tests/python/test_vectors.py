@@ -64,6 +64,16 @@ class PushChannel(unittest.TestCase):
         self.assertTrue(own.is_probed_by(probe))
         self.assertFalse(own.is_probed_by(probe[:-1] + bytes([probe[-1] ^ 1])))
         self.assertFalse(own.is_probed_by(bytes.fromhex(acknowledge["hex"])))
+        away, leaves = bytes.fromhex(given["go away"]["hex"]), given["leaves"]
+        self.assertEqual(own.sent_away_by(away).hex(), given["go away"]["message"])
+        kind, body = wire.decode(own.sent_away_by(away))
+        self.assertEqual((kind, body[0], len(body[1])), (wire.GO_AWAY, 2000, 2))
+        for at in range(len(away)):
+            changed = bytearray(away)
+            changed[at] ^= 1
+            self.assertIsNone(own.sent_away_by(bytes(changed)))
+        self.assertIsNone(own.sent_away_by(probe))
+        self.assertEqual(own.leaves(leaves["epoch"]).hex(), leaves["hex"])
         bound = channel.context(bytes.fromhex(given["group"]), given["member"], given["number"])
         self.assertEqual(bound.hex(), given["exporter context"])
         self.assertEqual(channel.LABEL.decode(), given["exporter label"])

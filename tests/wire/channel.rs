@@ -5,7 +5,8 @@ use wardcast::crypto::{ChannelKey, Key, PushCipher, push_key};
 use wardcast::group::ids::{Epoch, MemberId, Suite};
 use wardcast::group::wire::Message;
 use wardcast::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, newest, probe, report,
+    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, go_away, leaves,
+    newest, probe, report,
 };
 
 use crate::golden::{hex, regenerating, replace, unhex};
@@ -25,6 +26,11 @@ fn cipher() -> PushCipher {
 fn expected() -> Value {
     let key = ChannelKey::new(Key::from_bytes(KEY));
     let code = |covered: &[u8]| key.code(covered);
+    let pushes = samples::pushes();
+    let away = pushes
+        .iter()
+        .find(|(name, _)| *name == "go away, elsewhere");
+    let message = away.expect("there is one").1.to_bytes();
     json!({
         "about": "The push channel, written by tests/wire/channel.rs.",
         "push key": {
@@ -40,6 +46,8 @@ fn expected() -> Value {
             "member": MEMBER.0,
             "exporter context": hex(&channel_context(&samples::GROUP, MEMBER, CHANNEL)),
             "acknowledge": { "epoch": 70_000, "hex": hex(&acknowledge(CHANNEL, Epoch(70_000), code)) },
+            "go away": { "message": hex(&message), "hex": hex(&go_away(CHANNEL, &message, code)) },
+            "leaves": { "epoch": 70_000, "hex": hex(&leaves(CHANNEL, Epoch(70_000), code)) },
             "alive": { "number": "7", "hex": hex(&alive(CHANNEL, 7, code)) },
             "newest": { "epoch": 70_000, "answers": "7", "hex": hex(&newest(CHANNEL, Epoch(70_000), 7, code)) },
             "report": { "epoch": 70_000, "hex": hex(&report(CHANNEL, Epoch(70_000), code)) },

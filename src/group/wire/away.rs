@@ -1,7 +1,9 @@
 //! Where members go when their gateway does.
 
+use bytes::Bytes;
 use minicbor::{Decode, Encode};
 
+use super::{Message, Push};
 use crate::group::limits::MAX_ADDRESS;
 
 /// The gateway stops serving this connection: close it, come back later, here or at another gateway.
@@ -15,6 +17,19 @@ pub struct GoAway {
     /// whom it trusts, and wants the certificate to be for `HOST`; and comes here again where none of them serves it.
     #[n(1)]
     pub to: Option<Vec<String>>,
+}
+
+impl GoAway {
+    /// The message that tells it, in so many bytes at most: of addresses that do not fit the last are left out.
+    pub fn message_within(mut self, most: usize) -> Bytes {
+        loop {
+            let message = Push::GoAway(self.clone()).to_bytes();
+            let fits = message.len() <= most;
+            if fits || self.to.as_mut().and_then(Vec::pop).is_none() {
+                return message;
+            }
+        }
+    }
 }
 
 /// Whether this is an address as [`GoAway`] has them: a name or an IP address (of version 6 in brackets) and a port, such as
@@ -42,6 +57,25 @@ pub fn is_address(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::group::wire::datagram::MAX_GO_AWAY;
+
+    #[test]
+    fn addresses_that_do_not_fit_into_a_datagram_are_left_out() {
+        let named = |count: usize| {
+            let to = (0..count).map(|at| format!("{}:{}", "a".repeat(250), 1000 + at));
+            GoAway {
+                retry_after_ms: u64::MAX,
+                to: Some(to.collect()),
+            }
+        };
+        let told = |away: GoAway| Push::from_bytes(&away.message_within(MAX_GO_AWAY));
+        let whole = Push::GoAway(named(4));
+        assert_eq!(told(named(4)).expect("is a push"), whole);
+        assert_eq!(told(named(8)).expect("is a push"), whole);
+        let alone = GoAway::default();
+        let message = alone.clone().message_within(0);
+        assert_eq!(message, Push::GoAway(alone).to_bytes(), "never less");
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port() {

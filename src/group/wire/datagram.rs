@@ -22,6 +22,14 @@ const PROBE: u8 = 6;
 const REPORT: u8 = 7;
 const ALIVE: u8 = 8;
 const NEWEST: u8 = 9;
+const GO_AWAY: u8 = 10;
+const LEAVES: u8 = 11;
+
+/// What stands before and behind the message of a go-away: kind and channel, and the code.
+const GO_AWAY_OVERHEAD: usize = GO_AWAY_HEAD + 16;
+const GO_AWAY_HEAD: usize = 1 + 4;
+/// The longest message of a go-away by datagram, in bytes.
+pub const MAX_GO_AWAY: usize = MAX_DATAGRAM - GO_AWAY_OVERHEAD;
 
 /// The number of a member's channel, which the gateway gives; unique among those that it has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +65,11 @@ pub enum Datagram<'a> {
     /// Gateway to parked member, the answer to that: the newest epoch. Its code is also over the number of what it answers:
     /// [`answered`].
     Newest(Said<'a, Epoch>),
+    /// Gateway to parked member: the gateway goes. The message is that of [`Push::GoAway`](super::Push::GoAway), and is not read before
+    /// its code was found right.
+    GoAway(Said<'a, &'a [u8]>),
+    /// Parked member to gateway, the answer to that: it knows, and the newest epoch that it holds.
+    Leaves(Said<'a, Epoch>),
 }
 
 /// What one side says to the other on a member's own channel.
@@ -106,6 +119,8 @@ impl<'a> Datagram<'a> {
             ALIVE => said(bytes).map(Datagram::Alive),
             NEWEST => said(bytes).map(|said| Datagram::Newest(said.map(Epoch))),
             PROBE => said(bytes).map(Datagram::Probe),
+            GO_AWAY => told(bytes).map(Datagram::GoAway),
+            LEAVES => said(bytes).map(|said| Datagram::Leaves(said.map(Epoch))),
             _ => None,
         }
     }
@@ -119,6 +134,20 @@ fn said(bytes: &[u8]) -> Option<Said<'_, u64>> {
         what: u64::from_be_bytes(covered[5..].try_into().ok()?),
         covered,
         code: code.try_into().ok()?,
+    })
+}
+
+fn told(bytes: &[u8]) -> Option<Said<'_, &[u8]>> {
+    if bytes.len() <= GO_AWAY_OVERHEAD || bytes.len() > MAX_DATAGRAM {
+        return None;
+    }
+    let (covered, code) = bytes.split_last_chunk()?;
+    let (head, message) = covered.split_at(GO_AWAY_HEAD);
+    Some(Said {
+        channel: ChannelId(u32::from_be_bytes(head[1..].try_into().ok()?)),
+        what: message,
+        covered,
+        code,
     })
 }
 
@@ -176,6 +205,26 @@ pub fn newest(
     say(NEWEST, channel, epoch.0, |covered| {
         code(&answered(covered, number))
     })
+}
+
+/// The gateway goes: a message of [`MAX_GO_AWAY`] bytes at most, authenticated by `code`.
+pub fn go_away(channel: ChannelId, message: &[u8], code: impl FnOnce(&[u8]) -> Code) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(message.len() + GO_AWAY_OVERHEAD);
+    bytes.push(GO_AWAY);
+    bytes.extend_from_slice(&channel.0.to_be_bytes());
+    bytes.extend_from_slice(message);
+    let code = code(&bytes);
+    bytes.extend_from_slice(&code);
+    bytes
+}
+
+/// The answer to that, authenticated by `code`.
+pub fn leaves(
+    channel: ChannelId,
+    held: Epoch,
+    code: impl FnOnce(&[u8]) -> Code,
+) -> [u8; AUTHENTICATED] {
+    say(LEAVES, channel, held.0, code)
 }
 
 /// What the code of an answer is over: what stands before it, and the number of what is answered, which is not sent again.
@@ -251,6 +300,20 @@ mod tests {
             panic!("it is an answer");
         };
         assert_eq!((read.channel, read.what), (ChannelId(8), Epoch(7)));
+        let told = go_away(ChannelId(8), b"go", |covered| {
+            assert_eq!(covered, [10, 0, 0, 0, 8, b'g', b'o']);
+            [1; 16]
+        });
+        let Some(Datagram::GoAway(read)) = Datagram::parse(&told) else {
+            panic!("it is a go-away");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), &b"go"[..]));
+        assert_eq!((read.covered, *read.code), (&told[..7], [1; 16]));
+        let said = leaves(ChannelId(8), Epoch(9), |_| [1; 16]);
+        let Some(Datagram::Leaves(read)) = Datagram::parse(&said) else {
+            panic!("it is the answer to that");
+        };
+        assert_eq!((read.channel, read.what), (ChannelId(8), Epoch(9)));
         let head = sealed_head([3; 8], [4; 12]);
         let whole = [&head[..], &[0; 17]].concat();
         let Some(Datagram::Sealed {
@@ -275,7 +338,12 @@ mod tests {
         assert_eq!(Datagram::parse(&[&said[..], &[0]].concat()), None);
         assert_eq!(Datagram::parse(&[]), None);
         assert_eq!(Datagram::parse(&[4; SEALED_OVERHEAD]), None);
-        for kind in (0..4).chain(10..=255) {
+        let longest = go_away(ChannelId(1), &[7; MAX_GO_AWAY], |_| [9; 16]);
+        assert_eq!(longest.len(), MAX_DATAGRAM);
+        assert!(Datagram::parse(&longest).is_some());
+        assert_eq!(Datagram::parse(&[&longest[..], &[0]].concat()), None);
+        assert_eq!(Datagram::parse(&longest[..GO_AWAY_OVERHEAD]), None);
+        for kind in (0..4).chain(12..=255) {
             assert_eq!(Datagram::parse(&[kind; AUTHENTICATED]), None);
         }
     }
@@ -284,9 +352,18 @@ mod tests {
     fn no_packet_of_quic_is_taken_for_one() {
         assert!((0x40..=0xff).all(|first| !is_datagram(first)));
         assert!(
-            [SEALED, ACKNOWLEDGE, PROBE, REPORT, ALIVE, NEWEST]
-                .into_iter()
-                .all(is_datagram)
+            [
+                SEALED,
+                ACKNOWLEDGE,
+                PROBE,
+                REPORT,
+                ALIVE,
+                NEWEST,
+                GO_AWAY,
+                LEAVES
+            ]
+            .into_iter()
+            .all(is_datagram)
         );
     }
 }

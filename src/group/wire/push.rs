@@ -23,7 +23,7 @@ pub enum Push {
     /// A registration is over; answered by `Ack`.
     #[n(34)]
     Removed(#[n(0)] Removed),
-    /// The gateway stops serving this connection; answered by `Ack`.
+    /// The gateway stops serving this connection; answered by `Ack`. Parked members are told by [datagram](super::datagram::Datagram::GoAway).
     #[n(35)]
     GoAway(#[n(0)] GoAway),
     /// A new epoch for the members of many leaves; by multicast alone, and not answered.

@@ -14,9 +14,9 @@ use wardcast_fuzz::group::request::Requests;
 use wardcast_fuzz::group::state::State;
 use wardcast_fuzz::group::tree::Tree;
 use wardcast_fuzz::group::wire::datagram::{
-    ChannelId, acknowledge, alive, newest, probe, report, sealed_head,
+    ChannelId, acknowledge, alive, go_away, leaves, newest, probe, report, sealed_head,
 };
-use wardcast_fuzz::group::wire::{Message, RemovalReason, TrailHead};
+use wardcast_fuzz::group::wire::{GoAway, Message, Push, RemovalReason, TrailHead};
 use wardcast_fuzz::hsm::{ErrorClass, Profile, RingChange, TokenError, Usage};
 use wardcast_fuzz::kmip::codec::{Item, Layout, Value, View, tag};
 use wardcast_fuzz::protocol::{self, Answer, Request};
@@ -104,6 +104,11 @@ fn datagrams() -> Result {
     write("datagram", "alive", &alive(ChannelId(70_001), 9, code))?;
     let answer = newest(ChannelId(70_001), Epoch(300), 9, code);
     write("datagram", "newest", &answer)?;
+    let away = Push::GoAway(GoAway::default()).to_bytes();
+    let away = go_away(ChannelId(70_001), &away, code);
+    write("datagram", "go_away", &away)?;
+    let leaving = leaves(ChannelId(70_001), Epoch(300), code);
+    write("datagram", "leaves", &leaving)?;
     write("datagram", "probe", &probe(ChannelId(70_001), 9, code))
 }
 

@@ -35,7 +35,7 @@
 //! # When a gateway goes
 //!
 //! A gateway that goes says so by go-away, with a time that is another for each member, so that they do not come at one
-//! moment, and closes with the code of draining. It may name gateways to go to. A member tries these in the order given, each with the
+//! moment, and closes with the code of draining. Who is parked is told [by datagram](super::channel). It may name gateways to go to. A member tries these in the order given, each with the
 //! host's name or address as the name that the certificate must have, under the trust that it has anyway; then the gateway
 //! that it was told of by whoever runs it, then these again, with growing pauses. What serves it is where it comes back to from
 //! then on. A named gateway is trusted no more than the one that named it: it needs a certificate, and keys are

@@ -34,11 +34,15 @@
 //! probe       = 6 (1) || channel (4) || any number (8) || code (16)
 //! alive       = 8 (1) || channel (4) || any number (8) || code (16)
 //! newest      = 9 (1) || channel (4) || epoch (8) || code (16)
+//! go-away     = 10 (1) || channel (4) || go-away message || code (16)
+//! leaves      = 11 (1) || channel (4) || epoch (8) || code (16)
 //! ```
 //!
 //! - A **report** is an acknowledgement of a member that hears its group's [multicast](super::multicast).
 //! - A **push message** is a [`Push::Rekey`](super::super::Push::Rekey) or [`Push::Activate`](super::super::Push::Activate), encoded as on a
 //!   stream. What stands before the ciphertext, 21 bytes, is the associated data. The nonce is random.
+//! - The message of a **go-away** is a [`Push::GoAway`](super::super::Push::GoAway), encoded as on a stream, of 1179 bytes at most: of
+//!   addresses that do not fit the last are left out. It is not read before the code was found right.
 //! - The code of a **newest** is over what stands before it and the number of the alive that it answers, which is not sent again.
 //! - A **code** is AES-CMAC (RFC 4493, with AES-256) over all that stands before it, under the channel's key: 32 bytes from the TLS
 //!   exporter (RFC 8446 section 7.5) of the connection, with the label
@@ -80,6 +84,10 @@
 //!    | <------------------------- sealed push  |   and acknowledged as before
 //!    | -- alive -----------------------------> |   as often as it was told
 //!    | <------------------------------ newest  |
+//!    |                                         |
+//!    | <----------------------------- go-away  |   when the gateway goes
+//!    | -- leaves ----------------------------> |
+//!    |    (connects when, and to where, it was told)
 //! ```
 //!
 //! - The member says **alive** at least as often as it was told, and is answered with the **newest** epoch that was delivered. An answer
@@ -93,6 +101,13 @@
 //! - What a parked member does not acknowledge is sent again as to any, and not by stream: there is none. Its channel is probed.
 //! - A parked member that was not heard of for three times as long as it should be is absent, as if its connection were lost.
 //!
+//! - As a gateway goes it tells parked members by **go-away**, with the same content as the others by stream, and again like a rekey:
+//!   after 200 ms, and 400 ms later, where no **leaves** came.
+//! - A parked member whose go-away has the right code answers that it leaves, and what it holds, and comes back as the spec of
+//!   [`behaviour`](super::behaviour) says of any that is told to go. Until then it takes what comes on the channel, and says no more that it
+//!   is alive. Told again it answers again; the time stays the first one. It ignores a go-away as long as it has a connection.
+//! - A member of a version without go-away passes it over, and finds out when it is not answered any more.
+//!
 //! `tests/vectors/channel.json` has a root's push key, sealed pushes, and what is said on a channel.
 //!
 //! # What an attacker can do
@@ -102,8 +117,11 @@
 //! | anyone who sends from a false address | have the receiver look up a name and, if he replays a datagram that he saw, decrypt it once: what is not newer than what is held is acknowledged and otherwise passed over | make a member verify a signature or believe anything: without a push key nothing opens; make a gateway count an acknowledgement: without the channel's key no code is right |
 //! | who replays acknowledgements | have them count again for what they counted for | acknowledge a later epoch, or for another member, group or connection: the code covers epoch and channel, the key the rest |
 //! | who replays signs of life, or their answers | have the gateway count a parked member as present and answer it, at the address that it was parked at | have a member believe an old answer: its code is over the number of the last sign of life. Have pushes sent anywhere else |
+//! | who replays a go-away, or delivers it late | have a member that is parked still say again that it knows; have it told later, at most until its signs of life are not answered any more | send away one that has come back: its channel is another one, and so is the key. Name another time or address: the code covers both |
+//! | who reads a go-away | see where members are sent: it is not encrypted, and their next handshakes name the same hosts | |
 //! | who wants an amplifier | nothing: pushes and probes go to validated addresses alone, an answer is as long as what it answers, a probe's goes to the gateway's address, whatever the source said | |
 //! | who takes over a member's address | receive sealed pushes until acknowledgements stay away: three datagrams, then none | open them, or acknowledge them |
 //! | an evicted member | open the rekey that evicted it, which is sealed under the key of its last epoch: header and edges, which tell it nothing that the signed header's reader must not know; send that one again to others | open what follows: the next push key comes from a root that it cannot compute. Have another header believed: they are signed in the token |
 //! | a member | the same with the datagrams of epochs that it holds, and have other members verify signatures of headers that it makes up, one for each datagram that it sends them from the gateway's address | more than that: what does not verify is dropped and not answered |
+//! | a member, or an evicted one | nothing with go-aways: no key that members share is good for one, and each has its own channel's alone | send another member away. Even where it could, that one goes as whom it is, wants the certificate to be for the host, takes keys of its issuer alone, and comes back here |
 //! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more | keep an epoch from a member that QUIC reaches |
