@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use crate::crypto::{ChannelKey, PushCipher};
 use crate::group::ids::{Epoch, GroupId};
 use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
-use crate::group::wire::{Activate, Heartbeat, Message, Push, RekeyDelivery, RekeyPacket};
+use crate::group::wire::{Activate, GoAway, Heartbeat, Message, Push, RekeyDelivery, RekeyPacket};
 use crate::udp::Shared;
 
 /// A datagram that is sound, and the group that it is for.
@@ -20,6 +20,8 @@ pub(super) enum Sound {
     Probe(GroupId),
     /// The newest epoch, in answer to a sign of life.
     Newest(GroupId, Epoch),
+    /// The gateway of a parked member goes.
+    GoAway(GroupId, GoAway),
 }
 
 /// What a link's datagrams are opened and verified with. Empty on a link that has no socket of its own.
@@ -149,10 +151,18 @@ impl Datagrams {
                     Sound::Newest(own.owner.group, said.what)
                 })
             }
+            Datagram::GoAway(said) => {
+                let channels = lock(&self.channels);
+                let own = channels.get(&said.channel)?;
+                let sound = own.key.vouches(said);
+                match sound.then(|| Push::from_bytes(said.what))? {
+                    Ok(Push::GoAway(away)) => Some(Sound::GoAway(own.owner.group, away)),
+                    _ => None,
+                }
+            }
             Datagram::Acknowledge(_)
             | Datagram::Report(_)
             | Datagram::Alive(_)
-            | Datagram::GoAway(_)
             | Datagram::Leaves(_) => None,
         }
     }
@@ -168,7 +178,7 @@ mod tests {
     use super::*;
     use crate::crypto::Key;
     use crate::group::operations::PushKey;
-    use crate::group::wire::datagram::{acknowledge, probe};
+    use crate::group::wire::datagram::{acknowledge, go_away, leaves, probe};
 
     const GROUP: GroupId = GroupId([1; 16]);
 
@@ -202,6 +212,56 @@ mod tests {
         assert!(datagrams.read(&other).is_none());
         datagrams.drop_cipher(owner, &cipher(1).name());
         assert!(datagrams.read(&push).is_none());
+    }
+
+    #[test]
+    fn only_the_gateway_of_this_very_channel_can_send_a_member_away() {
+        let datagrams = Datagrams::default();
+        let owner = datagrams.owner(GROUP);
+        let (own, others) = ([3; 32], [4; 32]);
+        let code = |key: [u8; 32]| {
+            move |covered: &[u8]| ChannelKey::new(Key::from_bytes(key)).code(covered)
+        };
+        let away = GoAway {
+            retry_after_ms: 1_000,
+            to: Some(vec!["b.example.org:7443".to_owned()]),
+        };
+        let message = Push::GoAway(away.clone()).to_bytes();
+        let told = go_away(ChannelId(7), &message, code(own));
+        let obeyed = |bytes: &[u8]| match datagrams.read(bytes) {
+            None => false,
+            Some(Sound::GoAway(GROUP, read)) if read == away => true,
+            Some(_) => panic!("it is taken for something else"),
+        };
+        assert!(!obeyed(&told), "there is no channel");
+        datagrams.hold(owner, cipher(1));
+        datagrams.open(owner, ChannelId(7), ChannelKey::new(Key::from_bytes(own)));
+        assert!(obeyed(&told));
+        // Whoever has another channel, as every other member has, or knows the group's push key.
+        assert!(!obeyed(&go_away(ChannelId(7), &message, code(others))));
+        assert!(!obeyed(&go_away(ChannelId(8), &message, code(own))));
+        assert!(!obeyed(&sealed(&cipher(1), &Push::GoAway(away.clone()))));
+        for at in 0..told.len() {
+            let mut changed = told.clone();
+            changed[at] ^= 1;
+            assert!(!obeyed(&changed), "byte {at}");
+        }
+        // What else the gateway, or the member itself, said on the channel.
+        let removed = Push::Activate(Activate {
+            group: GROUP,
+            epoch: Epoch(7),
+        })
+        .to_bytes();
+        assert!(!obeyed(&go_away(ChannelId(7), &removed, code(own))));
+        assert!(!obeyed(&go_away(ChannelId(7), b"", code(own))));
+        assert!(!obeyed(&leaves(ChannelId(7), Epoch(7), code(own))));
+        // Once it has come back it has another channel: what was said on this one is said no more.
+        datagrams.open(
+            owner,
+            ChannelId(7),
+            ChannelKey::new(Key::from_bytes(others)),
+        );
+        assert!(!obeyed(&told));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) enum Delivery {
     Probe,
     /// The newest epoch, in answer to a sign of life.
     Newest(Epoch),
+    /// The gateway of a parked member goes.
+    GoAway(GoAway),
 }
 
 /// Which membership gets what.
@@ -77,7 +79,7 @@ impl Dispatch {
         inbox
     }
 
-    fn ask_away(&self, away: GoAway) {
+    pub(super) fn ask_away(&self, away: GoAway) {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(away);
     }
 
@@ -166,6 +168,7 @@ impl Sink for Dispatch {
                 }
                 Some(Sound::Probe(group)) => (group, Delivery::Probe),
                 Some(Sound::Newest(group, epoch)) => (group, Delivery::Newest(epoch)),
+                Some(Sound::GoAway(group, away)) => (group, Delivery::GoAway(away)),
                 // The others are for many, and come by multicast.
                 Some(Sound::Push(..)) | None => continue,
             };

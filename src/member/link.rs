@@ -26,7 +26,7 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection that lived so long was a good one: after it the pauses begin anew.
 const GOOD: Duration = Duration::from_secs(5);
 /// The longest time that a gateway can keep a member away.
-const LONGEST_AWAY: Duration = Duration::from_secs(300);
+pub(super) const LONGEST_AWAY: Duration = Duration::from_secs(300);
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -184,10 +184,14 @@ impl Supervisor {
             let (reason, pause) = match self.connect().await {
                 Ok(connection) => {
                     self.dispatch.census.connected();
+                    // Whoever was sent away is there, or elsewhere.
+                    let _ = self.dispatch.asked_away();
                     self.publish.send_replace(State::Up(connection.clone()));
                     let Some(reason) = self.serve(&connection).await else {
                         self.publish.send_replace(State::Parked);
                         self.dispatch.census.needed().await;
+                        // Its memberships have stayed away for as long as they were told to.
+                        self.sent_away();
                         continue;
                     };
                     if began.elapsed() > GOOD {
@@ -206,11 +210,16 @@ impl Supervisor {
             };
             tracing::debug!(%reason, "no connection");
             self.publish.send_replace(State::Down(reason));
-            let away = self.dispatch.asked_away().unwrap_or_default();
-            self.route.sent(away.to.as_deref().unwrap_or_default());
-            let away = Duration::from_millis(away.retry_after_ms);
+            let away = self.sent_away();
             sleep(pause.max(at_least(away.min(LONGEST_AWAY)))).await;
         }
+    }
+
+    /// Goes from now on where the last gateway has sent it, if it has; how long to stay away before.
+    fn sent_away(&mut self) -> Duration {
+        let away = self.dispatch.asked_away().unwrap_or_default();
+        self.route.sent(away.to.as_deref().unwrap_or_default());
+        Duration::from_millis(away.retry_after_ms)
     }
 
     /// Serves a connection until it is lost, and says why it was; or until nobody needs it.

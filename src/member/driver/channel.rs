@@ -14,7 +14,7 @@ use crate::group::ids::{Epoch, Time};
 use crate::group::operations::PushKey;
 use crate::group::wire::ChannelOpened;
 use crate::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context, report,
+    CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context, leaves, report,
 };
 use crate::member::Fidelity;
 use crate::member::channel::Owner;
@@ -155,6 +155,14 @@ impl Driver {
         if let Some(open) = &self.channel.open {
             let code = |covered: &[u8]| open.key.code(covered);
             self.say(open, &report(open.number, self.newest(), code));
+        }
+    }
+
+    /// Says by datagram that it knows that the gateway goes.
+    pub(super) fn leave_by_datagram(&self) {
+        if let Some(open) = &self.channel.open {
+            let code = |covered: &[u8]| open.key.code(covered);
+            self.say(open, &leaves(open.number, self.newest(), code));
         }
     }
 

@@ -8,8 +8,9 @@ use super::answers::Asked;
 use super::{Driver, Fidelity};
 use crate::crypto::fraction;
 use crate::group::ids::{Epoch, Role};
-use crate::group::wire::{Parked as Terms, Response};
-use crate::member::pauses::around;
+use crate::group::wire::{GoAway, Parked as Terms, Response};
+use crate::member::link::LONGEST_AWAY;
+use crate::member::pauses::{around, at_least};
 
 /// How long the answer to a sign of life is waited for, before it is given again; doubled each time.
 const ANSWER: Duration = Duration::from_secs(1);
@@ -132,6 +133,23 @@ impl Driver {
         // Never later than it has to be.
         parked.next = Instant::now() + parked.alive.mul_f64(1.0 - fraction() / 4.0);
         self.channel.parking = Parking::Parked(parked);
+    }
+
+    /// The gateway goes: the membership comes back when it was told to, where it was told to. Told again it says again that it knows.
+    /// Whoever has a connection is told on that one, and by datagram only what was for the time before.
+    pub(super) fn sent_away(&mut self, away: GoAway) {
+        match self.channel.parking {
+            Parking::Parked(_) => {
+                let pause = Duration::from_millis(away.retry_after_ms);
+                let pause = at_least(pause.min(LONGEST_AWAY));
+                self.channel.parking = Parking::ReturnsAt(Instant::now() + pause);
+            }
+            // It was about to, or was told already: it knows where to now, and the time stays.
+            Parking::ReturnsAt(_) => {}
+            Parking::No | Parking::At(_) | Parking::Asked | Parking::Returns => return,
+        }
+        self.leave_by_datagram();
+        self.client.link.dispatch().ask_away(away);
     }
 
     /// A parked membership needs something that only a connection brings; false when it is not parked. Others may need it at the

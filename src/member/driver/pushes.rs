@@ -34,6 +34,7 @@ impl Driver {
                 self.park_later();
             }
             Delivery::Newest(epoch) => self.heard_newest(epoch),
+            Delivery::GoAway(away) => self.sent_away(away),
         }
     }
 

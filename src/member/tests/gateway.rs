@@ -11,9 +11,7 @@ use tokio::time::timeout;
 
 use crate::crypto::{self, AgreementKey, Key, SigningKey};
 use crate::group::edges::Edge;
-use crate::group::ids::{
-    Epoch, GroupId, GroupNonce, KeyRef, MemberId, NodeId, Role, SenderId, Suite,
-};
+use crate::group::ids::{Epoch, GroupId, GroupNonce, KeyRef, MemberId, NodeId, SenderId, Suite};
 use crate::group::wire::{
     ALPN, Activate, EpochHeader, Grant, Join, Message, PathDelivery, Push, PushReply,
     RekeyDelivery, RemovalReason, Removed, Request, Response, grant_transcript, key_id,
@@ -34,7 +32,7 @@ pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 /// The listening side.
 pub(super) struct Gateway {
     endpoint: Endpoint,
-    authority: Authority,
+    authority: Arc<Authority>,
 }
 
 fn credentials(issued: &pki::Issued) -> Credentials {
@@ -43,7 +41,15 @@ fn credentials(issued: &pki::Issued) -> Credentials {
 
 impl Gateway {
     pub(super) fn start() -> Self {
-        let authority = Authority::new("test").expect("an authority");
+        Self::under(Arc::new(Authority::new("test").expect("an authority")))
+    }
+
+    /// Another one that the same members trust.
+    pub(super) fn another(&self) -> Self {
+        Self::under(self.authority.clone())
+    }
+
+    fn under(authority: Arc<Authority>) -> Self {
         let request = pki::Request::server("gateway").host("localhost");
         let own = authority.issue(&request).expect("a certificate");
         let tls = server_config(credentials(&own), &trust(&authority), &[ALPN]).expect("TLS");
@@ -276,7 +282,7 @@ impl Group {
             group: self.id,
             suite,
             member,
-            role: Role::Both,
+            role: join.role,
             leaf,
             wrapped: crypto::key_wrap(&kek.expect("a point"), &self.key(leaf)),
             signing: Bytes::copy_from_slice(&self.signing.public()),

@@ -1,6 +1,7 @@
 //! A client against a gateway that follows a script: what is granted, pushed, lost and refused.
 
 mod gateway;
+mod parked;
 
 use std::time::Duration;
 
