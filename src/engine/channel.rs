@@ -16,7 +16,8 @@ use super::watch::Deliveries;
 use crate::crypto::{ChannelKey, Key};
 use crate::group::ids::Epoch;
 use crate::group::machine::Rekey;
-use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Said, newest};
+use crate::group::wire::GoAway;
+use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, MAX_GO_AWAY, Said, go_away, newest};
 use seat::Seat;
 pub use seat::Whereabouts;
 
@@ -71,6 +72,8 @@ struct Known {
     /// The newest epoch that a datagram said to be held.
     heard: AtomicU64,
     up: AtomicBool,
+    /// It has said that it knows that the gateway goes.
+    leaves: AtomicBool,
     /// When a parked member was heard of last, in milliseconds of the channels' clock.
     alive: AtomicU64,
     /// How often the member has said that it hears its group's multicast, since it was last taken for deaf.
@@ -204,6 +207,26 @@ impl Channel {
         let delivered = self.group.delivered();
         let code = |covered: &[u8]| self.key.code(covered);
         Some(newest(self.number, delivered, said.what, code))
+    }
+
+    /// What tells a parked member to go, and where it is; none for whoever has a connection to be told on.
+    pub fn farewell(&self, away: GoAway) -> Option<(SocketAddr, Vec<u8>)> {
+        let Seat::Parked(address) = *self.seat() else {
+            return None;
+        };
+        let message = away.message_within(MAX_GO_AWAY);
+        let code = |covered: &[u8]| self.key.code(covered);
+        Some((address, go_away(self.number, &message, code)))
+    }
+
+    /// The member says that it was told to go.
+    pub fn leaves(&self) {
+        self.known.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a parked member is not known to be told that the gateway goes.
+    pub(super) fn stays(&self) -> bool {
+        !self.known.leaves.load(Ordering::Relaxed) && self.is_parked()
     }
 
     #[cfg(test)]

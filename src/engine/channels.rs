@@ -9,6 +9,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 use super::channel::{Channel, GroupState, Newcomer, Opening, milliseconds};
 use super::volley::{Cast, Outbound, Volley};
 use crate::group::multicast::MulticastTimes;
@@ -147,6 +149,14 @@ impl Channels {
         });
     }
 
+    /// Has a lane tell parked members that the gateway goes; what is returned is done when it has.
+    pub async fn send_farewells(&self, lane: usize, datagrams: Vec<(SocketAddr, Vec<u8>)>) {
+        let (done, sent) = oneshot::channel();
+        self.send(lane, Volley::Farewells(datagrams, done));
+        // It fails as well where nobody sends any more.
+        let _ = sent.await;
+    }
+
     pub(super) fn send(&self, lane: usize, volley: Volley) {
         // Nobody sends any more while the gateway ends.
         let _ = self.lanes[lane].send(volley);
@@ -206,6 +216,13 @@ impl Channels {
         silent.cloned().collect()
     }
 
+    /// Parked members that do not know that the gateway goes, by their channels.
+    pub fn staying(&self) -> Vec<Arc<Channel>> {
+        let table = self.table();
+        let open = table.channels.iter().flatten();
+        open.filter(|channel| channel.stays()).cloned().collect()
+    }
+
     fn write<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
         change(&mut self.table.write().unwrap_or_else(PoisonError::into_inner))
     }
@@ -231,6 +248,19 @@ pub(crate) mod testing {
         let channels = Channels::new(1, None);
         drop(channels.outbound());
         channels
+    }
+
+    /// The same, and what is to be sent on them.
+    pub(crate) fn channels_and_outbound() -> (Channels, Outbound) {
+        let channels = Channels::new(1, None);
+        let outbound = channels.outbound().expect("nobody took it");
+        (channels, outbound)
+    }
+
+    /// Parks the member of a channel, which holds what its group delivered.
+    pub(crate) fn park(channels: &Channels, channel: &Channel) {
+        channel.acknowledged(Epoch(5));
+        assert!(channels.park(channel));
     }
 
     /// A channel of a member that is known to hold epoch 3, whose leaf is its number, and that may send where that is even;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::channel::Channel;
 use crate::group::ids::{Epoch, GroupId};
@@ -51,6 +52,8 @@ pub enum Volley {
     Silence(GroupId),
     /// What parked members are answered who said that they are there.
     Answers(Vec<(SocketAddr, [u8; AUTHENTICATED])>),
+    /// What tells parked members that the gateway goes, and who is told when all of it was sent.
+    Farewells(Vec<(SocketAddr, Vec<u8>)>, oneshot::Sender<()>),
 }
 
 /// What is to be multicast.

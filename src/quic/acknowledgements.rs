@@ -17,6 +17,14 @@ const TOLD_AT_ONCE: usize = 64;
 /// What a member holds by now.
 type News = Vec<(Registration, Epoch)>;
 
+/// What is said besides which epoch is held.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Means {
+    Holds,
+    Hears,
+    Leaves,
+}
+
 /// Takes acknowledgements from the socket.
 ///
 /// What waits to be told is bounded by what is news: each channel brings one for each epoch that was delivered.
@@ -52,9 +60,10 @@ impl Sink for Acknowledgements {
             for (from, bytes) in datagrams {
                 // Where it comes from does not count: addresses are easily forged, codes are not. Only answers go to where somebody
                 // was parked.
-                let (said, reports) = match Datagram::parse(bytes) {
-                    Some(Datagram::Acknowledge(said)) => (said, false),
-                    Some(Datagram::Report(said)) => (said, true),
+                let (said, means) = match Datagram::parse(bytes) {
+                    Some(Datagram::Acknowledge(said)) => (said, Means::Holds),
+                    Some(Datagram::Report(said)) => (said, Means::Hears),
+                    Some(Datagram::Leaves(said)) => (said, Means::Leaves),
                     Some(Datagram::Alive(said)) => {
                         let channel = table.get(said.channel);
                         match channel.and_then(|own| self.channels.answer(own, &said, *from)) {
@@ -73,7 +82,10 @@ impl Sink for Acknowledgements {
                     unsound += 1;
                     continue;
                 };
-                let is_news = if reports {
+                if means == Means::Leaves {
+                    channel.leaves();
+                }
+                let is_news = if means == Means::Hears {
                     reported += 1;
                     let Reported { news, hears } = channel.reported(said.what);
                     if hears {

@@ -15,6 +15,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use super::timers::Timers;
 use super::transmit::Transmitter;
@@ -26,7 +27,7 @@ use crate::group::wire::datagram::{self, AUTHENTICATED};
 use audience::Audience;
 
 /// How long acknowledgements are waited for before a rekey is sent for the second and the third time, and given up.
-const PAUSES: [Duration; 3] = [
+pub(super) const PAUSES: [Duration; 3] = [
     Duration::from_millis(200),
     Duration::from_millis(400),
     Duration::from_millis(800),
@@ -154,6 +155,7 @@ impl Fanout {
             Volley::Open(channel) => self.open(channel),
             Volley::Close(channel) => self.close(&channel),
             Volley::Answers(answers) => self.answers(&answers),
+            Volley::Farewells(datagrams, done) => self.farewells(&datagrams, done),
             Volley::Hears(channel) => self.hears(&channel),
             Volley::Silence(group) => self.nobody_listens(group),
         }
@@ -276,6 +278,13 @@ impl Fanout {
         self.transmitter.send(datagrams);
         self.channels.answered(answers.len());
         metrics::counter!("wardcast_datagrams_answers_total").increment(answers.len() as u64);
+    }
+
+    fn farewells(&mut self, datagrams: &[(SocketAddr, Vec<u8>)], done: oneshot::Sender<()>) {
+        let datagrams = datagrams.iter().map(|(to, bytes)| (*to, &bytes[..]));
+        self.transmitter.send(datagrams);
+        // Nobody may wait for it any more.
+        let _ = done.send(());
     }
 
     fn tick(&mut self, now: Instant) {

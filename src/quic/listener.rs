@@ -25,6 +25,7 @@ use super::beats::{BEAT, Beats};
 use super::connection::Served;
 use super::failures;
 use super::fanout::Fanout;
+use super::farewell;
 use super::lanes::{Lanes, Names};
 use super::multicast::Multicaster;
 use super::pace::Pace;
@@ -217,13 +218,14 @@ impl Listener {
     }
 
     /// Tells all members to come back after a pause, each at another time when there are many, and to which gateways (here if
-    /// none is named), closes their connections, and waits for their end.
+    /// none is named), closes their connections, and waits for their end, and until those who are parked know.
     pub async fn drain(&self, pause: Duration, to: &[String]) {
-        let admission = &self.front.admission;
-        let connected = u32::try_from(admission.connected()).unwrap_or(u32::MAX);
-        let absence = Absence::of_all(pause, connected, to);
-        self.front.draining.send_replace(Some(absence));
-        admission.all_over().await;
+        let (admission, channels) = (&self.front.admission, self.front.engine.channels());
+        let members = admission.connected() + channels.staying().len();
+        let members = u32::try_from(members).unwrap_or(u32::MAX);
+        let absence = Absence::of_all(pause, members, to);
+        self.front.draining.send_replace(Some(absence.clone()));
+        tokio::join!(admission.all_over(), farewell::tell(channels, absence));
         let code = VarInt::from(CloseCode::Draining.number());
         for endpoint in &self.endpoints {
             endpoint.close(code, CloseCode::Draining.text().as_bytes());

@@ -15,6 +15,7 @@ mod catalogue;
 mod connection;
 mod failures;
 mod fanout;
+mod farewell;
 mod lanes;
 mod listener;
 mod multicast;

@@ -93,6 +93,54 @@ async fn members_go_where_they_are_told_and_lose_nothing() {
     ledger.check();
 }
 
+/// Nothing but a datagram can tell these where the other gateway is.
+#[tokio::test]
+async fn parked_members_go_where_they_are_told_and_miss_no_rekey() {
+    const NAMES: [&str; 5] = ["anna", "bert", "cleo", "dora", "emil"];
+    let mut site = Site::start(Setup::default()).await;
+    site.create(GROUP, json!({})).await;
+    let ledger = Ledger::default();
+    let mut members = Vec::new();
+    for name in NAMES {
+        members.push(Member::join_to_park(&site, name, &ledger).await);
+    }
+    let began = Instant::now();
+    while site.counter("wardcast_parkings_total").await < NAMES.len() as u64 {
+        assert!(began.elapsed() < SOON, "they are parked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let there = free();
+    let to = format!("localhost:{}", there.port());
+    // A rekey is under way as it is told to end.
+    site.admin(Method::POST, &format!("/{GROUP}/rotate"), None)
+        .await;
+    site.order("v1/drain", Some(json!({ "to": [to], "within_s": 7 })))
+        .await;
+    assert!(site.ended().await.success());
+    let log = site.log_text();
+    assert!(
+        log.contains("parked members are told to come back"),
+        "{log}"
+    );
+    let newest = ledger.newest();
+    for member in &members {
+        // Nobody is there to give it out any more: it came before.
+        member.holds(newest).await;
+    }
+    site.quic = there;
+    site.restart().await;
+    for member in &members {
+        back(member, 1).await;
+    }
+    site.rotate(GROUP).await;
+    let view = site.group(GROUP).await;
+    for member in &members {
+        member.holds(view.epoch).await;
+    }
+    assert_eq!(view.members as usize, NAMES.len(), "nobody joined afresh");
+    ledger.check();
+}
+
 #[tokio::test]
 async fn members_come_back_here_where_nobody_serves_them_there() {
     let mut site = Site::start(Setup::default()).await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -95,6 +96,16 @@ impl Member {
     pub(crate) async fn join(site: &Site, name: &str, ledger: &Ledger) -> Self {
         let joined = Self::try_join(site.client(name), name, ledger).await;
         joined.unwrap_or_else(|error| panic!("{name} cannot join: {error}"))
+    }
+
+    /// Joins as a receiver that gives its connection up as soon as it may.
+    pub(crate) async fn join_to_park(site: &Site, name: &str, ledger: &Ledger) -> Self {
+        let mut options = site.options(name);
+        options.presence.park_after = Some(Duration::from_millis(100));
+        let client = Client::new(options).expect("a client");
+        let joined = client.join(super::GROUP, Role::Receiver).await;
+        let membership = joined.unwrap_or_else(|error| panic!("{name} cannot join: {error}"));
+        Self::follow(membership, name, ledger.clone())
     }
 
     /// Joins, or not.

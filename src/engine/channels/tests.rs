@@ -1,9 +1,10 @@
 //! Channels without a group.
 
-use super::testing::{opened, rekey};
+use super::testing::{opened, park, rekey};
 use super::*;
 use crate::engine::channel::Reported;
 use crate::group::ids::Epoch;
+use crate::group::wire::GoAway;
 use crate::group::wire::datagram::{Datagram, alive};
 
 const ADDRESS: &str = "127.0.0.1:9";
@@ -148,6 +149,26 @@ fn whoever_is_parked_and_silent_is_found_and_nobody_else() {
     assert_eq!(channels.silent(Duration::from_millis(10)).len(), 1);
     parked.lives(channels.now());
     assert!(channels.silent(Duration::from_secs(1)).is_empty());
+}
+
+#[test]
+fn who_is_parked_can_be_told_to_go_and_stays_until_it_says_so() {
+    let channels = Channels::new(1, None);
+    let _outbound = channels.outbound();
+    let [connected, parked] = [1, 2].map(|member| channel(&channels, member));
+    park(&channels, &parked);
+    assert_eq!(connected.farewell(GoAway::default()), None);
+    let (to, datagram) = parked.farewell(GoAway::default()).expect("it is parked");
+    assert_eq!(to.to_string(), ADDRESS);
+    let Some(Datagram::GoAway(said)) = Datagram::parse(&datagram) else {
+        panic!("it is a go-away");
+    };
+    assert!(parked.key().vouches(&said) && !connected.key().vouches(&said));
+    assert_eq!(channels.staying().len(), 1);
+    connected.leaves();
+    assert_eq!(channels.staying().len(), 1, "that one is not parked");
+    parked.leaves();
+    assert!(channels.staying().is_empty());
 }
 
 #[test]
