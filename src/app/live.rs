@@ -58,10 +58,13 @@ pub(super) fn merged(running: &Config, loaded: &Config) -> Config {
     merged.policy = loaded.policy.clone();
     merged.jwt = loaded.jwt.clone();
     merged.ldap = loaded.ldap.clone();
-    // Where the store is and what is there belong together, and to the trail's cursors.
-    merged.upstream.certificate = loaded.upstream.certificate.clone();
-    merged.upstream.key = loaded.upstream.key.clone();
-    merged.upstream.ca = loaded.upstream.ca.clone();
+    // Where the store is and what is there belong together, and to the trail's cursors. What is shown to another store waits for
+    // it: the one that is in use would not know the gateway by that, nor the gateway that store.
+    if running.upstream.addresses == loaded.upstream.addresses {
+        merged.upstream.certificate = loaded.upstream.certificate.clone();
+        merged.upstream.key = loaded.upstream.key.clone();
+        merged.upstream.ca = loaded.upstream.ca.clone();
+    }
     if sinks(&running.siem) == sinks(&loaded.siem) {
         merged.siem = loaded.siem.clone();
     }
@@ -116,5 +119,30 @@ fn access(front: &config::Front, sources: &Sources) -> Access {
     Access {
         appointments,
         tokens,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_store_is_to_be_shown_waits_for_it() {
+        let mut running = Config::default();
+        running.upstream.addresses = vec!["kmips://one.test:5696".into()];
+        let mut loaded = running.clone();
+        loaded.upstream.certificate = "next.pem".into();
+        loaded.upstream.key = "next.key".into();
+        loaded.upstream.ca = "next-ca.pem".into();
+        let left = config::changes(&merged(&running, &loaded), &loaded);
+        assert!(left.is_empty(), "{left:?}");
+        loaded.upstream.addresses = vec!["kmips://other.test:5696".into()];
+        let left = config::changes(&merged(&running, &loaded), &loaded);
+        let all = ["addresses", "ca", "certificate", "key"];
+        assert_eq!(left, all.map(|key| format!("upstream.{key}")));
+        // Nor is the gateway's own certificate shown instead to one that is to go.
+        loaded.upstream = Config::default().upstream;
+        running.upstream.ca = "ca.pem".into();
+        assert_eq!(merged(&running, &loaded).upstream.ca, running.upstream.ca);
     }
 }
