@@ -105,8 +105,12 @@ impl Connection {
     }
 
     /// Tells the server that nothing more comes (close_notify), and waits until it ends the connection too: it has read all then,
-    /// for a system that still has what was not read resets the connection.
+    /// for a system that still has what was not read resets the connection. A server that ended it before it was told may have been
+    /// sent more since then, which nobody read: that is no end in good order.
     pub(super) async fn close(mut self) -> io::Result<()> {
+        if let Ok(ended) = timeout(Duration::ZERO, self.ended()).await {
+            return Err(ended);
+        }
         let closing = async {
             self.stream.shutdown().await?;
             let mut heard = [0; 256];
