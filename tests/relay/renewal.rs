@@ -65,7 +65,8 @@ async fn another_certificate_is_shown_to_the_store_without_a_restart_of_the_gate
     until(&site, "it goes on", |view| there(view) > so_far).await;
 
     // What can be used is noticed by itself; what else was configured comes with a reload.
-    let issued = next.issue(&Request::client("gateway")).expect("issued");
+    let request = Request::client("gateway").days(5);
+    let issued = next.issue(&request).expect("issued");
     issued.write(&upstream.path("next")).expect("written");
     for kind in ["key", "pem"] {
         let name = |stem: &str| upstream.path(&format!("{stem}.{kind}"));
@@ -74,7 +75,8 @@ async fn another_certificate_is_shown_to_the_store_without_a_restart_of_the_gate
     let keys = json!(["upstream.certificate", "upstream.key"]);
     let told = site.recorded("reloaded", |told| told["applied"] == keys);
     assert_eq!(told.await["needs_restart"], json!([]));
-    assert!(expiry(&site).await > 0);
+    let after = expiry(&site).await;
+    assert!(after > 0 && after < before, "{after}: it lasts less long");
     assert_eq!(site.counter("wardcast_configuration_refused").await, 0);
     let told = site.order("v1/reload", None).await;
     let expected = json!({ "applied": ["listen.pace_mbit_s"], "needs_restart": [] });
