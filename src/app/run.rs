@@ -233,8 +233,8 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
         done
     }
 
-    /// Looks whether certificates, or what else is shown to others, were replaced. A certificate whose key has not come yet is one that cannot be used yet: it is tried
-    /// again, and those from before stay.
+    /// Looks whether certificates, or what else is shown to others, were replaced. A certificate whose key has not come yet is one that
+    /// cannot be used yet: it is tried again, and those from before stay.
     async fn look(&mut self) {
         let done = block_in_place(|| {
             if !self.running.has_new_credentials() {
