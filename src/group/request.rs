@@ -76,9 +76,22 @@ impl fmt::Display for RequestId {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Requests {
     #[n(0)]
+    #[cbor(decode_with = "few")]
     named: Vec<RequestId>,
     #[n(1)]
     others: u32,
+}
+
+/// No more than are ever named: a token host writes them into its log, whatever a gateway sends.
+fn few<C>(decoder: &mut Decoder<'_>, context: &mut C) -> Result<Vec<RequestId>, decode::Error> {
+    let mut named = Vec::new();
+    for request in decoder.array_iter_with::<C, RequestId>(context)? {
+        if named.len() == MAX_NAMED {
+            return Err(decode::Error::message("too many names of requests"));
+        }
+        named.push(request?);
+    }
+    Ok(named)
 }
 
 impl Requests {
@@ -153,5 +166,10 @@ mod tests {
         }
         let shown = requests.to_string();
         assert!(shown.ends_with("0000000000000007 +12"), "{shown}");
+        let cbor = minicbor::to_vec(&requests).unwrap();
+        assert_eq!(minicbor::decode::<Requests>(&cbor).unwrap(), requests);
+        requests.named.push(RequestId::from(20));
+        let cbor = minicbor::to_vec(&requests).unwrap();
+        assert!(minicbor::decode::<Requests>(&cbor).is_err());
     }
 }
