@@ -273,8 +273,8 @@ impl Handle {
     pub async fn decide_anew(&self) {
         for (_, group) in self.directory.all() {
             // Not refused as busy, as a request is: where there is most to do, joins of before would go on to be granted.
-            let anew = What::Operate(trace::current(), Operate::DecideAnew);
-            self.tell(group, anew).await;
+            self.tell(group, What::Operate(None, Operate::DecideAnew))
+                .await;
         }
     }
 
