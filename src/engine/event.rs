@@ -123,25 +123,6 @@ pub(super) enum Operate {
     Trace(Who, Reply<Vec<MemberTrace>>),
 }
 
-impl Operate {
-    /// Whether it may lead to a change of the group.
-    pub(super) fn changes(&self) -> bool {
-        match self {
-            Operate::Show(..) | Operate::Members(..) | Operate::Trace(..) | Operate::DecideAnew => {
-                false
-            }
-            Operate::Create(..)
-            | Operate::SetPolicy(..)
-            | Operate::Rotate(..)
-            | Operate::RollOver(..)
-            | Operate::Freeze(..)
-            | Operate::Thaw(..)
-            | Operate::Evict(..)
-            | Operate::Destroy(..) => true,
-        }
-    }
-}
-
 /// Who is to be evicted.
 #[derive(Clone, Debug)]
 pub struct Eviction {

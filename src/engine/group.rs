@@ -156,7 +156,7 @@ impl Served {
             match effect {
                 Effect::Persist { expected, record } => {
                     self.log.records += record.len();
-                    self.shown.spans.planned(self.id(), expected);
+                    self.planned(expected);
                     return Some(Outward::Persist(expected, record));
                 }
                 Effect::Token {

@@ -218,7 +218,7 @@ impl Shard {
                 if served.was_not_created(&refusal) {
                     self.forget(group, true);
                 } else {
-                    served.handle(now, Input::PersistFailed);
+                    served.not_persisted(now);
                     self.settle(group);
                 }
             }

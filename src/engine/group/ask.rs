@@ -203,7 +203,6 @@ impl Served {
             reply,
         };
         let ticket = self.ticket(request.clone(), Waiter::Join(joiner));
-        self.shown.spans.asked(request.as_ref());
         let input = Input::Join {
             ticket,
             identity: (**identity).clone(),

@@ -39,9 +39,6 @@ impl Served {
         request: Option<RequestId>,
         operate: Operate,
     ) {
-        if operate.changes() {
-            self.shown.spans.asked(request.as_ref());
-        }
         match operate {
             Operate::Create(_, reply) => {
                 let why = "a group with this identifier exists";
@@ -58,12 +55,14 @@ impl Served {
             }
             Operate::DecideAnew => self.handle(now, Input::DecideAnew),
             Operate::Rotate(reply) => {
+                self.shown.spans.asked(request.as_ref());
                 self.handle(now, Input::Rotate);
                 let _ = reply.send(Ok(()));
             }
             Operate::RollOver(rollover, reply) => {
                 let before = self.machine.state().rollovers();
                 self.asked.rolling.push((before, reply));
+                self.shown.spans.asked(request.as_ref());
                 self.handle(now, Input::Rollover(rollover));
             }
             Operate::Freeze(why, by, reply) => self.freeze(now, (why, by), reply),
@@ -72,7 +71,7 @@ impl Served {
                 self.handle(now, Input::Thaw { by });
                 self.answer_freezes();
             }
-            Operate::Evict(eviction, reply) => self.evict(now, eviction, reply),
+            Operate::Evict(eviction, reply) => self.evict(now, request, eviction, reply),
             Operate::Destroy(reply) => {
                 self.asked.destroying.push(reply);
                 self.handle(now, Input::Destroy);
@@ -110,7 +109,13 @@ impl Served {
         }
     }
 
-    fn evict(&mut self, now: Time, eviction: Eviction, reply: Reply<()>) {
+    fn evict(
+        &mut self,
+        now: Time,
+        request: Option<RequestId>,
+        eviction: Eviction,
+        reply: Reply<()>,
+    ) {
         let Eviction {
             members,
             urgent,
@@ -124,6 +129,7 @@ impl Served {
             let _ = reply.send(Err(Refusal::because(RefusalCode::UnknownMember, why)));
             return;
         }
+        self.shown.spans.asked(request.as_ref());
         self.asked.departures.push(Departures {
             members: HashSet::from_iter(members.iter().copied()),
             reply,

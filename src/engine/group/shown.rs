@@ -19,12 +19,18 @@ pub(super) struct Shown {
 }
 
 impl Served {
-    /// A record is durable. Where it leads to no epoch, its change is over with that.
+    /// A record is durable.
     pub(in crate::engine) fn persisted(&mut self, now: Time, revision: Revision) {
+        let before = self.machine.state().epoch();
         self.handle(now, Input::Persisted { revision });
-        if !self.machine.is_making() {
-            self.shown.spans.over();
-        }
+        let leads_to_an_epoch = self.machine.state().epoch() != before;
+        self.shown.spans.stored(leads_to_an_epoch);
+    }
+
+    /// A record was not written, and never will be.
+    pub(in crate::engine) fn not_persisted(&mut self, now: Time) {
+        self.shown.spans.not_stored();
+        self.handle(now, Input::PersistFailed);
     }
 
     /// Its changes, for whoever traces them.

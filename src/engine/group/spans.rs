@@ -9,54 +9,58 @@ use crate::group::ids::{Epoch, GroupId, Revision};
 use crate::group::request::{RequestId, Requests};
 use crate::trace::TARGET;
 
-/// The change that is under way, and the epoch that is not used yet.
+/// What is being stored, the epoch that is in the making, and the one that is not used yet.
+#[derive(Default)]
 pub(in crate::engine) struct Spans {
-    change: Span,
+    /// The record that is under way.
+    stored: Change,
+    /// What an epoch is made for: its record is stored.
+    making: Change,
     /// An epoch that was pushed, and its spans: the whole, and the wait for acknowledgements.
     pushed: Option<(Epoch, Span, Span)>,
-    /// What was asked since a change was planned, and leads to the next.
+    /// What was asked, besides joins, since an epoch was planned, and leads to the next.
     asked: Requests,
-    /// What led to the newest change.
-    requests: Requests,
-    /// The newest change is not pushed yet, nor over.
-    under_way: bool,
 }
 
-impl Default for Spans {
+/// A change, and what led to it.
+struct Change {
+    span: Span,
+    requests: Requests,
+    /// Those of them that are not over where it cannot be stored: joins are refused then.
+    kept: Requests,
+}
+
+impl Default for Change {
     fn default() -> Self {
-        Spans {
-            change: Span::none(),
-            pushed: None,
-            asked: Requests::default(),
+        Change {
+            span: Span::none(),
             requests: Requests::default(),
-            under_way: false,
+            kept: Requests::default(),
         }
     }
 }
 
 impl Spans {
-    /// A request leads to a change, soon.
+    /// A request leads to an epoch, soon.
     pub(super) fn asked(&mut self, request: Option<&RequestId>) {
         if let Some(request) = request {
             self.asked.add(request.clone());
         }
     }
 
-    /// The requests that led to the newest change.
+    /// The requests that led to the epoch in the making.
     pub(super) fn requests(&self) -> &Requests {
-        &self.requests
+        &self.making.requests
     }
 
-    /// A change is planned: it is about to be stored.
-    pub(in crate::engine) fn planned(&mut self, group: GroupId, at: Revision) {
-        if self.under_way {
-            // What is stored while an epoch is made, as another policy is, is told as a part of that.
-            self.requests.append(std::mem::take(&mut self.asked));
-            return;
-        }
-        self.under_way = true;
-        self.requests = std::mem::take(&mut self.asked);
-        self.change = debug_span!(
+    /// A change is planned: it is about to be stored. Where it leads to an epoch, these join with it.
+    pub(super) fn planned(
+        &mut self,
+        group: GroupId,
+        at: Revision,
+        joining: Option<impl Iterator<Item = RequestId>>,
+    ) {
+        let span = debug_span!(
             target: TARGET,
             parent: None,
             "change",
@@ -65,41 +69,63 @@ impl Spans {
             epoch = field::Empty,
             requests = field::Empty,
         );
-        if !self.requests.is_empty() {
-            self.change
-                .record("requests", field::display(&self.requests));
+        self.stored = Change {
+            span,
+            ..Change::default()
+        };
+        let Some(joining) = joining else {
+            return;
+        };
+        let change = &mut self.stored;
+        change.kept = std::mem::take(&mut self.asked);
+        // Operators before joiners, of whom there are many: few are named.
+        change.requests = change.kept.clone();
+        joining.for_each(|request| change.requests.add(request));
+        if !change.requests.is_empty() {
+            let requests = field::display(&change.requests);
+            change.span.record("requests", requests);
         }
     }
 
-    /// The change led to no epoch: what the token is asked for later is not for it.
-    pub(super) fn over(&mut self) {
-        self.change = Span::none();
-        self.under_way = false;
+    /// What was planned is on record. Where it led to no epoch, it is over with that.
+    pub(super) fn stored(&mut self, leads_to_an_epoch: bool) {
+        let stored = std::mem::take(&mut self.stored);
+        if leads_to_an_epoch {
+            // What an epoch that it overtakes had not delivered is made with it.
+            let overtaken = std::mem::replace(&mut self.making, stored);
+            self.making.requests.append(overtaken.requests);
+        }
+    }
+
+    /// What was planned is not on record, and is planned again.
+    pub(super) fn not_stored(&mut self) {
+        let mut asked = std::mem::take(&mut self.stored).kept;
+        asked.append(std::mem::take(&mut self.asked));
+        self.asked = asked;
     }
 
     /// For the append to the store, and what is put on record with it.
     pub(in crate::engine) fn store(&self) -> Span {
-        debug_span!(target: TARGET, parent: &self.change, "store")
+        debug_span!(target: TARGET, parent: &self.stored.span, "store")
     }
 
-    /// For a batch of the token, of the change that is under way; none where there is no such change.
+    /// For a batch of the token while an epoch is in the making; none where none is.
     pub(in crate::engine) fn token(&self, operations: usize) -> Span {
-        match self.change.is_none() {
+        match self.making.span.is_none() {
             true => Span::none(),
-            false => debug_span!(target: TARGET, parent: &self.change, "token", operations),
+            false => debug_span!(target: TARGET, parent: &self.making.span, "token", operations),
         }
     }
 
     /// For handing an epoch to whoever sends it: the change is a rekey.
     pub(in crate::engine) fn push(&self, epoch: Epoch) -> Span {
-        self.change.record("epoch", epoch.0);
-        debug_span!(target: TARGET, parent: &self.change, "push")
+        self.making.span.record("epoch", epoch.0);
+        debug_span!(target: TARGET, parent: &self.making.span, "push")
     }
 
     /// An epoch is on its way; now it waits until enough members have it, or long enough.
     pub(in crate::engine) fn pushed(&mut self, epoch: Epoch) {
-        self.under_way = false;
-        let change = std::mem::replace(&mut self.change, Span::none());
+        let change = std::mem::take(&mut self.making).span;
         let waits = debug_span!(target: TARGET, parent: &change, "acknowledgements");
         self.pushed = Some((epoch, change, waits));
     }

@@ -6,7 +6,7 @@ use super::Served;
 use super::ask::Joiner;
 use crate::engine::event::Reply;
 use crate::engine::trail::{Grantee, Granting};
-use crate::group::ids::{MemberId, Time};
+use crate::group::ids::{MemberId, Revision, Time};
 use crate::group::machine::{JobId, Ticket};
 use crate::group::operations::Batch;
 use crate::group::request::{RequestId, Requests};
@@ -49,7 +49,18 @@ impl Served {
         self.waiters.add(request, waiter)
     }
 
-    /// What a token is asked, with the requests that it is asked for: of those who wait for keys, or of those that led to the change.
+    /// The record that is under way is about to be stored, for whoever joins with it.
+    pub(super) fn planned(&mut self, at: Revision) {
+        let group = self.machine.state().group();
+        let waiters = &self.waiters;
+        let joining = self
+            .machine
+            .joining()
+            .map(|tickets| tickets.filter_map(move |ticket| waiters.request(ticket).cloned()));
+        self.shown.spans.planned(group, at, joining);
+    }
+
+    /// What a token is asked, with the requests that it is asked for: of those who wait for keys, or of those that led to the epoch.
     pub(super) fn named(&self, job: JobId, batch: Batch) -> Batch {
         let mut requests = Requests::default();
         match self.machine.tickets(job) {

@@ -55,6 +55,12 @@ impl Staged {
         self.change.as_ref().map(|change| change.why)
     }
 
+    /// Who waits to be registered with it, if there is to be an epoch.
+    fn tickets(&self) -> Option<impl Iterator<Item = Ticket>> {
+        let change = self.change.as_ref()?;
+        Some(change.joins.iter().map(|join| join.ticket))
+    }
+
     fn joins_of(&self, identity: &Identity) -> u32 {
         let joins = self.change.iter().flat_map(|change| &change.joins);
         joins.filter(|join| join.identity == *identity).count() as u32
@@ -62,6 +68,11 @@ impl Staged {
 }
 
 impl GroupMachine {
+    /// Who waits to be registered by the record that is under way; none where that leads to no epoch.
+    pub fn joining(&self) -> Option<impl Iterator<Item = Ticket>> {
+        self.log.staged.as_ref()?.tickets()
+    }
+
     /// Somebody asks to be registered.
     pub(super) fn join(&mut self, ticket: Ticket, identity: Identity, role: Role, offer: Offer) {
         if self.state.destroyed() || self.waiting.destroy {

@@ -75,11 +75,6 @@ impl GroupMachine {
         ]
     }
 
-    /// Whether an epoch is in the making: its change is on record, and it is not delivered.
-    pub fn is_making(&self) -> bool {
-        self.sealing.delivers()
-    }
-
     /// Whether nothing is under way: no change waits, is put on record, sealed or about to be active, and nobody waits for keys.
     pub fn is_at_rest(&self) -> bool {
         let waits = self.waiting.since.is_some() || self.keys.is_waiting();
