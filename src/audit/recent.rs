@@ -15,7 +15,7 @@ pub struct Searched {
 
 /// Reads the newest segments of a trail, as many as have so many bytes together and the newest in any case, and shows the records
 /// whose line has this text in it, the oldest first. Nothing is verified; what cannot be read as a record is passed over. Segments that
-/// are moved elsewhere meanwhile were not read, and [`Searched::from`] says so: the oldest go first.
+/// are moved elsewhere meanwhile were not read, and [`Searched::from`] says so: from there on there is no gap.
 ///
 /// # Errors
 /// When the folder or a segment cannot be read.
@@ -54,7 +54,11 @@ fn search(read: &[Segment], text: &str, mut show: impl FnMut(Record)) -> io::Res
         let mut lines = match segment.lines() {
             Ok(lines) => lines,
             // The newest one is written to, and never moved.
-            Err(error) if moved(&error) && at + 1 < read.len() => continue,
+            Err(error) if moved(&error) && at + 1 < read.len() => {
+                // The oldest go first: what was read before it has gone since, and is no part of a search without a gap.
+                from = None;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         from.get_or_insert(segment.first);
@@ -102,15 +106,23 @@ mod tests {
         let folder = trail().await;
         let listed = newest(folder.path(), 1 << 20).expect("is listed");
         assert_eq!(listed[0].first, 1);
+        let from = listed[2].first;
+        // The second one goes while the first is read, which has gone then as well.
+        let mut found = Vec::new();
+        let searched = search(&listed, "started", |record| {
+            found.push(record.sequence);
+            for segment in &listed[..2] {
+                let _ = std::fs::remove_file(&segment.path);
+            }
+        });
+        assert_eq!(searched.expect("the others are read").from, from);
+        let shown: Vec<u64> = (1..listed[1].first).chain(from..=20).collect();
+        assert_eq!(found, shown);
         let search = |listed: &[Segment]| {
             let mut found = Vec::new();
             let searched = search(listed, "started", |record| found.push(record.sequence));
             searched.map(|searched| (searched.from, found))
         };
-        for segment in &listed[..2] {
-            std::fs::remove_file(&segment.path).expect("is moved elsewhere");
-        }
-        let from = listed[2].first;
         let left = (from, (from..=20).collect::<Vec<u64>>());
         assert_eq!(search(&listed).expect("the others are read"), left);
         // As though they had been moved before.
