@@ -2,7 +2,6 @@
 //!
 //! Where nobody asked for it ($NOTIFY_SOCKET), nothing is told.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -44,42 +43,13 @@ pub(super) fn watch(vital: Vital) -> JoinSet<()> {
             let mut look = interval((within / 2).max(Duration::from_millis(1)));
             loop {
                 look.tick().await;
-                match hanging(&vital).await {
-                    None => tell(&[NotifyState::Watchdog]),
-                    Some(hanging) => {
-                        tracing::error!(?hanging, "loops hang; the watchdog is not told");
-                    }
+                let hanging = vital.hanging().await;
+                match hanging.is_empty() {
+                    true => tell(&[NotifyState::Watchdog]),
+                    false => tracing::error!(?hanging, "loops hang; the watchdog is not told"),
                 }
             }
         });
     }
     watching
-}
-
-/// The loops that hang, if there are any. None of one that drains: they end before its trail is sent and signed, for which it has a time
-/// of its own.
-async fn hanging(vital: &Vital) -> Option<Vec<String>> {
-    let hanging = vital.pulse.hanging().await;
-    // Looked at last: a drain may have begun while they were asked.
-    let well = hanging.is_empty() || vital.draining.load(Ordering::Relaxed);
-    (!well).then_some(hanging)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::admin::Pulse;
-
-    #[tokio::test]
-    async fn loops_that_have_ended_with_a_drain_do_not_hang() {
-        let vital = Vital {
-            pulse: Pulse::new(|| async { vec!["QUIC endpoint 0".to_owned()] }),
-            draining: Arc::default(),
-        };
-        assert!(hanging(&vital).await.is_some());
-        vital.draining.store(true, Ordering::Relaxed);
-        assert_eq!(hanging(&vital).await, None);
-    }
 }
