@@ -53,7 +53,7 @@ impl Gateway {
         tracing::info!("members are told to come back");
         let gone = listener.drain(COME_BACK, &to);
         if timeout_at(until(FOR_MEMBERS), gone).await.is_err() {
-            tracing::warn!("connections are left that did not end in time");
+            tracing::warn!("members are left that could not all be sent away in time");
         }
         accepting.abort();
         let least = Instant::now() + LAST;
