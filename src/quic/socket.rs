@@ -2,8 +2,9 @@
 //!
 //! A runtime that watches this socket is woken by each acknowledgement that comes and, while a rekey is sent, by each
 //! datagram that has left; for a few bytes that costs more than all that is done with them. The thread sleeps for a moment
-//! after it has read acknowledgements, and then finds many. While a rekey is sent it leaves the socket to whoever sends, who
-//! reads between two batches: two threads at one socket slow each other down.
+//! after it has read acknowledgements, and then finds many; and so it does where packets keep coming, as when many connect at
+//! once: to be woken by each of them, and to wake quinn for it, costs more than most of them do. While a rekey is sent it leaves
+//! the socket to whoever sends, who reads between two batches: two threads at one socket slow each other down.
 
 use std::fmt;
 use std::io::{self, IoSliceMut};
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use quinn::{AsyncUdpSocket, UdpPoller};
@@ -22,8 +23,10 @@ use tokio::time::{Sleep, sleep};
 use super::lanes::Lanes;
 use crate::udp::{Sink, sift};
 
-/// How long acknowledgements are gathered.
+/// How long acknowledgements are gathered, and how often the thread wakes where packets keep coming.
 const GATHER: Duration = Duration::from_millis(1);
+/// So often it wakes at once after a pause: as many packets are few connections' handshakes and requests, which wait for nothing.
+const AT_ONCE: u32 = 32;
 /// The longest packet, in bytes; what coalesces in the kernel is so many of them.
 const MAX_PACKET: usize = 1_500;
 /// Batches that are read before whoever reads has something else to do: a flood must not keep rekeys from being sent.
@@ -219,6 +222,7 @@ impl Reader {
     }
 
     fn run(&self) {
+        let mut looks = Looks::default();
         loop {
             let sending = lock(&self.sending);
             // Nothing panics while it holds the lock.
@@ -232,17 +236,19 @@ impl Reader {
             if !ready[1].revents().is_empty() {
                 return;
             }
-            if self.drain() {
-                std::thread::sleep(GATHER);
+            match self.drain() {
+                Drained::InPart => {}
+                Drained::OfAcknowledgements => std::thread::sleep(GATHER),
+                Drained::OfPackets => std::thread::sleep(looks.rest(Instant::now())),
             }
         }
     }
 
-    /// Takes what has come; whether that was all of it, and acknowledgements were among it.
-    fn drain(&self) -> bool {
+    /// Takes what has come.
+    fn drain(&self) -> Drained {
         let mut storage = lock(&self.storage);
         let room = storage.len() / BATCH_SIZE;
-        let mut any = false;
+        let mut drained = Drained::OfPackets;
         for _ in 0..MAX_BATCHES {
             let mut chunks = storage.chunks_mut(room).map(IoSliceMut::new);
             let mut bufs: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -255,17 +261,19 @@ impl Reader {
                     if error.kind() != io::ErrorKind::WouldBlock {
                         self.fail(error);
                     }
-                    return any;
+                    return drained;
                 }
             };
             let kept = sift(&*self.sink, &mut bufs, &mut meta, received);
-            any |= kept < received;
+            if kept < received {
+                drained = Drained::OfAcknowledgements;
+            }
             self.hand_over(&bufs[..kept], &meta[..kept]);
             if received < BATCH_SIZE {
-                return any;
+                return drained;
             }
         }
-        false
+        Drained::InPart
     }
 
     fn hand_over(&self, bufs: &[IoSliceMut<'_>], metas: &[RecvMeta]) {
@@ -286,6 +294,33 @@ impl Reader {
         queue.wake();
         drop(queue);
         std::thread::sleep(FULL);
+    }
+}
+
+/// How far the socket was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Drained {
+    /// There may be more.
+    InPart,
+    /// That was all, and acknowledgements were among it.
+    OfAcknowledgements,
+    /// That was all, and it was QUIC's, if there was any.
+    OfPackets,
+}
+
+/// How often the thread has looked.
+#[derive(Default)]
+struct Looks {
+    /// When the next look would be due if all were [`GATHER`] apart.
+    due: Option<Instant>,
+}
+
+impl Looks {
+    /// It has looked: how long it rests before the next time.
+    fn rest(&mut self, now: Instant) -> Duration {
+        let due = self.due.map_or(now, |due| due.max(now)) + GATHER;
+        self.due = Some(due);
+        due.saturating_duration_since(now + GATHER * AT_ONCE)
     }
 }
 
@@ -372,11 +407,30 @@ mod tests {
         }
         let most = MAX_BATCHES * BATCH_SIZE;
         let taken = || count.0.load(Ordering::SeqCst);
-        assert!(!reader.drain(), "more has come");
+        assert_eq!(reader.drain(), Drained::InPart);
         assert_eq!(taken(), most);
-        assert!(reader.drain());
+        assert_eq!(reader.drain(), Drained::OfAcknowledgements);
         assert_eq!(taken(), 200);
-        assert!(!reader.drain(), "nothing has come");
+        assert_eq!(reader.drain(), Drained::OfPackets, "nothing has come");
+    }
+
+    #[test]
+    fn whoever_looks_often_rests_and_a_pause_makes_up_for_it() {
+        let (mut looks, mut now) = (Looks::default(), Instant::now());
+        for _ in 0..AT_ONCE {
+            assert_eq!(looks.rest(now), Duration::ZERO);
+        }
+        for _ in 0..100 {
+            let rest = looks.rest(now);
+            assert_eq!(rest, GATHER);
+            now += rest;
+        }
+        now += 3 * GATHER;
+        let rests: Vec<_> = (0..5).map(|_| looks.rest(now)).collect();
+        let expected = [0, 0, 0, 1, 2].map(|rests| GATHER * rests);
+        assert_eq!(rests, expected);
+        now += 10_000 * GATHER;
+        assert_eq!(looks.rest(now), Duration::ZERO);
     }
 
     #[tokio::test]
