@@ -233,6 +233,7 @@ async fn member(engine: Handle, at: usize, address: SocketAddr) -> Member {
     let open = OpenChannel {
         group: GROUP.into(),
         member: number,
+        epoch: None,
     };
     let opening = Opening {
         lane: 0,

@@ -16,7 +16,7 @@ use wardcast::group::wire::datagram::{
     CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, report,
 };
 use wardcast::group::wire::{
-    Acknowledge, EpochHeader, Message, OpenChannel, Park, Push, PushReply, Request, Response,
+    EpochHeader, Message, OpenChannel, Park, Push, PushReply, Request, Response,
 };
 use wardcast::member::{Client, Event, Options, Sockets};
 use wardcast::udp::{Shared, Sink, endpoint_config};
@@ -129,16 +129,11 @@ impl Lean {
         let Seat { endpoint, socket } = seat;
         let (connection, grant, _) = enter(&options, &endpoint, Role::Receiver).await?;
         let header = EpochHeader::parse(&grant.path.header)?.header;
-        let acknowledge = Request::Acknowledge(Acknowledge {
-            group: GROUP.to_owned(),
-            member: grant.member,
-            epoch: header.epoch,
-        });
         tokio::spawn(serve(connection.clone()));
-        ask(&connection, &acknowledge).await?;
         let open = Request::OpenChannel(OpenChannel {
             group: GROUP.to_owned(),
             member: grant.member,
+            epoch: Some(header.epoch),
         });
         let Response::ChannelOpened(opened) = ask(&connection, &open).await? else {
             return Err("no channel was opened".into());

@@ -11,7 +11,9 @@ use crate::group::ids::{
     Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, NodeId, Role, Suite,
 };
 use crate::group::policy::{AdmissionRule, GroupPolicy};
-use crate::group::wire::{Grant, Join, Offer, Pull, RefusalCode, RemovalReason, Response, Resume};
+use crate::group::wire::{
+    Grant, Join, Offer, OpenChannel, Pull, RefusalCode, RemovalReason, Response, Resume,
+};
 use crate::hsm::{Lane, PinSource, PoolOptions, TokenConfig, TokenKind};
 use crate::store::SqliteStore;
 
@@ -164,6 +166,41 @@ async fn a_member_joins_is_pushed_epochs_and_is_evicted() {
     assert_eq!(refused.code, RefusalCode::UnknownMember);
     let delivery = next(&anna).await;
     assert_eq!(delivery.registration.1, first.member);
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_channel_tells_what_it_holds_with_that() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    engine.create(GROUP, policy()).await.expect("a group");
+    let outbox = Outbox::new();
+    let grant = join(&engine, "anna", &outbox).await.expect("a grant");
+    let open = |epoch| OpenChannel {
+        group: GROUP.into(),
+        member: grant.member,
+        epoch,
+    };
+    let opening = || Opening {
+        lane: 0,
+        whereabouts: Whereabouts::new(|| None),
+        export: Box::new(|_| Some(Key::generate())),
+    };
+    let (anna, bert) = (who("anna"), who("bert"));
+    let asked = [(None, Epoch(0)), (Some(Epoch(1)), Epoch(1))];
+    for (epoch, acknowledged) in asked {
+        // Nobody sends datagrams here.
+        let opened = engine.open_channel(&anna, open(epoch), &outbox, opening());
+        let refused = opened.await.expect_err("there is no channel");
+        assert_eq!(refused.code, RefusalCode::NoChannel);
+        let members = engine.members(GROUP, None, 1).await.expect("its members");
+        assert_eq!(members[0].acknowledged, acknowledged);
+    }
+    // Whoever it is not.
+    let other = engine.open_channel(&bert, open(Some(Epoch(1))), &outbox, opening());
+    assert_eq!(
+        other.await.expect_err("is another's").code,
+        RefusalCode::UnknownMember
+    );
 }
 
 #[tokio::test]

@@ -58,6 +58,8 @@ struct Known {
     unopened: Epoch,
     /// The newest epoch that the gateway was told to be held.
     told: Epoch,
+    /// The epoch that the request for a channel tells it.
+    telling: Epoch,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,8 +112,7 @@ impl Driver {
         };
         driver.path(path)?;
         driver.settle();
-        driver.acknowledge();
-        driver.open_channel();
+        driver.begin();
         drop(joining); // from here on the inbox is read
         Ok(driver)
     }
@@ -308,6 +309,13 @@ impl Driver {
         }
         if self.ask(Asked::Pull, Duration::ZERO) {
             self.shared.held().counters.pulls += 1;
+        }
+    }
+
+    /// A connection has brought a path: what is held is acknowledged, by the request for a channel where there is to be one.
+    fn begin(&mut self) {
+        if !self.open_channel() {
+            self.acknowledge();
         }
     }
 

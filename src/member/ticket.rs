@@ -191,10 +191,11 @@ impl Ticket {
         }
     }
 
-    pub(super) fn open_channel(&self) -> OpenChannel {
+    pub(super) fn open_channel(&self, epoch: Epoch) -> OpenChannel {
         OpenChannel {
             group: self.group.clone(),
             member: self.member,
+            epoch: Some(epoch),
         }
     }
 

@@ -101,9 +101,12 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         member,
         epoch: Epoch(300),
     };
-    let open = OpenChannel {
-        group: group(),
-        member,
+    let open = |epoch| {
+        Request::OpenChannel(OpenChannel {
+            group: group(),
+            member,
+            epoch,
+        })
     };
     let park = Park {
         group: group(),
@@ -120,7 +123,8 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("pull with an offer", pull(Epoch(299), Some(one()))),
         ("status", Request::Status(Status { group: group() })),
         ("acknowledge", Request::Acknowledge(acknowledge)),
-        ("open channel", Request::OpenChannel(open)),
+        ("open channel", open(None)),
+        ("open channel and acknowledge", open(Some(Epoch(300)))),
         ("park", Request::Park(park)),
     ]
 }

@@ -13,8 +13,8 @@ use wardcast::crypto::EphemeralKey;
 use wardcast::group::ids::{Epoch, MemberId, Role, Suite};
 use wardcast::group::wire::datagram::ChannelId;
 use wardcast::group::wire::{
-    ALPN, Acknowledge, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push,
-    PushReply, Request, Response,
+    ALPN, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push, PushReply, Request,
+    Response,
 };
 use wardcast::member::{HANDSHAKE, Options, Pauses, is_refused};
 use wardcast::tls;
@@ -83,16 +83,11 @@ pub(super) async fn join(
     let (member, epoch) = (grant.member, header.epoch);
     line.holds(epoch);
     reporter.tell(What::Sends(grant.path.active));
-    let acknowledge = Request::Acknowledge(Acknowledge {
-        group: GROUP.to_owned(),
-        member,
-        epoch,
-    });
     tokio::spawn(serve(connection.clone(), reporter, line.clone()));
-    ask(&connection, &acknowledge).await?;
     let open = Request::OpenChannel(OpenChannel {
         group: GROUP.to_owned(),
         member,
+        epoch: Some(epoch),
     });
     match ask(&connection, &open).await? {
         Response::ChannelOpened(opened) => {

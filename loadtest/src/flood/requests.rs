@@ -124,6 +124,7 @@ fn kinds() -> Vec<Hostility> {
         Request::OpenChannel(OpenChannel {
             group: group.clone(),
             member,
+            epoch: None,
         }),
         Request::Acknowledge(Acknowledge {
             group: group.clone(),

@@ -17,8 +17,8 @@ use crate::group::limits::{BUSY_RETRY_MS, FROZEN_RETRY_MS, OUTAGE_RETRY_MS, SOUR
 use crate::group::machine::{Claim, Input, Ticket};
 use crate::group::request::RequestId;
 use crate::group::wire::{
-    ChannelOpened, Grant, KeyState, MulticastOffer, Offer, PathDelivery, Pull, Refusal,
-    RefusalCode, Response, Resume, StatusReport, spi,
+    ChannelOpened, Grant, KeyState, MulticastOffer, Offer, OpenChannel, PathDelivery, Pull,
+    Refusal, RefusalCode, Response, Resume, StatusReport, spi,
 };
 use crate::policy::{Decider, Decision, Refused};
 
@@ -64,7 +64,7 @@ impl Served {
                 let _ = reply.send(owned);
             }
             Ask::OpenChannel(open, outbox, opening, reply) => {
-                let _ = reply.send(self.open_channel(identity, open.member, &outbox, opening));
+                let _ = reply.send(self.open_channel(now, identity, &open, &outbox, opening));
             }
             Ask::Park(member, outbox, reply) => {
                 let _ = reply.send(self.park(identity, member, &outbox));
@@ -340,15 +340,20 @@ impl Served {
         }
     }
 
-    /// Opens a channel for a registration that this connection serves.
+    /// Opens a channel for a registration that this connection serves, which may tell besides what it holds.
     fn open_channel(
         &mut self,
+        now: Time,
         identity: &Identity,
-        member: MemberId,
+        open: &OpenChannel,
         outbox: &Arc<Outbox>,
         opening: Opening,
     ) -> Result<ChannelOpened, Refusal> {
+        let member = open.member;
         self.owned(identity, member)?;
+        if let Some(epoch) = open.epoch {
+            self.acknowledged(now, member, epoch);
+        }
         let unknown = || Refusal::new(RefusalCode::UnknownMember);
         let registration = self.machine.member(member).ok_or_else(unknown)?;
         let (leaf, held) = (registration.leaf, registration.acknowledged);

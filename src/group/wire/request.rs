@@ -241,6 +241,9 @@ pub struct OpenChannel {
     /// The registration; it must belong to the connection's identity.
     #[n(1)]
     pub member: MemberId,
+    /// The newest epoch that the member holds: told here, it needs no [`Acknowledge`] of its own.
+    #[n(2)]
+    pub epoch: Option<Epoch>,
 }
 
 /// Asks that the registration be kept without a connection, with the push channel that it has on this one.

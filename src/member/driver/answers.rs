@@ -78,7 +78,10 @@ impl Driver {
             Asked::Resume => Request::Resume(self.ticket.resume(held, ephemeral.offer())),
             Asked::Pull => Request::Pull(self.ticket.pull(held, ephemeral.offer())),
             Asked::Acknowledge => Request::Acknowledge(self.ticket.acknowledge(held)),
-            Asked::OpenChannel => Request::OpenChannel(self.ticket.open_channel()),
+            Asked::OpenChannel => {
+                self.known.telling = held;
+                Request::OpenChannel(self.ticket.open_channel(held))
+            }
             Asked::Park => Request::Park(self.ticket.park()),
         };
         self.requests.answers.spawn(async move {
@@ -103,13 +106,7 @@ impl Driver {
             return; // of a registration or a connection that is over; the new one began with a request of its own
         }
         match (asked, answer) {
-            (Asked::Acknowledge, Ok(Response::Acknowledged(ack))) => {
-                self.known.told = self.known.told.max(ack.epoch);
-                // What came by another path while this was under way.
-                if self.known.told < self.newest() {
-                    self.ask(asked, around(PAUSE));
-                }
-            }
+            (Asked::Acknowledge, Ok(Response::Acknowledged(ack))) => self.told(ack.epoch),
             (Asked::Resume, Ok(Response::Path(path))) => {
                 let taken = self.caught_up(path);
                 self.resumed(taken);
@@ -132,16 +129,26 @@ impl Driver {
             }
             (Asked::OpenChannel, Ok(Response::ChannelOpened(opened))) => {
                 self.channel_opened(opened);
+                self.told(self.known.telling);
             }
             (Asked::Park, answer) => self.park_answered(answer.ok()),
             // It is served by streams.
-            (Asked::OpenChannel, Ok(_)) => {}
+            (Asked::OpenChannel, Ok(_)) => self.acknowledge(),
             (_, Ok(Response::Refused(refusal))) if refusal.code.passes() => {
                 let asked_for = refusal.retry_after_ms.map(Duration::from_millis);
                 self.ask_again(asked, asked_for.map_or(around(PAUSE), at_least));
             }
             (_, Ok(Response::Refused(refusal))) => self.refused(asked, refusal),
             (_, Ok(_) | Err(_)) => self.ask_again(asked, around(PAUSE)),
+        }
+    }
+
+    /// The gateway knows that this epoch is held.
+    fn told(&mut self, epoch: Epoch) {
+        self.known.told = self.known.told.max(epoch);
+        // What came by another path while it was told.
+        if self.known.told < self.newest() {
+            self.ask(Asked::Acknowledge, around(PAUSE));
         }
     }
 
@@ -170,8 +177,7 @@ impl Driver {
             self.shared.held().counters.resumes += 1;
             let epoch = self.newest();
             self.tell(Event::Resumed { epoch });
-            self.acknowledge();
-            self.open_channel();
+            self.begin();
         } else {
             self.resume(around(PAUSE));
         }
@@ -262,8 +268,7 @@ impl Driver {
         let member = self.ticket.member;
         self.tell(Event::Rejoined { member });
         if self.caught_up(path) {
-            self.acknowledge();
-            self.open_channel();
+            self.begin();
         } else {
             self.resume(around(PAUSE));
         }

@@ -64,12 +64,15 @@ impl OwnChannel {
 }
 
 impl Driver {
-    /// Asks for a channel on this connection, where datagrams come in and can be opened.
-    pub(super) fn open_channel(&mut self) {
+    /// Asks for a channel on this connection, where datagrams come in and can be opened, and tells what is held besides; false
+    /// where there is to be none.
+    pub(super) fn open_channel(&mut self) -> bool {
         let opens = self.client.options.presence.fidelity == Fidelity::Full;
-        if opens && self.client.link.datagrams().are_there() {
+        let opens = opens && self.client.link.datagrams().are_there();
+        if opens {
             self.ask(Asked::OpenChannel, Duration::ZERO);
         }
+        opens
     }
 
     /// The gateway has opened it: what it says there is listened to from now on.

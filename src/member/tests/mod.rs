@@ -393,6 +393,31 @@ async fn leaving_and_closing_end_a_membership() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_told_with_the_request_for_a_channel_and_by_itself_if_there_is_none() {
+    let (gateway, group) = (Gateway::start(), Group::new());
+    let mut options = gateway.options();
+    options.sockets.shared = None;
+    let client = Client::new(options).expect("a client");
+    let serve = async {
+        let wire = gateway.accept().await;
+        let (Request::Join(join), reply) = wire.asked().await else {
+            panic!("not a join");
+        };
+        reply.say(&group.grant(&join)).await;
+        let (Request::OpenChannel(open), reply) = wire.asked().await else {
+            panic!("no channel is asked for");
+        };
+        assert_eq!(open.epoch, Some(Epoch(group.epoch)));
+        let refusal = Refusal::new(RefusalCode::NoChannel);
+        reply.say(&Response::Refused(refusal)).await;
+        assert_eq!(wire.acknowledged().await, Epoch(group.epoch));
+        wire
+    };
+    let (membership, _wire) = tokio::join!(client.join("studio", Role::Both), serve);
+    assert!(agrees(&membership.expect("it is granted"), &group));
+}
+
+#[tokio::test]
 async fn clients_share_a_socket() {
     let (gateway, group) = (Gateway::start(), Group::new());
     let endpoint = quinn::Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");

@@ -13,7 +13,7 @@
 //! pull        = [4, {0: group-name, 1: member, 2: epoch, ? 3: offer, ? 4: key-ref, more}]
 //! status      = [5, {0: group-name, more}]
 //! acknowledge = [6, {0: group-name, 1: member, 2: epoch, more}]
-//! open-channel = [7, {0: group-name, 1: member, more}]
+//! open-channel = [7, {0: group-name, 1: member, ? 2: epoch, more}]  ; 2: acknowledged besides
 //! park        = [8, {0: group-name, 1: member, more}]
 //! offer       = {? 1: point, ? 2: hybrid-key, more}  ; by the suite's number: one at least
 //!
@@ -172,7 +172,7 @@
 //! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set; or granted |
 //! | status | how the group is; for identities that are registered there | status-report |
 //! | acknowledge | the root of an epoch that came in an answer is confirmed | acknowledged |
-//! | open-channel | rekeys are wanted by datagram as well, see [`channel`](super::channel); a member need not ask | channel-opened |
+//! | open-channel | rekeys are wanted by datagram as well, see [`channel`](super::channel); a member need not ask; with an epoch it is an acknowledge as well, whether a channel is opened or not | channel-opened |
 //!
 //! Any of them may be answered by refused. The registration must belong to the identity of the connection, and after a
 //! join or resume it is the registration that this connection serves. A resume on a second connection moves it there.
