@@ -3,6 +3,9 @@
 //! A rekey is sent to all who take it by datagram. Whoever did not acknowledge it is sent the same bytes again, twice, with
 //! growing pauses; after that it is pushed on the member's stream, and the channel is probed anew. A newer rekey of the
 //! same group ends the rounds of the older one: who has not acknowledged that cannot take this one, and gets it by stream.
+//!
+//! Whoever has only just opened its channel is about to answer the probe: it is waited for a moment, as a datagram costs a small
+//! part of what a stream does. In a storm of joins that is everybody, once.
 
 mod audience;
 
@@ -36,6 +39,8 @@ pub(super) const PAUSES: [Duration; 3] = [
 /// after the first probe came, and must not be served by stream for as long again.
 const NEXT_PROBE: Duration = Duration::from_millis(250);
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
+/// How long a rekey waits for the first probe's answer.
+const COMING: Duration = Duration::from_millis(100);
 
 /// Whom a group reaches, and what is on its way.
 #[derive(Default)]
@@ -57,6 +62,15 @@ impl Group {
 struct Target {
     channel: Arc<Channel>,
     address: SocketAddr,
+    /// No second probe was sent since it was opened.
+    fresh: bool,
+}
+
+impl Target {
+    /// Whether its first probe may still be answered.
+    fn is_coming(&self) -> bool {
+        self.fresh && self.channel.heard() == Epoch(0)
+    }
 }
 
 /// One rekey on its way.
@@ -64,6 +78,8 @@ struct Round {
     sealed: Arc<SealedRekey>,
     /// Leaves of those who were sent it and have not acknowledged it; ascending.
     waiting: Vec<u32>,
+    /// Leaves of those who are sent it if they answer the first probe in time; ascending.
+    coming: Vec<u32>,
     sent: usize,
 }
 
@@ -106,6 +122,8 @@ impl Round {
 enum Due {
     /// The rounds of this epoch, unless a newer one took its place.
     Round(GroupId, Epoch),
+    /// A look at those who are coming, likewise.
+    Coming(GroupId, Epoch),
     /// A probe, after so many.
     Probe(Weak<Channel>, u32),
     /// A look at those who listen, as long as the group's clock is this one.
@@ -171,7 +189,15 @@ impl Fanout {
         let (group, _) = channel.registration();
         let targets = &mut self.groups.entry(group).or_default().targets;
         let at = place(targets, channel.leaf());
-        targets.insert(at, Target { channel, address });
+        let fresh = true;
+        targets.insert(
+            at,
+            Target {
+                channel,
+                address,
+                fresh,
+            },
+        );
     }
 
     fn close(&mut self, channel: &Arc<Channel>) {
@@ -202,18 +228,27 @@ impl Fanout {
             return;
         };
         let mut waiting = Vec::with_capacity(group.targets.len());
-        for Target { channel, .. } in &group.targets {
+        let mut coming = Vec::new();
+        for target in &group.targets {
+            let channel = &target.channel;
             if channel.takes(&sealed.rekey) {
                 channel.sent();
                 waiting.push(channel.leaf());
+            } else if target.is_coming() && channel.held() >= sealed.rekey.previous {
+                coming.push(channel.leaf());
             } else {
                 channel.by_stream(&sealed.rekey);
             }
         }
         metrics::counter!("wardcast_datagrams_sent_total").increment(waiting.len() as u64);
+        if !coming.is_empty() {
+            let look = Due::Coming(id, sealed.rekey.epoch);
+            self.timers.after(COMING, look);
+        }
         group.round = Some(Round {
             sealed,
             waiting,
+            coming,
             sent: 0,
         });
         self.send(id);
@@ -227,22 +262,13 @@ impl Fanout {
         let Some(round) = round else {
             return;
         };
-        // All three are in the order of leaves.
-        let mut targets = targets.iter().peekable();
-        let mut chunks = round.sealed.rekey.chunks.iter().zip(&round.sealed.chunks);
-        let mut chunk = chunks.next();
         let again = round.sent > 0;
-        let datagrams = round.waiting.iter().filter_map(|leaf| {
-            let target = at(&mut targets, *leaf)?;
+        let datagrams = datagrams(&round.sealed, targets, &round.waiting);
+        let datagrams = datagrams.map(|(target, datagram)| {
             if again {
                 target.channel.resent();
             }
-            while chunk.is_some_and(|(run, _)| run.last_leaf < *leaf) {
-                chunk = chunks.next();
-            }
-            let own = chunk.filter(|(run, _)| run.first_leaf <= *leaf);
-            let datagram = own.map_or(&round.sealed.others, |(_, sealed)| sealed);
-            Some((target.address, datagram.as_ref()))
+            (target.address, datagram)
         });
         let began = Instant::now();
         self.transmitter.send(datagrams);
@@ -254,6 +280,42 @@ impl Fanout {
         self.timers.after(pause, Due::Round(id, epoch));
     }
 
+    /// Those whose channel was new have been waited for: whoever has answered its probe is sent the rekey, the others get it by
+    /// stream.
+    fn came(&mut self, id: GroupId, epoch: Epoch) {
+        let Some(Group { targets, round, .. }) = self.groups.get_mut(&id) else {
+            return;
+        };
+        let Some(round) = round
+            .as_mut()
+            .filter(|round| round.sealed.rekey.epoch == epoch)
+        else {
+            return;
+        };
+        let rekey = &round.sealed.rekey;
+        let mut own = targets.iter().peekable();
+        let mut reached = std::mem::take(&mut round.coming);
+        reached.retain(|leaf| {
+            // Whoever has left meanwhile has no channel any more.
+            let lacking = at(&mut own, *leaf).filter(|target| target.channel.held() < epoch);
+            let Some(Target { channel, .. }) = lacking else {
+                return false;
+            };
+            let takes = channel.takes(rekey);
+            match takes {
+                true => channel.sent(),
+                false => channel.by_stream(rekey),
+            }
+            takes
+        });
+        metrics::counter!("wardcast_datagrams_sent_total").increment(reached.len() as u64);
+        let datagrams = datagrams(&round.sealed, targets, &reached);
+        let datagrams = datagrams.map(|(target, datagram)| (target.address, datagram));
+        self.transmitter.send(datagrams);
+        round.waiting.append(&mut reached);
+        round.waiting.sort_unstable();
+    }
+
     fn activate(&mut self, group: GroupId, epoch: Epoch, datagram: &Bytes) {
         let targets = self
             .groups
@@ -261,14 +323,18 @@ impl Fanout {
             .map_or(&[][..], |group| &group.targets);
         let mut told = 0;
         let senders = targets.iter().filter(|target| target.channel.sends());
-        let datagrams = senders.filter_map(|Target { channel, address }| {
-            if channel.is_up() && channel.held() >= epoch {
-                told += 1;
-                return Some((*address, &datagram[..]));
-            }
-            channel.activate_by_stream(epoch);
-            None
-        });
+        let datagrams = senders.filter_map(
+            |Target {
+                 channel, address, ..
+             }| {
+                if channel.is_up() && channel.held() >= epoch {
+                    told += 1;
+                    return Some((*address, &datagram[..]));
+                }
+                channel.activate_by_stream(epoch);
+                None
+            },
+        );
         self.transmitter.send(datagrams);
         metrics::counter!("wardcast_datagrams_activations_total").increment(told);
     }
@@ -291,6 +357,7 @@ impl Fanout {
         while let Some(due) = self.timers.next(now) {
             match due {
                 Due::Round(group, epoch) => self.again(group, epoch),
+                Due::Coming(group, epoch) => self.came(group, epoch),
                 Due::Probe(channel, sent) => self.probe(channel, sent),
                 Due::Review(group, clock) => self.review(group, clock),
             }
@@ -360,7 +427,9 @@ impl Fanout {
         if let Some(group) = self.groups.get_mut(&group)
             && let Some(at) = own(&group.targets, &probed)
         {
-            group.targets[at].address = address;
+            let target = &mut group.targets[at];
+            target.address = address;
+            target.fresh &= sent == 0;
         }
         let number = u64::from_be_bytes(random());
         let code = |covered: &[u8]| probed.key().code(covered);
@@ -371,6 +440,26 @@ impl Fanout {
         let again = Due::Probe(channel, sent + 1);
         self.timers.after(pause.min(PROBE_AGAIN), again);
     }
+}
+
+/// What those of these leaves that are targets are sent; all are in their order.
+fn datagrams<'a>(
+    sealed: &'a SealedRekey,
+    targets: &'a [Target],
+    leaves: &'a [u32],
+) -> impl Iterator<Item = (&'a Target, &'a [u8])> {
+    let mut targets = targets.iter().peekable();
+    let mut chunks = sealed.rekey.chunks.iter().zip(&sealed.chunks);
+    let mut chunk = chunks.next();
+    leaves.iter().filter_map(move |leaf| {
+        let target = at(&mut targets, *leaf)?;
+        while chunk.is_some_and(|(run, _)| run.last_leaf < *leaf) {
+            chunk = chunks.next();
+        }
+        let own = chunk.filter(|(run, _)| run.first_leaf <= *leaf);
+        let datagram = own.map_or(&sealed.others, |(_, sealed)| sealed);
+        Some((target, datagram.as_ref()))
+    })
 }
 
 /// The target of a leaf, when asked for one leaf after the other.

@@ -163,6 +163,7 @@ impl Fanout {
             let target = Target {
                 channel: channel.clone(),
                 address,
+                fresh: false,
             };
             group.targets.insert(at, target);
             if let Some(newest) = newest

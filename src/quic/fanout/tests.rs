@@ -163,6 +163,38 @@ async fn whoever_opens_a_channel_anew_meanwhile_gets_the_rekey_and_whoever_left_
 }
 
 #[tokio::test]
+async fn whoever_has_only_just_opened_a_channel_is_waited_for_and_then_gets_it_by_datagram_or_stream()
+ {
+    let mut stage = Stage::new();
+    let members = [1, 2, 3, 4].map(|leaf| {
+        let member = Member::new(&stage.channels, leaf);
+        stage.fanout.volley(Volley::Open(member.channel.clone()));
+        member.channel.learn(Epoch(3));
+        member
+    });
+    let [answers, does_not, was_probed_twice, goes] = &members;
+    let probe = Arc::downgrade(&was_probed_twice.channel);
+    stage.fanout.probe(probe, 1);
+    assert!(was_probed_twice.got().is_some());
+    stage.rekey();
+    assert!(was_probed_twice.has_by_stream().await);
+    for member in [answers, does_not, goes] {
+        assert!(member.got().is_none() && !member.has_by_stream().await);
+    }
+    answers.channel.acknowledged(Epoch(3));
+    stage.fanout.volley(Volley::Close(goes.channel.clone()));
+    stage.fanout.came(GROUP, Epoch(4));
+    assert_eq!(answers.got(), Some(b"others'".to_vec()));
+    assert!(does_not.got().is_none() && does_not.has_by_stream().await);
+    assert!(goes.got().is_none() && !goes.has_by_stream().await);
+    // From here on it is sent as to anybody.
+    stage.again();
+    assert_eq!(answers.got(), Some(b"others'".to_vec()));
+    stage.fanout.came(GROUP, Epoch(4));
+    assert!(answers.got().is_none() && !answers.has_by_stream().await);
+}
+
+#[tokio::test]
 async fn a_newer_rekey_ends_the_rounds_of_the_older_one() {
     let mut stage = Stage::new();
     let [current, behind] = stage.members([1, 4]);

@@ -60,6 +60,8 @@
 //!   epoch that it holds. It answers nothing that it cannot open, nor an activate. A rekey that it can open but not use
 //!   it does not acknowledge: it pulls, as the spec of [`behaviour`](super::behaviour) says.
 //! - A member acknowledges a probe whose code is right.
+//! - A rekey that comes before the first probe of a new channel is acknowledged waits for that, for 100 ms at most, and goes by stream
+//!   then.
 //! - An acknowledgement counts when its code is right and its epoch is not newer than the newest that was delivered. It counts for
 //!   every epoch up to that one.
 //! - A member takes an activate under the push key of the epoch that it names, and no other.
@@ -124,4 +126,4 @@
 //! | an evicted member | open the rekey that evicted it, which is sealed under the key of its last epoch: header and edges, which tell it nothing that the signed header's reader must not know; send that one again to others | open what follows: the next push key comes from a root that it cannot compute. Have another header believed: they are signed in the token |
 //! | a member | the same with the datagrams of epochs that it holds, and have other members verify signatures of headers that it makes up, one for each datagram that it sends them from the gateway's address | more than that: what does not verify is dropped and not answered |
 //! | a member, or an evicted one | nothing with go-aways: no key that members share is good for one, and each has its own channel's alone | send another member away. Even where it could, that one goes as whom it is, wants the certificate to be for the host, takes keys of its issuer alone, and comes back here |
-//! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more | keep an epoch from a member that QUIC reaches |
+//! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more, or 0.1 on a channel that was never up | keep an epoch from a member that QUIC reaches |
