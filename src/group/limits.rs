@@ -45,7 +45,7 @@ pub const MAX_WAITING_PATHS: usize = 131_072;
 /// Joins of one change: a larger storm becomes several epochs, so that no record or plan grows without bound.
 pub const MAX_JOINS_PER_CHANGE: usize = 16_384;
 /// Epochs that there are for joins alone make no more deliveries than so many in a second: in a storm more join with each epoch.
-pub const JOIN_DELIVERIES_PER_SECOND: u64 = 5_000;
+pub const JOIN_DELIVERIES_PER_SECOND: u64 = 2_500;
 /// So long joins wait for it at most, from one epoch to the next.
 pub const JOIN_PAUSE_MOST_MS: u64 = 2_000;
 /// Members whose grants and missing up-edges make up one job of the token.

@@ -87,7 +87,7 @@
 //! ```
 //!
 //! An ordinary change waits until the epoch before it is active; an urgent eviction does not, and takes along what was
-//! not delivered yet. Joins alone wait, in a large group, until they and the epochs before them make no more than 5,000
+//! not delivered yet. Joins alone wait, in a large group, until they and the epochs before them make no more than 2,500
 //! deliveries a second, for 2 s at most: a storm of joins shares epochs. Nothing is sent before it is on record: an epoch that a member has seen survives the gateway.
 //! After a restart no epoch is in flight: the newest on record counts as active, and members resume. Its header is sealed
 //! again, so the same epoch may come with another signature; everything else of it is the same.
