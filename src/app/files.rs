@@ -22,15 +22,8 @@ impl Files {
 
     /// Those alone that say who the gateway is and who others are: certificates, keys, authorities, revocation lists, tokens.
     pub(super) fn of_credentials(config: &Config) -> Self {
-        let (tls, jwt, ldap, upstream) = (&config.tls, &config.jwt, &config.ldap, &config.upstream);
-        let lists = tls.crl.iter().enumerate();
-        let lists = lists.map(|(index, path)| (format!("tls.crl[{index}]"), digest(path)));
-        let mut files = Self(lists.collect());
-        files.read([
-            ("tls.certificate", &tls.certificate),
-            ("tls.key", &tls.key),
-            ("tls.client_ca", &tls.client_ca),
-        ]);
+        let (jwt, ldap, upstream) = (&config.jwt, &config.ldap, &config.upstream);
+        let mut files = Self::of_tls(config);
         if !jwt.issuer.is_empty() {
             files.read([("jwt.ca", &jwt.ca)]);
         }
@@ -48,6 +41,20 @@ impl Files {
             ]);
         }
         files.read_of_siem(&config.siem);
+        files
+    }
+
+    /// Those of `[tls]`: who the gateway is to those who call it, and who they are.
+    pub(super) fn of_tls(config: &Config) -> Self {
+        let tls = &config.tls;
+        let lists = tls.crl.iter().enumerate();
+        let lists = lists.map(|(index, path)| (format!("tls.crl[{index}]"), digest(path)));
+        let mut files = Self(lists.collect());
+        files.read([
+            ("tls.certificate", &tls.certificate),
+            ("tls.key", &tls.key),
+            ("tls.client_ca", &tls.client_ca),
+        ]);
         files
     }
 

@@ -41,6 +41,8 @@ pub(super) struct Running {
     pub(super) live: Live,
     pub(super) admin: Option<Certificates>,
     pub(super) front: Option<Certificates>,
+    /// Whom the gateway calls is shown what it had before it took its newest certificate, for not all could be used that they are shown.
+    behind: bool,
 }
 
 /// How much is read anew.
@@ -50,6 +52,8 @@ pub(super) enum Scope {
     All,
     /// Who the gateway is, and who others are.
     Credentials,
+    /// The same to those alone who call it: its certificate, their authorities, and who was revoked.
+    Own,
 }
 
 /// What is about to be given to the gateway; nothing of it can fail any more.
@@ -60,6 +64,7 @@ pub(super) struct Staged {
     called: Option<CalledAnew>,
     sources: Option<Sources>,
     rules: Rules,
+    behind: bool,
     view: ReloadView,
 }
 
@@ -99,6 +104,7 @@ impl Running {
             live,
             admin: None,
             front: None,
+            behind: false,
         }
     }
 
@@ -114,7 +120,12 @@ impl Running {
     /// Whether a file with credentials is another one than that which is in use.
     pub(super) fn has_new_credentials(&self) -> bool {
         let now = Files::of_credentials(&self.config);
-        !now.changed(&self.files).is_empty()
+        self.behind || !now.changed(&self.files).is_empty()
+    }
+
+    /// The same of those that [`Scope::Own`] is.
+    pub(super) fn has_new_credentials_of_its_own(&self) -> bool {
+        !Files::of_tls(&self.config).changed(&self.files).is_empty()
     }
 
     /// Looks at all that is to be taken of a configuration.
@@ -123,17 +134,22 @@ impl Running {
         let files = match scope {
             Scope::All => Files::of(&config),
             Scope::Credentials => Files::of_credentials(&config),
+            Scope::Own => Files::of_tls(&config),
         };
         let keys = config::changes(&self.config, &config).into_iter();
         let applied: BTreeSet<String> = keys.chain(files.changed(&self.files)).collect();
-        let concerns = |section: &str| applied.iter().any(|key| key.starts_with(section));
-        let secured = match concerns("tls.") {
+        let changed = |section: &str| applied.iter().any(|key| key.starts_with(section));
+        let secured = match changed("tls.") {
             true => Some(Secured::load(&config.tls)?),
             false => None,
         };
         let credentials = secured
             .as_ref()
             .map_or(&self.credentials, |new| &new.credentials);
+        let behind = scope == Scope::Own;
+        let concerns = |section: &str| {
+            !behind && (changed(section) || (self.behind && section.starts_with("tls.")))
+        };
         let called = match SHOWN.into_iter().any(concerns) {
             true => {
                 let shown = Shown::load(&config, credentials)?;
@@ -143,14 +159,14 @@ impl Running {
         };
         let by_certificate = !config.ldap.addresses.is_empty() && config.ldap.bind_dn.is_empty();
         let asks_anew =
-            concerns("jwt.") || concerns("ldap.") || (secured.is_some() && by_certificate);
+            concerns("jwt.") || concerns("ldap.") || (concerns("tls.") && by_certificate);
         let sources = match asks_anew {
             true => Some(admission::sources(&config, credentials)?),
             false => None,
         };
         let rules = match scope {
             Scope::All => admission::rules(&config.policy.rules)?,
-            Scope::Credentials => self.live.book.rules(),
+            Scope::Credentials | Scope::Own => self.live.book.rules(),
         };
         let needs_restart = config::changes(&config, loaded).into_iter();
         let read_once = Files::of_start(&config).changed(&self.at_start);
@@ -166,6 +182,7 @@ impl Running {
             called,
             sources,
             rules,
+            behind,
             view,
         })
     }
@@ -194,6 +211,7 @@ impl Running {
         let default = staged.config.policy.default.clone();
         self.live.book.configure(default, staged.rules);
         self.live.replace(&staged.config, staged.sources);
+        self.behind = staged.behind;
         self.config = staged.config;
         self.files.take(staged.files);
         Ok(staged.view)

@@ -80,6 +80,8 @@ struct Steered<'a, L> {
     logging: Logging,
     /// The last thing that was wrong with new credentials, and when that was said.
     wrong: Option<(String, Instant)>,
+    /// The configuration as it stands was refused.
+    refused: bool,
 }
 
 impl Gateway {
@@ -110,6 +112,7 @@ impl Gateway {
                 load: surroundings.load,
                 logging: surroundings.logging,
                 wrong: None,
+                refused: false,
             };
             tokio::select! {
                 _ = &mut accepting => None,
@@ -221,10 +224,11 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
             self.logging.configure(&self.running.config.log.level)?;
             Ok(view)
         });
-        self.told(by, &done).await;
+        self.refused = done.is_err();
         if done.is_ok() {
             self.wrong = None;
         }
+        self.told(by, &done).await;
         if self.running.live.book.rules().revision() != rules {
             // Whoever waits was admitted by other rules.
             self.engine.decide_anew().await;
@@ -237,35 +241,47 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
     /// cannot be used yet: it is tried again, and those from before stay.
     async fn look(&mut self) {
         let done = block_in_place(|| {
-            if !self.running.has_new_credentials() {
-                return None;
-            }
-            let same = self.running.config.clone();
-            let staged = self.running.stage(&same, Scope::Credentials);
-            let done = staged.and_then(|staged| self.running.apply(staged, self.listener));
-            Some(done.map_err(|error| error.to_string()))
+            let is_new = self.running.has_new_credentials();
+            is_new.then(|| self.take(Scope::Credentials))
         });
         match done {
             None if self.wrong.take().is_some() => {
                 tracing::info!("the files are those again that are in use");
-                metrics::gauge!("wardcast_configuration_refused").set(0.0);
+                self.show_refused();
             }
             None => {}
             Some(Ok(view)) => {
                 self.wrong = None;
                 self.told(None, &Ok(view)).await;
             }
-            Some(Err(why)) => {
-                let said = self.wrong.as_ref();
-                let anew = said.is_none_or(|(said, _)| *said != why);
-                if anew || said.is_some_and(|(_, at)| at.elapsed() >= SAY_AGAIN) {
-                    self.wrong = Some((why.clone(), Instant::now()));
-                    match anew {
-                        true => self.told(None, &Err(why)).await,
-                        false => tracing::error!(%why, "new credentials cannot be used still"),
-                    }
-                }
+            Some(Err(why)) => self.cannot_take(why).await,
+        }
+    }
+
+    fn take(&mut self, scope: Scope) -> Result<ReloadView, String> {
+        let same = self.running.config.clone();
+        let staged = self.running.stage(&same, scope);
+        let done = staged.and_then(|staged| self.running.apply(staged, self.listener));
+        done.map_err(|error| error.to_string())
+    }
+
+    /// One of the files that were replaced cannot be used. That must not keep a revocation list from being taken.
+    async fn cannot_take(&mut self, why: String) {
+        let said = self.wrong.as_ref();
+        let anew = said.is_none_or(|(said, _)| *said != why);
+        if anew || said.is_some_and(|(_, at)| at.elapsed() >= SAY_AGAIN) {
+            self.wrong = Some((why.clone(), Instant::now()));
+            match anew {
+                true => self.told(None, &Err(why)).await,
+                false => tracing::error!(%why, "new credentials cannot be used still"),
             }
+        }
+        let own = block_in_place(|| {
+            let is_new = self.running.has_new_credentials_of_its_own();
+            is_new.then(|| self.take(Scope::Own))
+        });
+        if let Some(Ok(view)) = own {
+            self.told(None, &Ok(view)).await;
         }
     }
 
@@ -304,9 +320,13 @@ impl<L: Fn() -> Result<Config, ConfigError>> Steered<'_, L> {
             }
         };
         metrics::counter!("wardcast_reloads_total", "outcome" => outcome).increment(1);
-        let refused = if done.is_err() { 1.0 } else { 0.0 };
-        metrics::gauge!("wardcast_configuration_refused").set(refused);
+        self.show_refused();
         self.record(by, event).await;
+    }
+
+    fn show_refused(&self) {
+        let refused = self.refused || self.wrong.is_some();
+        metrics::gauge!("wardcast_configuration_refused").set(f64::from(u8::from(refused)));
     }
 
     async fn record(&self, by: Option<Identity>, event: Event) {

@@ -12,6 +12,7 @@ use super::handle::Handle;
 use crate::group::ids::MasterId;
 use crate::group::wire::{Refusal, RefusalCode};
 use crate::hsm::RingChange;
+use crate::trace;
 
 /// Times that a group is asked before the rotation gives up and says why: it goes on where it was when it is begun again.
 const ATTEMPTS: u32 = 10;
@@ -65,7 +66,8 @@ impl Handle {
             return Err(Refusal::because(RefusalCode::Busy, why));
         }
         let engine = self.clone();
-        tokio::spawn(async move {
+        let request = trace::current();
+        let rolling = async move {
             let ended = match engine.roll_all(members_per_second).await {
                 Ok(()) => RotationPhase::Done,
                 Err(why) => {
@@ -74,7 +76,12 @@ impl Handle {
                 }
             };
             engine.tokens().note(|status| status.phase = ended);
-        });
+        };
+        // By the request's name, but not in its span: that one is over long before.
+        match request {
+            Some(request) => drop(tokio::spawn(trace::within(request, rolling))),
+            None => drop(tokio::spawn(rolling)),
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ const AT_ONCE: usize = 1_024;
 /// Done when all know it, or were told often enough.
 pub(super) async fn tell(channels: &Arc<Channels>, absence: Absence) {
     let parked = channels.staying().len();
-    for pause in PAUSES {
+    for (times, pause) in (1..).zip(PAUSES) {
         let staying = channels.staying();
         if staying.is_empty() {
             break;
@@ -32,7 +32,10 @@ pub(super) async fn tell(channels: &Arc<Channels>, absence: Absence) {
             telling.spawn(tell_lane(channels.clone(), lane, members, absence.clone()));
         }
         telling.join_all().await;
-        sleep(pause).await;
+        // Nothing follows the last time, so nobody's answer is waited for then.
+        if times < PAUSES.len() {
+            sleep(pause).await;
+        }
     }
     if parked > 0 {
         let silent = channels.staying().len();

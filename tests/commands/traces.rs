@@ -136,6 +136,7 @@ fn a_rekey_is_one_trace_with_what_it_consists_of() {
         span.name == "change" && attribute(&span.attributes, "epoch").as_deref() == Some("2")
     });
     assert!(rekey.parent_span_id.is_empty(), "{rekey:#?}");
+    assert_eq!(text(&rekey.attributes, "requests").len(), 16);
     for part in ["store", "token", "push", "acknowledgements"] {
         let child = collector.until(&mut spans, part, |span| {
             span.name == part && span.parent_span_id == rekey.span_id

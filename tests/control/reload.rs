@@ -7,6 +7,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use wardcast::group::ids::{Epoch, Role};
 use wardcast::member::Event;
+use wardcast::pki::Authority;
 
 use crate::support::members::{Ledger, Member};
 use crate::support::{GROUP, SOON, Setup, Site};
@@ -210,6 +211,57 @@ async fn a_file_of_authorities_counts_for_all_but_those_who_read_it_at_the_start
     assert_eq!(told["needs_restart"], json!(["trace.ca"]));
     let left = json!({ "applied": [], "needs_restart": ["trace.ca"] });
     assert_eq!(site.order("v1/reload", None).await, left);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_by_others_keeps_no_revocation_list_from_being_taken() {
+    let other = Authority::new("other").expect("an authority");
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys.pem");
+    fs::write(&keys, other.certificate_pem()).expect("written");
+    let more = format!(
+        "[jwt]\nissuer = \"https://localhost:1\"\naudience = \"gateway\"\njwks = \"https://localhost:1/keys\"\nca = {keys:?}\n"
+    );
+    let site = site(Setup {
+        revoked: &["mallory"],
+        more: &more,
+        ..Setup::default()
+    })
+    .await;
+    site.revoke(&[]);
+    let applied = |keys: Value| move |record: &Value| record["applied"] == keys;
+    site.recorded("reloaded", applied(json!(["tls.crl[0]"])))
+        .await;
+    fs::write(&keys, "nothing of use").expect("written");
+    let refused = |record: &Value| {
+        record["refused"]
+            .as_str()
+            .is_some_and(|why| why.contains("keys.pem"))
+    };
+    site.recorded("reloaded", refused).await;
+    site.client("mallory")
+        .join(GROUP, Role::Both)
+        .await
+        .expect("is not revoked");
+    site.revoke(&["mallory"]);
+    let taken = applied(json!(["tls.crl[0]"]));
+    let began = Instant::now();
+    while site.audit().iter().filter(|record| taken(record)).count() < 2 {
+        assert!(began.elapsed() < SOON, "it is taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        site.client("mallory")
+            .join(GROUP, Role::Both)
+            .await
+            .is_err()
+    );
+    assert_eq!(site.counter("wardcast_configuration_refused").await, 1);
+    fs::write(&keys, other.certificate_pem()).expect("written");
+    until("all can be used", async || {
+        site.counter("wardcast_configuration_refused").await == 0
+    })
+    .await;
 }
 
 /// The certificate that the admin interface shows.
