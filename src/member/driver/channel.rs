@@ -27,6 +27,8 @@ pub(super) struct OwnChannel {
     /// The names of the push keys of the epochs that are held.
     names: BTreeMap<Epoch, PushKeyId>,
     pub(super) parking: Parking,
+    /// How often it was refused to be parked, one time after the other.
+    pub(super) refusals: u32,
     /// Listens to the group's multicast address.
     pub(super) ear: Option<Ear>,
 }
@@ -44,6 +46,7 @@ impl OwnChannel {
             open: None,
             names: BTreeMap::new(),
             parking: Parking::default(),
+            refusals: 0,
             ear: None,
         }
     }
@@ -104,6 +107,7 @@ impl Driver {
     pub(super) fn channel_lost(&mut self) {
         self.channel.open = None;
         self.channel.parking = Parking::default();
+        self.channel.refusals = 0;
     }
 
     /// The registration is over, or nobody follows it any more.

@@ -18,8 +18,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 const TRIES: u32 = 3;
 /// Signs of life are not given more often, whatever a gateway says.
 const LEAST_ALIVE: Duration = Duration::from_millis(50);
-/// When a gateway that refused is asked again.
-const REFUSED: Duration = Duration::from_secs(60);
+/// When a gateway that refused is asked again: first, for a rekey may only have been under way, and at most; doubled each time.
+const REFUSED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// When it is looked again whether anything else is under way.
 const BUSY: Duration = Duration::from_secs(1);
 
@@ -90,9 +90,13 @@ impl Driver {
     /// What the gateway said to being asked; none if nothing.
     pub(super) fn park_answered(&mut self, answer: Option<Response>) {
         let Some(Response::Parked(terms)) = answer else {
-            self.channel.parking = Parking::At(Instant::now() + around(REFUSED));
+            let doubled = REFUSED.0.saturating_mul(1 << self.channel.refusals.min(16));
+            self.channel.refusals += 1;
+            let pause = around(doubled.min(REFUSED.1));
+            self.channel.parking = Parking::At(Instant::now() + pause);
             return;
         };
+        self.channel.refusals = 0;
         let Terms {
             alive_ms,
             spread_ms,

@@ -2,27 +2,24 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
+use super::gateway::Reply;
 use super::*;
 use crate::crypto::{ChannelKey, Key};
 use crate::group::wire::datagram::{CHANNEL_LABEL, ChannelId, channel_context, go_away, probe};
-use crate::group::wire::{Ack, ChannelOpened, Parked};
+use crate::group::wire::{ChannelOpened, Parked};
 
 const CHANNEL: ChannelId = ChannelId(7);
 
 /// Serves what a member asks once it is in, or is back; and the key of the channel that it asks for.
 async fn served(wire: &Wire, group: &Group) -> ChannelKey {
-    for _ in 0..2 {
-        let (asked, reply) = wire.asked().await;
-        let answer = match asked {
-            Request::Acknowledge(asked) => Response::Acknowledged(Ack { epoch: asked.epoch }),
-            Request::OpenChannel(_) => Response::ChannelOpened(ChannelOpened {
-                channel: CHANNEL.0,
-                multicast: None,
-            }),
-            other => panic!("neither an acknowledgement nor for a channel: {other:?}"),
-        };
-        reply.say(&answer).await;
-    }
+    let (Request::OpenChannel(_), reply) = wire.asked().await else {
+        panic!("no channel is asked for");
+    };
+    let opened = ChannelOpened {
+        channel: CHANNEL.0,
+        multicast: None,
+    };
+    reply.say(&Response::ChannelOpened(opened)).await;
     let (context, mut key) = (channel_context(&group.id, group.member, CHANNEL), [0; 32]);
     let exported = wire
         .0
@@ -31,19 +28,24 @@ async fn served(wire: &Wire, group: &Group) -> ChannelKey {
     ChannelKey::new(Key::from_bytes(key))
 }
 
-/// Probes a member's channel until it asks to be parked, and parks it.
-async fn park(wire: &Wire, key: &ChannelKey, socket: &UdpSocket) {
+/// Probes a member's channel until it asks for something.
+async fn probed(wire: &Wire, key: &ChannelKey, socket: &UdpSocket) -> (Request, Reply) {
     let datagram = probe(CHANNEL, 1, |covered| key.code(covered));
     let mut asking = std::pin::pin!(wire.asked());
-    let (asked, reply) = loop {
+    loop {
         tell(socket, wire.0.remote_address(), &datagram);
         // It may not know yet of the channel that it asked for.
         let again = tokio::time::sleep(Duration::from_millis(50));
         tokio::select! {
-            asked = &mut asking => break asked,
+            asked = &mut asking => return asked,
             () = again => {}
         }
-    };
+    }
+}
+
+/// Parks a member as soon as it asks for that.
+async fn park(wire: &Wire, key: &ChannelKey, socket: &UdpSocket) {
+    let (asked, reply) = probed(wire, key, socket).await;
     assert!(matches!(asked, Request::Park(_)), "{asked:?}");
     let terms = Parked {
         alive_ms: 300_000,
@@ -116,4 +118,29 @@ async fn a_parked_member_goes_where_its_own_gateway_says_and_nobody_else() {
     let (_wire, _) = back(&other, &group).await;
     assert_eq!(studio.counters().parkings, 1);
     assert!(agrees(&studio, &group));
+}
+
+#[tokio::test]
+async fn whoever_may_not_park_while_a_rekey_is_under_way_asks_again_soon() {
+    let (gateway, group) = (Gateway::start(), Group::new());
+    let mut options = gateway.options();
+    options.sockets.shared = None;
+    options.presence.park_after = Some(Duration::from_millis(10));
+    let client = Client::new(options).expect("a client");
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let serve = async {
+        let wire = gateway.accept().await;
+        let (Request::Join(join), reply) = wire.asked().await else {
+            panic!("not a join");
+        };
+        reply.say(&group.grant(&join)).await;
+        let key = served(&wire, &group).await;
+        let (asked, reply) = probed(&wire, &key, &socket).await;
+        assert!(matches!(asked, Request::Park(_)), "{asked:?}");
+        let refusal = Refusal::new(RefusalCode::NoChannel);
+        reply.say(&Response::Refused(refusal)).await;
+        park(&wire, &key, &socket).await;
+    };
+    let (studio, ()) = tokio::join!(client.join("studio", Role::Receiver), serve);
+    assert_eq!(studio.expect("it is granted").counters().parkings, 1);
 }
