@@ -11,6 +11,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub(super) struct Reader {
     /// Whether the socket is the sender's.
     sending: Mutex<bool>,
     sent: Condvar,
+    /// Quinn has met a full socket, and nobody has seen room since.
+    full: AtomicBool,
     /// Tells the thread to end.
     ended: OwnedFd,
 }
@@ -99,7 +102,11 @@ impl AsyncUdpSocket for Socket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.0.state.try_send((&self.0.socket).into(), transmit)
+        let tried = self.0.state.try_send((&self.0.socket).into(), transmit);
+        if matches!(&tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.0.full.store(true, Ordering::Relaxed);
+        }
+        tried
     }
 
     fn poll_recv(
@@ -141,7 +148,8 @@ impl AsyncUdpSocket for Socket {
     }
 }
 
-/// Waits until the socket has room: rarely needed, so it looks now and again.
+/// Waits until the socket has room: rarely needed, so it looks now and again. Quinn asks before each packet, which is answered
+/// without a call of the kernel as long as none has met a full socket.
 struct Writable {
     reader: Weak<Reader>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -157,9 +165,7 @@ impl UdpPoller for Writable {
             let Some(reader) = self.reader.upgrade() else {
                 return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
             };
-            let mut room = [PollFd::new(&reader.socket, PollFlags::OUT)];
-            // An interrupted look is repeated like one that found no room.
-            if poll(&mut room, Some(&NOW)).is_ok_and(|ready| ready > 0) {
+            if reader.has_room() {
                 return Poll::Ready(Ok(()));
             }
             self.pause = Some(Box::pin(sleep(FULL)));
@@ -211,6 +217,7 @@ impl Reader {
             storage: Mutex::new(vec![0; room]),
             sending: Mutex::default(),
             sent: Condvar::new(),
+            full: AtomicBool::new(false),
             ended: eventfd(0, EventfdFlags::CLOEXEC)?,
         })
     }
@@ -219,6 +226,20 @@ impl Reader {
     pub(super) fn sending(&self) -> Sending<'_> {
         *lock(&self.sending) = true;
         Sending(self)
+    }
+
+    /// Whether the socket takes a packet, as far as is known.
+    fn has_room(&self) -> bool {
+        if !self.full.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut room = [PollFd::new(&self.socket, PollFlags::OUT)];
+        // An interrupted look is repeated like one that found no room.
+        let found = poll(&mut room, Some(&NOW)).is_ok_and(|ready| ready > 0);
+        if found {
+            self.full.store(false, Ordering::Relaxed);
+        }
+        found
     }
 
     fn run(&self) {
@@ -331,7 +352,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::Instant;
 
     use tokio::time::timeout;
@@ -431,6 +452,15 @@ mod tests {
         assert_eq!(rests, expected);
         now += 10_000 * GATHER;
         assert_eq!(looks.rest(now), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_socket_that_was_full_is_looked_at_until_it_has_room() {
+        let reader = Reader::new(bound(), Arc::<Count>::default(), alone()).expect("a socket");
+        assert!(reader.has_room());
+        reader.full.store(true, Ordering::Relaxed);
+        assert!(reader.has_room(), "it is empty");
+        assert!(!reader.full.load(Ordering::Relaxed));
     }
 
     #[tokio::test]
