@@ -61,12 +61,23 @@ impl Group {
 /// A channel, and where its datagrams go: looked up when it is probed, so that whoever has moved is found again.
 struct Target {
     channel: Arc<Channel>,
+    /// The channel's: whoever looks for one need not touch the channels before it.
+    leaf: u32,
     address: SocketAddr,
     /// No second probe was sent since it was opened.
     fresh: bool,
 }
 
 impl Target {
+    fn new(channel: Arc<Channel>, address: SocketAddr, fresh: bool) -> Self {
+        Target {
+            leaf: channel.leaf(),
+            channel,
+            address,
+            fresh,
+        }
+    }
+
     /// Whether its first probe may still be answered.
     fn is_coming(&self) -> bool {
         self.fresh && self.channel.heard() == Epoch(0)
@@ -189,15 +200,7 @@ impl Fanout {
         let (group, _) = channel.registration();
         let targets = &mut self.groups.entry(group).or_default().targets;
         let at = place(targets, channel.leaf());
-        let fresh = true;
-        targets.insert(
-            at,
-            Target {
-                channel,
-                address,
-                fresh,
-            },
-        );
+        targets.insert(at, Target::new(channel, address, true));
     }
 
     fn close(&mut self, channel: &Arc<Channel>) {
@@ -233,9 +236,9 @@ impl Fanout {
             let channel = &target.channel;
             if channel.takes(&sealed.rekey) {
                 channel.sent();
-                waiting.push(channel.leaf());
+                waiting.push(target.leaf);
             } else if target.is_coming() && channel.held() >= sealed.rekey.previous {
-                coming.push(channel.leaf());
+                coming.push(target.leaf);
             } else {
                 channel.by_stream(&sealed.rekey);
             }
@@ -323,18 +326,17 @@ impl Fanout {
             .map_or(&[][..], |group| &group.targets);
         let mut told = 0;
         let senders = targets.iter().filter(|target| target.channel.sends());
-        let datagrams = senders.filter_map(
-            |Target {
-                 channel, address, ..
-             }| {
-                if channel.is_up() && channel.held() >= epoch {
-                    told += 1;
-                    return Some((*address, &datagram[..]));
-                }
-                channel.activate_by_stream(epoch);
-                None
-            },
-        );
+        let datagrams = senders.filter_map(|target| {
+            let Target {
+                channel, address, ..
+            } = target;
+            if channel.is_up() && channel.held() >= epoch {
+                told += 1;
+                return Some((*address, &datagram[..]));
+            }
+            channel.activate_by_stream(epoch);
+            None
+        });
         self.transmitter.send(datagrams);
         metrics::counter!("wardcast_datagrams_activations_total").increment(told);
     }
@@ -464,14 +466,14 @@ fn datagrams<'a>(
 
 /// The target of a leaf, when asked for one leaf after the other.
 fn at<'a>(targets: &mut Peekable<Iter<'a, Target>>, leaf: u32) -> Option<&'a Target> {
-    let before = |target: &&Target| target.channel.leaf() < leaf;
+    let before = |target: &&Target| target.leaf < leaf;
     while targets.next_if(before).is_some() {}
-    targets.next_if(|target| target.channel.leaf() == leaf)
+    targets.next_if(|target| target.leaf == leaf)
 }
 
 /// Where a leaf's target is, or would be.
 fn place(targets: &[Target], leaf: u32) -> usize {
-    targets.partition_point(|target| target.channel.leaf() < leaf)
+    targets.partition_point(|target| target.leaf < leaf)
 }
 
 /// Where this channel is, unless another one took its place.

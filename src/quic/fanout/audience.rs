@@ -160,11 +160,7 @@ impl Fanout {
                 continue;
             };
             let at = place(&group.targets, channel.leaf());
-            let target = Target {
-                channel: channel.clone(),
-                address,
-                fresh: false,
-            };
+            let target = Target::new(channel.clone(), address, false);
             group.targets.insert(at, target);
             if let Some(newest) = newest
                 .as_ref()
