@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::engine::{Channels, Handle, Registration, Reported};
+use crate::engine::{Channels, Handle, Registration, Reported, Table};
 use crate::group::ids::{Epoch, GroupId, MemberId};
 use crate::group::wire::datagram::Datagram;
 use crate::udp::Sink;
@@ -57,10 +57,13 @@ impl Sink for Acknowledgements {
         let now = self.channels.now();
         {
             let table = self.channels.table();
-            for (from, bytes) in datagrams {
+            let parsed = datagrams.iter().map(|(_, bytes)| Datagram::parse(bytes));
+            let parsed: Vec<_> = parsed.collect();
+            fetch(&table, &parsed);
+            for ((from, _), datagram) in datagrams.iter().zip(parsed) {
                 // Where it comes from does not count: addresses are easily forged, codes are not. Only answers go to where somebody
                 // was parked.
-                let (said, means) = match Datagram::parse(bytes) {
+                let (said, means) = match datagram {
                     Some(Datagram::Acknowledge(said)) => (said, Means::Holds),
                     Some(Datagram::Report(said)) => (said, Means::Hears),
                     Some(Datagram::Leaves(said)) => (said, Means::Leaves),
@@ -110,6 +113,17 @@ impl Sink for Acknowledgements {
         if !news.is_empty() {
             // The engine has ended: nobody is left to be told.
             let _ = self.news.send(news);
+        }
+    }
+}
+
+/// The channels of those who acknowledge, all before the first is worked on.
+fn fetch(table: &Table, datagrams: &[Option<Datagram<'_>>]) {
+    for datagram in datagrams {
+        if let Some(Datagram::Acknowledge(said) | Datagram::Report(said)) = datagram
+            && let Some(channel) = table.get(said.channel)
+        {
+            channel.fetch();
         }
     }
 }
