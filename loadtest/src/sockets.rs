@@ -4,6 +4,8 @@
 //! the kernel runs the receiving half of a datagram, down to the wake-up of the reader, on the sender's time, which it does not
 //! for members that are elsewhere.
 
+mod answers;
+
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -14,6 +16,7 @@ use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::Failure;
+pub(crate) use answers::Answers;
 
 /// What waits to be read is bounded for each socket: a rekey of ten thousand members has room in so many.
 const SOCKETS: usize = 8;
@@ -31,8 +34,8 @@ const ADDRESSES: u32 = 1 << 23;
 
 /// Who gets what comes to an address.
 pub(crate) trait Watched: Send + Sync {
-    /// Called on the thread that reads, so it must not wait.
-    fn take(&self, datagram: &[u8]);
+    /// Called on the thread that reads, so it must not wait. What it answers comes from that address.
+    fn take(&self, datagram: &[u8], answers: &mut Answers);
 }
 
 /// The sockets, and the thread that reads them until the process ends.
@@ -139,6 +142,7 @@ impl Sockets {
         let own: Vec<&Socket> = self.sockets.iter().skip(first).step_by(step).collect();
         let room = self.sockets[0].state.gro_segments() * MAX_PACKET;
         let mut storage = vec![0; room * BATCH_SIZE];
+        let mut answers = Answers::new();
         loop {
             let polled = own.iter().map(|of| PollFd::new(&of.socket, PollFlags::IN));
             let mut polled: Vec<PollFd<'_>> = polled.collect();
@@ -151,7 +155,8 @@ impl Sockets {
             let mut full = false;
             for (polled, socket) in polled.iter().zip(&own) {
                 if !polled.revents().is_empty() {
-                    full |= self.read(socket, &mut storage) == BATCH_SIZE;
+                    full |= self.read(socket, &mut storage, &mut answers) == BATCH_SIZE;
+                    answers.leave(&socket.socket);
                 }
             }
             if !full {
@@ -161,7 +166,12 @@ impl Sockets {
     }
 
     /// Hands some datagrams of a socket over; how many buffers they took.
-    fn read(&self, Socket { socket, state, .. }: &Socket, storage: &mut [u8]) -> usize {
+    fn read(
+        &self,
+        Socket { socket, state, .. }: &Socket,
+        storage: &mut [u8],
+        answers: &mut Answers,
+    ) -> usize {
         let mut chunks = storage
             .chunks_mut(storage.len() / BATCH_SIZE)
             .map(IoSliceMut::new);
@@ -179,8 +189,9 @@ impl Sockets {
             };
             let number = u32::from(to).wrapping_sub(FIRST) as usize;
             if let Some(Some(watched)) = watched.get(number) {
+                answers.from(to);
                 let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
-                datagrams.for_each(|datagram| watched.take(datagram));
+                datagrams.for_each(|datagram| watched.take(datagram, answers));
             }
         }
         count
@@ -230,7 +241,7 @@ mod tests {
     struct Told(Sender<Vec<u8>>);
 
     impl Watched for Told {
-        fn take(&self, datagram: &[u8]) {
+        fn take(&self, datagram: &[u8], _: &mut Answers) {
             // The test may be over.
             let _ = self.0.send(datagram.to_vec());
         }
@@ -282,5 +293,50 @@ mod tests {
             let (length, from) = peer.recv_from(&mut buffer).expect("it comes");
             assert_eq!((&buffer[..length], from), (&b"hello"[..], port.address()));
         }
+    }
+
+    /// Answers with what it gets, and to one who cannot be reached as well.
+    struct Echo(SocketAddr);
+
+    impl Watched for Echo {
+        fn take(&self, datagram: &[u8], answers: &mut Answers) {
+            let datagram: &[u8; 3] = datagram.try_into().expect("so long they are");
+            answers.add((Ipv4Addr::BROADCAST, 9).into(), datagram);
+            answers.add(self.0, datagram);
+        }
+    }
+
+    #[test]
+    fn each_answer_comes_from_where_the_datagram_went() {
+        let sockets = Sockets::start().expect("starts");
+        let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
+        peer.set_read_timeout(Some(SOON)).expect("is a socket");
+        let to = peer.local_addr().expect("is bound");
+        let ports: Vec<Port> = (0..5 * SOCKETS)
+            .map(|_| sockets.port().expect("there are addresses"))
+            .collect();
+        let echo = |port: &Port| port.watch(Arc::new(Echo(to)));
+        let _watches: Vec<Watch> = ports.iter().map(echo).collect();
+        // Many wait for one read.
+        sockets.sleep(true);
+        let mut expected = Vec::new();
+        for number in 0..4 {
+            for (place, port) in ports.iter().enumerate() {
+                let said = [number, place as u8, 7];
+                peer.send_to(&said, port.address()).expect("is sent");
+                expected.push((port.address(), said));
+            }
+        }
+        sockets.sleep(false);
+        let mut came: Vec<(SocketAddr, [u8; 3])> = (0..expected.len())
+            .map(|_| {
+                let mut buffer = [0; 3];
+                let (_, from) = peer.recv_from(&mut buffer).expect("it comes");
+                (from, buffer)
+            })
+            .collect();
+        came.sort();
+        expected.sort();
+        assert_eq!(came, expected);
     }
 }

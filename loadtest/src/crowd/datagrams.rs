@@ -18,7 +18,7 @@ use wardcast::udp::endpoint_config;
 use super::seen::{Reporter, What};
 use super::socket::{Packets, Socket};
 use crate::Failure;
-use crate::sockets::{Port, Sockets, Watched};
+use crate::sockets::{Answers, Port, Sockets, Watched};
 
 /// Push keys that are kept: of the epochs that a member holds, and one more.
 const KEYS: usize = 4;
@@ -206,16 +206,13 @@ impl Line {
         self.parted.load(Ordering::Relaxed)
     }
 
-    fn answer(&self, channel: &Channel) {
+    fn answer(&self, channel: &Channel, answers: &mut Answers) {
         let held = Epoch(self.held.load(Ordering::Relaxed));
         let code = |covered: &[u8]| channel.key.code(covered);
-        // What cannot be sent at once is lost, as any datagram may be.
-        let _ = self
-            .port
-            .send(self.gateway, &acknowledge(channel.number, held, code));
+        answers.add(self.gateway, &acknowledge(channel.number, held, code));
     }
 
-    fn datagram(&self, bytes: &[u8]) {
+    fn datagram(&self, bytes: &[u8], answers: &mut Answers) {
         let Some((channel, datagram)) = self.channel.get().zip(Datagram::parse(bytes)) else {
             return;
         };
@@ -223,12 +220,14 @@ impl Line {
             return;
         }
         match &datagram {
-            Datagram::Probe(said) if channel.key.vouches(said) => self.answer(channel),
+            Datagram::Probe(said) if channel.key.vouches(said) => {
+                self.answer(channel, answers);
+            }
             sealed => match self.opener.open(sealed) {
                 Some(Brought::Rekey(epoch)) => {
                     // What is no news is acknowledged as well: the gateway asked twice.
                     let _ = self.holds(epoch);
-                    self.answer(channel);
+                    self.answer(channel, answers);
                 }
                 Some(Brought::Activate(epoch)) => self.reporter.tell(What::Sends(epoch)),
                 None => {}
@@ -238,9 +237,9 @@ impl Line {
 }
 
 impl Watched for Line {
-    fn take(&self, datagram: &[u8]) {
+    fn take(&self, datagram: &[u8], answers: &mut Answers) {
         match datagram.first() {
-            Some(first) if is_datagram(*first) => self.datagram(datagram),
+            Some(first) if is_datagram(*first) => self.datagram(datagram, answers),
             _ => self.packets.put(datagram),
         }
     }

@@ -15,7 +15,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::tally::{self, Tally};
 use crate::Failure;
-use crate::sockets::{Port, Sockets, Watch, Watched};
+use crate::sockets::{Answers, Sockets, Watch, Watched};
 use crate::usage::Usage;
 
 /// Bytes of an acknowledgement: the round, the receiver, and nothing.
@@ -65,8 +65,7 @@ impl Floor {
         for index in 0..self.members {
             let port = self.sockets.port()?;
             self.say(&format!("member {}", port.address())).await?;
-            self.receivers.push(port.clone().watch(Arc::new(Receiver {
-                port,
+            self.receivers.push(port.watch(Arc::new(Receiver {
                 server: self.address,
                 index: index as u64,
                 tally: self.tally.clone(),
@@ -122,22 +121,18 @@ impl Floor {
 
 /// One receiver, which answers at once.
 struct Receiver {
-    port: Port,
     server: SocketAddr,
     index: u64,
     tally: Arc<Tally>,
 }
 
 impl Watched for Receiver {
-    fn take(&self, payload: &[u8]) {
+    fn take(&self, payload: &[u8], answers: &mut Answers) {
         let mut answer = [0; ANSWER];
         answer[tally::NUMBER..2 * tally::NUMBER].copy_from_slice(&self.index.to_be_bytes());
         let number = payload.len().min(tally::NUMBER);
         answer[..number].copy_from_slice(&payload[..number]);
-        if let Err(why) = self.port.send(self.server, &answer) {
-            let trouble = format!("a receiver of the bare loop failed: {why}");
-            return self.tally.trouble(trouble);
-        }
+        answers.add(self.server, &answer);
         self.tally.took(payload);
     }
 }
