@@ -36,6 +36,10 @@ const ADDRESSES: u32 = 1 << 23;
 pub(crate) trait Watched: Send + Sync {
     /// Called on the thread that reads, so it must not wait. What it answers comes from that address.
     fn take(&self, datagram: &[u8], answers: &mut Answers);
+
+    /// Called for all whom a read brought something before the first of them takes it: has the processor fetch what taking it
+    /// needs. Of many thousands it is rarely at hand; so it is waited for once, and not for each.
+    fn fetch(&self);
 }
 
 /// The sockets, and the thread that reads them until the process ends.
@@ -183,12 +187,17 @@ impl Sockets {
             .recv(socket.into(), &mut buffers, &mut metas)
             .unwrap_or(0);
         let watched = self.watched.read().unwrap_or_else(PoisonError::into_inner);
-        for (buffer, meta) in buffers.iter().zip(&metas).take(count) {
+        let at = |meta: &RecvMeta| {
             let Some(IpAddr::V4(to)) = meta.dst_ip else {
-                continue;
+                return None;
             };
             let number = u32::from(to).wrapping_sub(FIRST) as usize;
-            if let Some(Some(watched)) = watched.get(number) {
+            Some((to, watched.get(number)?.as_ref()?))
+        };
+        let some = metas.iter().take(count).filter_map(at);
+        some.for_each(|(_, watched)| watched.fetch());
+        for (buffer, meta) in buffers.iter().zip(&metas).take(count) {
+            if let Some((to, watched)) = at(meta) {
                 answers.from(to);
                 let datagrams = buffer[..meta.len].chunks(meta.stride.max(1));
                 datagrams.for_each(|datagram| watched.take(datagram, answers));
@@ -245,6 +254,8 @@ mod tests {
             // The test may be over.
             let _ = self.0.send(datagram.to_vec());
         }
+
+        fn fetch(&self) {}
     }
 
     fn watched(port: &Port) -> (Watch, Arc<Told>, Receiver<Vec<u8>>) {
@@ -304,6 +315,8 @@ mod tests {
             answers.add((Ipv4Addr::BROADCAST, 9).into(), datagram);
             answers.add(self.0, datagram);
         }
+
+        fn fetch(&self) {}
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The push channel of members that only acknowledge: what a real member can open, they read with its keys.
 
 use std::collections::{HashMap, VecDeque};
+use std::hint::black_box;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use quinn::{Connection, Endpoint, TokioRuntime};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use wardcast::crypto::{ChannelKey, Key, PushCipher};
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::datagram::{
@@ -86,7 +87,8 @@ pub(super) struct Line {
     /// Epochs that were news and came by stream since it began to read.
     by_stream: AtomicU64,
     /// Nothing is read meanwhile: neither datagrams nor streams.
-    stalled: watch::Sender<bool>,
+    stalled: AtomicBool,
+    read_on: Notify,
     parted: AtomicBool,
 }
 
@@ -113,7 +115,8 @@ impl Line {
             channel: OnceLock::new(),
             held: AtomicU64::new(0),
             by_stream: AtomicU64::new(0),
-            stalled: watch::Sender::new(false),
+            stalled: AtomicBool::new(false),
+            read_on: Notify::new(),
             parted: AtomicBool::new(false),
         });
         let socket = Arc::new(Socket {
@@ -177,19 +180,30 @@ impl Line {
 
     /// Reads nothing from now on; QUIC's own packets are taken and answered, so that the connection stays.
     pub(super) fn stall(&self) {
-        self.stalled.send_replace(true);
+        self.stalled.store(true, Ordering::Release);
     }
 
     /// Reads again.
     pub(super) fn read_on(&self) {
         self.by_stream.store(0, Ordering::Relaxed);
-        self.stalled.send_replace(false);
+        self.stalled.store(false, Ordering::Release);
+        self.read_on.notify_waiters();
     }
 
     /// Waits until it reads.
     pub(super) async fn reading(&self) {
-        // It fails only when the line is gone, and this is part of it.
-        let _ = self.stalled.subscribe().wait_for(|stalled| !stalled).await;
+        loop {
+            // It is woken by what comes after this line.
+            let woken = self.read_on.notified();
+            if !self.is_stalled() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
+    fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Acquire)
     }
 
     /// How many epochs that were news came by stream since it began to read.
@@ -216,7 +230,7 @@ impl Line {
         let Some((channel, datagram)) = self.channel.get().zip(Datagram::parse(bytes)) else {
             return;
         };
-        if *self.stalled.borrow() {
+        if self.is_stalled() {
             return;
         }
         match &datagram {
@@ -243,6 +257,10 @@ impl Watched for Line {
             _ => self.packets.put(datagram),
         }
     }
+
+    fn fetch(&self) {
+        black_box(self.channel.get().is_some());
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -252,6 +270,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use wardcast::group::ids::{KeyRef, NodeId, Suite};
     use wardcast::group::operations::PushKey;
     use wardcast::group::wire::{Activate, RekeyDelivery};
@@ -307,5 +327,22 @@ mod tests {
         (2..=KEYS as u8 + 1).for_each(|byte| opener.learn(cipher(byte)));
         assert_eq!(read(&datagram), None, "its key is forgotten");
         assert_eq!(read(&sealed(2, &rekey(8))), Some(Brought::Rekey(Epoch(8))));
+    }
+
+    #[tokio::test]
+    async fn who_stalls_reads_when_it_is_told_to_read_on() {
+        let sockets = Sockets::start().expect("starts");
+        let (seen, _) = tokio::sync::mpsc::unbounded_channel();
+        let reporter = Reporter { member: 0, seen };
+        let gateway = (std::net::Ipv4Addr::LOCALHOST, 9).into();
+        let line = Line::endpoint(&sockets, Arc::default(), reporter, gateway);
+        let (_endpoint, line) = line.expect("there is an address");
+        line.reading().await;
+        line.stall();
+        let mut reading = std::pin::pin!(line.reading());
+        let first = std::future::poll_fn(|cx| Poll::Ready(reading.as_mut().poll(cx)));
+        assert!(first.await.is_pending());
+        line.read_on();
+        reading.await;
     }
 }
