@@ -46,6 +46,9 @@ pub(crate) struct Manner {
     /// Beside other systems (`peers`), whose subscribers compute nothing, it is 100 if not named, else 0.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(0..=100))]
     sampled: Option<u32>,
+    /// How often members test an idle connection; as often as the client library does if nothing is said.
+    #[arg(skip)]
+    keep_alive: Option<Duration>,
 }
 
 impl Manner {
@@ -54,6 +57,15 @@ impl Manner {
         Manner {
             senders: 1,
             sampled: Some(percent),
+            keep_alive: None,
+        }
+    }
+
+    /// The same, with connections that are tested so often.
+    pub(crate) fn keeping_alive(self, every: Duration) -> Self {
+        Manner {
+            keep_alive: Some(every),
+            ..self
         }
     }
 

@@ -80,7 +80,10 @@ impl Door {
     /// As whom a member connects.
     pub(crate) fn options(&self, site: &Site, member: usize) -> Options {
         let credentials = site.members()[member].clone();
-        Options::new(self.gateway, "localhost", credentials, site.trust().clone())
+        let mut options =
+            Options::new(self.gateway, "localhost", credentials, site.trust().clone());
+        options.keep_alive = self.manner.keep_alive.unwrap_or(options.keep_alive);
+        options
     }
 
     /// Lets a member in that only acknowledges.

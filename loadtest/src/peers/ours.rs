@@ -19,6 +19,15 @@ use crate::usage::Usage;
 /// systems either. Joins come with the usual interval, or each would be an epoch of its own.
 pub(super) const BATCH_INTERVAL_MS: u32 = 1;
 
+/// How often members test their connections: hardly less than the gateway demands. The other systems' are told not to, where they
+/// can be told: nothing but pushes is measured.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// Members like the others' subscribers, if nothing else is asked for: they compute nothing.
+pub(super) fn manner(asked: Manner) -> Manner {
+    asked.or_sampling(100).keeping_alive(KEEP_ALIVE)
+}
+
 /// A gateway whose members are still to come.
 pub(super) struct Ours {
     gateway: Gateway,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::client::{Caller, connect_all};
 use super::floor::Floor;
-use super::ours::{Joined, Ours};
+use super::ours::{self, Joined, Ours};
 use super::program::{Program, Wanted, free_port};
 use super::tally::Tally;
 use super::{Arguments, etcd, mqtt, nats};
@@ -132,7 +132,7 @@ impl System {
                 let mut ours = Ours::start(site, &arguments.setup).await?;
                 let (began, before) = (Instant::now(), ours.usage()?);
                 let joined = ours
-                    .join(site, at_once, arguments.manner.or_sampling(100))
+                    .join(site, at_once, ours::manner(arguments.manner))
                     .await?;
                 (Some(began), before, Way::Wardcast(Box::new(joined)))
             }
