@@ -187,7 +187,8 @@ impl Channel {
     /// Serves the member by datagram alone from now on, where it is; false when datagrams do not reach it, or it lacks what was
     /// delivered.
     pub(super) fn park(&self, now: Duration) -> bool {
-        let current = self.heard() >= self.group.delivered();
+        // However it came: what was delivered by stream once, because an acknowledgement was late, keeps nobody on a connection.
+        let current = self.held() >= self.group.delivered();
         let mut seat = self.seat();
         let Some(address) = seat.address().filter(|_| self.is_up() && current) else {
             return false;

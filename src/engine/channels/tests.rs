@@ -1,6 +1,6 @@
 //! Channels without a group.
 
-use super::testing::{opened, park, rekey};
+use super::testing::{channels_and_outbound, opened, park, rekey};
 use super::*;
 use crate::engine::channel::Reported;
 use crate::group::ids::Epoch;
@@ -183,4 +183,17 @@ fn only_so_many_answers_wait() {
     channels.answered(MAX_ANSWERS);
     channels.send_answers(0, answers(1));
     assert!(matches!(volleys.try_recv(), Ok(Volley::Answers(_))));
+}
+
+#[test]
+fn whoever_holds_the_newest_epoch_is_parked_however_it_came_but_not_before_datagrams_do() {
+    let (channels, _outbound) = channels_and_outbound();
+    let (channel, _outbox) = opened(&channels, 1, ADDRESS).expect("is opened");
+    channel.learn(Epoch(5));
+    assert!(!channels.park(&channel), "no datagram came back yet");
+    let (channel, _outbox) = opened(&channels, 2, ADDRESS).expect("is opened");
+    channel.acknowledged(Epoch(3));
+    assert!(!channels.park(&channel), "it lacks what was delivered");
+    channel.learn(Epoch(5));
+    assert!(channels.park(&channel));
 }
