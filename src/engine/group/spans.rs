@@ -135,3 +135,54 @@ impl Spans {
         self.pushed.take_if(|(pushed, ..)| *pushed <= epoch);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: GroupId = GroupId([1; 16]);
+
+    fn planned(spans: &mut Spans, joining: Option<&[u64]>) {
+        let joining = joining.map(|all| all.iter().map(|number| RequestId::from(*number)));
+        spans.planned(GROUP, Revision(1), joining);
+    }
+
+    fn named(spans: &Spans) -> String {
+        let named = spans.requests().to_string();
+        named.replace("000000000000000", "")
+    }
+
+    #[test]
+    fn an_epoch_is_named_after_what_led_to_it_and_nothing_else_is() {
+        let mut spans = Spans::default();
+        spans.asked(Some(&RequestId::from(1)));
+        // A policy comes first: it is no epoch, and takes nothing away from the one that comes.
+        planned(&mut spans, None);
+        spans.stored(false);
+        assert_eq!(named(&spans), "");
+        planned(&mut spans, Some(&[2, 3]));
+        assert_eq!(named(&spans), "", "it is not on record yet");
+        spans.stored(true);
+        assert_eq!(named(&spans), "1 2 3");
+        // An eviction overtakes it, and is made with it.
+        spans.asked(Some(&RequestId::from(4)));
+        planned(&mut spans, Some(&[]));
+        spans.stored(true);
+        assert_eq!(named(&spans), "4 1 2 3");
+        spans.pushed(Epoch(2));
+        assert_eq!(named(&spans), "");
+    }
+
+    #[test]
+    fn what_cannot_be_stored_is_named_when_it_can_but_joins_are_over() {
+        let mut spans = Spans::default();
+        spans.asked(Some(&RequestId::from(1)));
+        planned(&mut spans, Some(&[2]));
+        spans.asked(Some(&RequestId::from(3)));
+        spans.not_stored();
+        assert_eq!(named(&spans), "");
+        planned(&mut spans, Some(&[4]));
+        spans.stored(true);
+        assert_eq!(named(&spans), "1 3 4");
+    }
+}
