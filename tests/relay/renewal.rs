@@ -77,10 +77,11 @@ async fn another_certificate_is_shown_to_the_store_without_a_restart_of_the_gate
     assert_eq!(told.await["needs_restart"], json!([]));
     let after = expiry(&site).await;
     assert!(after > 0 && after < before, "{after}: it lasts less long");
-    assert_eq!(site.counter("wardcast_configuration_refused").await, 0);
+    assert_eq!(site.counter("wardcast_configuration_refused").await, 1);
     let told = site.order("v1/reload", None).await;
     let expected = json!({ "applied": ["listen.pace_mbit_s"], "needs_restart": [] });
     assert_eq!(told, expected);
+    assert_eq!(site.counter("wardcast_configuration_refused").await, 0);
 
     // From now on the one from before is let in no more.
     upstream.store.trust(&[&next]);
