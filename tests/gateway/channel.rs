@@ -225,7 +225,8 @@ async fn a_network_that_eats_datagrams_costs_time_alone() {
     network.eats.store(0, Ordering::Relaxed);
     let (began, before) = (Instant::now(), site.counter(ACKNOWLEDGED).await);
     while site.counter(ACKNOWLEDGED).await == before {
-        assert!(began.elapsed() < SOON, "nobody is found again");
+        // The next probe may be half a minute away: pauses between those that were eaten have doubled.
+        assert!(began.elapsed() < 2 * SOON, "nobody is found again");
         site.rotate(GROUP).await;
         let epoch = current(&site, &mut members).await;
         agree(&site, &members, epoch).await;
