@@ -165,6 +165,7 @@ mod tests {
     use super::*;
     use crate::audit::Actor;
     use crate::group::ids::{Identity, Role};
+    use crate::group::request::RequestId;
 
     fn refused(who: usize) -> Stamped {
         let identity = Identity(format!("cn:{who}"));
@@ -178,6 +179,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             entry: Entry {
                 actor: Actor::Member(identity),
+                request: RequestId::new("a-1"),
                 ..Entry::of_gateway(event)
             },
         }
@@ -197,6 +199,7 @@ mod tests {
             panic!("one was repeated");
         };
         assert!(matches!(entry.event, Event::Refused { times: 7, .. }));
+        assert_eq!(entry.request, None, "it was none of them alone");
         assert!(repeats.is_empty());
         assert!(repeats.fresh(now + WINDOW, refused(1)).is_some());
     }

@@ -66,7 +66,6 @@ impl Handle {
             return Err(Refusal::because(RefusalCode::Busy, why));
         }
         let engine = self.clone();
-        let request = trace::current();
         let rolling = async move {
             let ended = match engine.roll_all(members_per_second).await {
                 Ok(()) => RotationPhase::Done,
@@ -78,10 +77,7 @@ impl Handle {
             engine.tokens().note(|status| status.phase = ended);
         };
         // By the request's name, but not in its span: that one is over long before.
-        match request {
-            Some(request) => drop(tokio::spawn(trace::within(request, rolling))),
-            None => drop(tokio::spawn(rolling)),
-        }
+        tokio::spawn(trace::within(trace::current(), rolling));
         Ok(())
     }
 

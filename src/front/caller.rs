@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use super::observe::{self, Outcome};
 use super::rest::{Failure, FailureCode};
@@ -129,7 +130,7 @@ async fn to_the_end(request: Request, next: Next) -> Response {
         let _place = place;
         next.run(request).await
     };
-    let done = tokio::spawn(trace::along(doing)).await;
+    let done = tokio::spawn(trace::within(trace::current(), doing).in_current_span()).await;
     // Nothing cancels it, so it fails only as it panics, and that goes on here.
     done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -96,16 +96,16 @@ fn few<C>(decoder: &mut Decoder<'_>, context: &mut C) -> Result<Vec<RequestId>, 
 
 impl Requests {
     /// One more.
-    pub fn add(&mut self, request: RequestId) {
+    pub fn add(&mut self, request: &RequestId) {
         match self.named.len() {
             MAX_NAMED.. => self.others = self.others.saturating_add(1),
-            _ => self.named.push(request),
+            _ => self.named.push(request.clone()),
         }
     }
 
     /// These as well.
-    pub fn append(&mut self, more: Requests) {
-        for request in more.named {
+    pub fn append(&mut self, more: &Requests) {
+        for request in &more.named {
             self.add(request);
         }
         self.others = self.others.saturating_add(more.others);
@@ -158,11 +158,11 @@ mod tests {
         let mut requests = Requests::default();
         assert!(requests.is_empty());
         for number in 0..2 {
-            requests.add(RequestId::from(number));
+            requests.add(&RequestId::from(number));
         }
         assert_eq!(requests.to_string(), "0000000000000000 0000000000000001");
         for number in 2..20 {
-            requests.add(RequestId::from(number));
+            requests.add(&RequestId::from(number));
         }
         let shown = requests.to_string();
         assert!(shown.ends_with("0000000000000007 +12"), "{shown}");

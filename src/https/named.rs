@@ -32,7 +32,7 @@ pub(super) async fn named(interface: &'static str, request: Request, next: Next)
         status = field::Empty,
     );
     let answer = async {
-        let mut response = trace::within(id.clone(), next.run(request)).await;
+        let mut response = trace::within(Some(id.clone()), next.run(request)).await;
         let status = response.status().as_u16();
         Span::current().record("status", status);
         tracing::debug!(status, "{interface}: answered");

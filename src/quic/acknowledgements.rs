@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::engine::{Channels, Handle, Registration, Reported, Table};
@@ -13,6 +14,8 @@ use crate::udp::Sink;
 
 /// News that are told to the engine at once.
 const TOLD_AT_ONCE: usize = 64;
+/// Datagrams of one read that need no memory of their own.
+const AT_ONCE: usize = 32;
 
 /// What a member holds by now.
 type News = Vec<(Registration, Epoch)>;
@@ -58,7 +61,7 @@ impl Sink for Acknowledgements {
         {
             let table = self.channels.table();
             let parsed = datagrams.iter().map(|(_, bytes)| Datagram::parse(bytes));
-            let parsed: Vec<_> = parsed.collect();
+            let parsed: SmallVec<[_; AT_ONCE]> = parsed.collect();
             fetch(&table, &parsed);
             for ((from, _), datagram) in datagrams.iter().zip(parsed) {
                 // Where it comes from does not count: addresses are easily forged, codes are not. Only answers go to where somebody

@@ -121,7 +121,7 @@ async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
         refusal = tracing::field::Empty,
     );
     let answer = async {
-        let answered = trace::within(id.clone(), respond(served, request)).await;
+        let answered = trace::within(Some(id.clone()), respond(served, request)).await;
         let response = answered.unwrap_or_else(|refusal| refused(served, &id, refusal));
         write(send, &response).await;
     };

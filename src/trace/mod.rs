@@ -14,7 +14,7 @@ mod request;
 pub use catalogue::METRICS;
 #[cfg(feature = "otlp")]
 pub use export::{Exporter, Options, TraceError};
-pub use request::{Few, along, current, fresh, within};
+pub use request::{Few, current, fresh, within};
 
 /// Of all spans.
 pub const TARGET: &str = "wardcast::trace";

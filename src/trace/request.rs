@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::task_local;
-use tracing::Instrument;
 
 use crate::group::request::RequestId;
 
 task_local! {
-    /// What a task does belongs to this request.
-    static CURRENT: RequestId;
+    /// What a task does belongs to this request, if to any.
+    static CURRENT: Option<RequestId>;
 }
 
 /// A name that no other request of this process has: 16 hexadecimal digits, from a random number on.
@@ -29,24 +28,12 @@ pub fn fresh() -> RequestId {
 
 /// The request that the task is doing something for, if it is one that has a name. Whatever it has done elsewhere is told of it.
 pub fn current() -> Option<RequestId> {
-    CURRENT.try_with(RequestId::clone).ok()
+    CURRENT.try_with(Option::clone).ok().flatten()
 }
 
-/// Does this for a request.
-pub fn within<F: Future>(request: RequestId, work: F) -> impl Future<Output = F::Output> {
+/// Does this for a request: with [`current`], for the one that the task is at which hands it to another.
+pub fn within<F: Future>(request: Option<RequestId>, work: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(request, work)
-}
-
-/// Does this for the request that this task does something for, in its span, whichever task that is going to be.
-pub fn along<F: Future>(work: F) -> impl Future<Output = F::Output> {
-    let current = current();
-    let work = work.in_current_span();
-    async move {
-        match current {
-            Some(request) => within(request, work).await,
-            None => work.await,
-        }
-    }
 }
 
 /// A bound on lines that peers can have logged: so many in each second of the process's life.
@@ -96,11 +83,12 @@ mod tests {
         assert_ne!(one, two);
         assert_eq!(one.as_str().len(), 16);
         assert_eq!(current(), None);
-        let known = within(one.clone(), async {
-            let inner = within(two.clone(), async { current() }).await;
-            (current(), inner)
+        let known = within(Some(one.clone()), async {
+            let inner = within(Some(two.clone()), async { current() }).await;
+            let none = within(None, async { current() }).await;
+            (current(), inner, none)
         });
-        assert_eq!(known.await, (Some(one), Some(two)));
+        assert_eq!(known.await, (Some(one), Some(two), None));
     }
 
     #[test]

@@ -203,6 +203,20 @@ fn what_is_not_sampled_is_not_told_and_a_collector_that_is_away_holds_nobody_up(
     assert_eq!(said, 1, "{log}");
 }
 
+/// What the request is called by which somebody asks to join who may not, as he is told.
+fn refused_join(place: &Place, gateway: &Gateway) -> String {
+    place
+        .run("pki issue --dir pki --name mallory --client --out mallory")
+        .exits(0);
+    let address = format!("localhost:{}", gateway.quic.port());
+    let refused = place.run(&format!(
+        "join --server {address} --ca pki/ca.pem --cert mallory.pem --key mallory.key --group studio --role receiver"
+    ));
+    let (_, rest) = refused.err.split_once("(request ").expect("is told");
+    let (id, _) = rest.split_once(')').expect("its end");
+    id.to_owned()
+}
+
 /// An operator asks for a path, by a request of this name.
 fn asked(place: &Place, gateway: &Gateway, id: &str, path_and_more: &[&str]) -> String {
     let [path, more @ ..] = path_and_more else {
@@ -221,18 +235,10 @@ fn asked(place: &Place, gateway: &Gateway, id: &str, path_and_more: &[&str]) -> 
 #[test]
 fn a_request_has_a_name_that_its_answer_and_the_log_say() {
     let place = Place::provisioned();
-    place
-        .run("pki issue --dir pki --name mallory --client --out mallory")
-        .exits(0);
     let gateway = Gateway::start_with(&place, &[("WARDCAST_LOG__LEVEL", "debug")]);
     gateway.admin(&place, "group create studio").exits(0);
-    let address = format!("localhost:{}", gateway.quic.port());
-    let refused = place.run(&format!(
-        "join --server {address} --ca pki/ca.pem --cert mallory.pem --key mallory.key --group studio --role receiver"
-    ));
-    let (_, rest) = refused.err.split_once("(request ").expect("is told");
-    let (id, _) = rest.split_once(')').expect("its end");
-    assert_eq!(id.len(), 16, "{refused:#?}");
+    let id = &refused_join(&place, &gateway);
+    assert_eq!(id.len(), 16);
 
     let ask = |id: &str| {
         let answer = asked(&place, &gateway, id, &["/readyz"]);
@@ -264,19 +270,11 @@ fn records(place: &Place, event: &str) -> Vec<serde_json::Value> {
 #[test]
 fn what_is_done_for_a_request_is_on_record_and_in_the_logs_of_pool_and_token_host_by_its_name() {
     let place = Place::provisioned();
-    place
-        .run("pki issue --dir pki --name mallory --client --out mallory")
-        .exits(0);
     let gateway = Gateway::start_with(&place, &[("WARDCAST_LOG__LEVEL", "debug")]);
     gateway.admin(&place, "group create studio").exits(0);
     let mut member = Joined::start(&place, &gateway, "alice", &[]);
     let number = member.until("joined")["member"].clone();
-    let address = format!("localhost:{}", gateway.quic.port());
-    let refused = place.run(&format!(
-        "join --server {address} --ca pki/ca.pem --cert mallory.pem --key mallory.key --group studio --role receiver"
-    ));
-    let (_, rest) = refused.err.split_once("(request ").expect("is told");
-    let (refused, _) = rest.split_once(')').expect("its end");
+    let refused = &refused_join(&place, &gateway);
     let body = format!(r#"{{"members": [{number}], "urgent": true}}"#);
     let evict = ["/v1/groups/studio/evict", "--json", &body];
     let answer = asked(&place, &gateway, "evict-17", &evict);
@@ -290,7 +288,7 @@ fn what_is_done_for_a_request_is_on_record_and_in_the_logs_of_pool_and_token_hos
     };
     let joined = named("granted");
     assert_eq!(joined.len(), 16);
-    assert_eq!(named("refused"), refused);
+    assert_eq!(named("refused"), *refused);
     assert_eq!(named("administered"), "evict-17");
 
     let log = String::from_utf8(place.read("log")).expect("text");

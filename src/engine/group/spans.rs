@@ -44,7 +44,7 @@ impl Spans {
     /// A request leads to an epoch, soon.
     pub(super) fn asked(&mut self, request: Option<&RequestId>) {
         if let Some(request) = request {
-            self.asked.add(request.clone());
+            self.asked.add(request);
         }
     }
 
@@ -54,11 +54,11 @@ impl Spans {
     }
 
     /// A change is planned: it is about to be stored. Where it leads to an epoch, these join with it.
-    pub(super) fn planned(
+    pub(super) fn planned<'r>(
         &mut self,
         group: GroupId,
         at: Revision,
-        joining: Option<impl Iterator<Item = RequestId>>,
+        joining: Option<impl Iterator<Item = &'r RequestId>>,
     ) {
         let span = debug_span!(
             target: TARGET,
@@ -93,14 +93,14 @@ impl Spans {
         if leads_to_an_epoch {
             // What an epoch that it overtakes had not delivered is made with it.
             let overtaken = std::mem::replace(&mut self.making, stored);
-            self.making.requests.append(overtaken.requests);
+            self.making.requests.append(&overtaken.requests);
         }
     }
 
     /// What was planned is not on record, and is planned again.
     pub(super) fn not_stored(&mut self) {
         let mut asked = std::mem::take(&mut self.stored).kept;
-        asked.append(std::mem::take(&mut self.asked));
+        asked.append(&self.asked);
         self.asked = asked;
     }
 
@@ -144,6 +144,8 @@ mod tests {
 
     fn planned(spans: &mut Spans, joining: Option<&[u64]>) {
         let joining = joining.map(|all| all.iter().map(|number| RequestId::from(*number)));
+        let joining = joining.map(Vec::from_iter);
+        let joining = joining.as_ref().map(|all| all.iter());
         spans.planned(GROUP, Revision(1), joining);
     }
 

@@ -56,7 +56,7 @@ impl Served {
         let joining = self
             .machine
             .joining()
-            .map(|tickets| tickets.filter_map(move |ticket| waiters.request(ticket).cloned()));
+            .map(|tickets| tickets.filter_map(move |ticket| waiters.request(ticket)));
         self.shown.spans.planned(group, at, joining);
     }
 
@@ -66,7 +66,7 @@ impl Served {
         match self.machine.tickets(job) {
             Some(tickets) => tickets
                 .filter_map(|ticket| self.waiters.request(ticket))
-                .for_each(|request| requests.add(request.clone())),
+                .for_each(|request| requests.add(request)),
             None => requests.clone_from(self.shown.spans.requests()),
         }
         Batch { requests, ..batch }

@@ -78,11 +78,7 @@ pub(in crate::front) async fn work(shared: Arc<Shared>, mut stopped: watch::Rece
                 // Of several that came at once, one call may have woken one worker.
                 shared.exchanges.call();
                 let named = job.named.clone();
-                let running = run(&shared, id, job, &mut stopped);
-                let done = match named {
-                    Some(named) => trace::within(named, running).await,
-                    None => running.await,
-                };
+                let done = trace::within(named, run(&shared, id, job, &mut stopped)).await;
                 after = if done { 0 } else { id };
                 done
             }

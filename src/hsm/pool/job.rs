@@ -8,7 +8,6 @@ use super::PoolError;
 use super::lane::LaneSet;
 use super::options::OPERATIONS_PER_CALL;
 use crate::group::operations::{Batch, Operation, Output, Priority};
-use crate::group::request::Requests;
 
 /// The sender of a batch's answer. It is consumed by the answer, so there is never a second one.
 pub(super) type Reply = oneshot::Sender<Result<Vec<Output>, PoolError>>;
@@ -28,8 +27,6 @@ pub(super) struct Ticket {
     pub(super) trials: Trials,
     /// What it is done for, in logs and traces.
     pub(super) span: tracing::Span,
-    /// The same in logs: not every request is one of a change, which a span is of.
-    pub(super) requests: Requests,
 }
 
 /// What a batch has met with.
@@ -69,7 +66,6 @@ impl Job {
             rest,
             trials: Trials::default(),
             span: tracing::Span::current(),
-            requests: batch.requests.clone(),
         };
         Job { ticket, batch }
     }
@@ -80,7 +76,7 @@ impl Job {
         done.extend(outputs);
         let rest = &mut self.ticket.rest;
         if rest.len() == 0 {
-            return Progress::Done(self.ticket, done);
+            return Progress::Done(self, done);
         }
         self.batch.operations = rest.take(OPERATIONS_PER_CALL).collect();
         self.ticket.done = done;
@@ -96,7 +92,7 @@ impl Job {
 /// How far a batch is after a part of it was executed.
 pub(super) enum Progress {
     /// All of it, with all outputs.
-    Done(Ticket, Vec<Output>),
+    Done(Job, Vec<Output>),
     /// There is another part.
     More(Job),
 }

@@ -188,12 +188,11 @@ impl Settling<'_> {
 
     fn succeeded(&self, state: &mut State, job: Job, outputs: impl Iterator<Item = Output>) {
         self.board.counters.executed(&job.batch.operations);
-        let group = job.batch.group;
         match job.proceed(outputs) {
-            Progress::Done(ticket, outputs) => {
-                let batch = ticket.number;
+            Progress::Done(Job { ticket, batch }, outputs) => {
+                let (group, requests, number) = (batch.group, batch.requests, ticket.number);
                 let waited = self.now - ticket.entered;
-                ticket.span.in_scope(|| tracing::debug!(%group, batch, requests = %ticket.requests, operations = outputs.len(), ?waited, "batch executed"));
+                ticket.span.in_scope(|| tracing::debug!(%group, batch = number, %requests, operations = outputs.len(), ?waited, "batch executed"));
                 self.board.counters.add(Count::Batches, 1);
                 state.answer(ticket, Ok(outputs));
             }
@@ -230,7 +229,7 @@ impl Settling<'_> {
         let after = session_after(&error, self.session);
         let lane = &state.lanes[self.lane].name;
         let (group, batch) = (job.batch.group, job.ticket.number);
-        job.ticket.span.in_scope(|| tracing::warn!(%lane, %group, batch, requests = %job.ticket.requests, %error, class = ?error.class(), again, "batch failed"));
+        job.ticket.span.in_scope(|| tracing::warn!(%lane, %group, batch, requests = %job.batch.requests, %error, class = ?error.class(), again, "batch failed"));
         let patience = self.board.options.patience;
         if again && job.ticket.expires <= self.now {
             self.board.counters.add(Count::Expired, 1);

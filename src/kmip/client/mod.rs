@@ -12,7 +12,7 @@
 //! - A request whose answer is lost is sent again only when each of its operations may be repeated, or when nothing of it was
 //!   sent. What else is lost is [`ClientError::Unknown`], and is the caller's to look up.
 //! - An answer that cannot be read counts as lost, and its connection is closed.
-//! - Credentials are replaced while it serves ([`Client::renewal`]): no request is begun by a connection that shows older ones.
+//! - Credentials are replaced while it serves ([`Client::renewal`]): what is asked after that shows the new ones.
 //! - A transport that fails several times in a row lets its address rest; KMIP's own errors do not.
 //! - Keys pass through here wrapped, never plain: [`Register`] has no plain key, and [`Get`] refuses one. Messages are
 //!   overwritten when they are dropped, but for the copies that the TLS and HTTPS libraries make; no error, log line or metric

@@ -132,12 +132,12 @@ impl Driver {
                 self.told(self.known.telling);
             }
             (Asked::Park, answer) => self.park_answered(answer.ok()),
-            // It is served by streams.
-            (Asked::OpenChannel, Ok(_)) => self.acknowledge(),
             (_, Ok(Response::Refused(refusal))) if refusal.code.passes() => {
                 let asked_for = refusal.retry_after_ms.map(Duration::from_millis);
                 self.ask_again(asked, asked_for.map_or(around(PAUSE), at_least));
             }
+            // It is served by streams.
+            (Asked::OpenChannel, Ok(_)) => self.acknowledge(),
             (_, Ok(Response::Refused(refusal))) => self.refused(asked, refusal),
             (_, Ok(_) | Err(_)) => self.ask_again(asked, around(PAUSE)),
         }

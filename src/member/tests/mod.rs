@@ -404,12 +404,14 @@ async fn what_is_held_is_told_with_the_request_for_a_channel_and_by_itself_if_th
             panic!("not a join");
         };
         reply.say(&group.grant(&join)).await;
-        let (Request::OpenChannel(open), reply) = wire.asked().await else {
-            panic!("no channel is asked for");
-        };
-        assert_eq!(open.epoch, Some(Epoch(group.epoch)));
-        let refusal = Refusal::new(RefusalCode::NoChannel);
-        reply.say(&Response::Refused(refusal)).await;
+        let later = Refusal::retry(RefusalCode::Busy, 1);
+        for refusal in [later, Refusal::new(RefusalCode::NoChannel)] {
+            let (Request::OpenChannel(open), reply) = wire.asked().await else {
+                panic!("no channel is asked for");
+            };
+            assert_eq!(open.epoch, Some(Epoch(group.epoch)));
+            reply.say(&Response::Refused(refusal)).await;
+        }
         assert_eq!(wire.acknowledged().await, Epoch(group.epoch));
         wire
     };

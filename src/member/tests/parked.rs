@@ -66,6 +66,25 @@ fn away(key: &ChannelKey, retry_after_ms: u64, to: SocketAddr) -> Vec<u8> {
     go_away(CHANNEL, &message, |covered| key.code(covered))
 }
 
+/// A client whose memberships are parked as soon as they may.
+fn parks_soon(gateway: &Gateway) -> Client {
+    let mut options = gateway.options();
+    options.sockets.shared = None;
+    options.presence.park_after = Some(Duration::from_millis(10));
+    Client::new(options).expect("a client")
+}
+
+/// Lets a member in, and the key of its channel.
+async fn joined(gateway: &Gateway, group: &Group) -> (Wire, ChannelKey) {
+    let wire = gateway.accept().await;
+    let (Request::Join(join), reply) = wire.asked().await else {
+        panic!("not a join");
+    };
+    reply.say(&group.grant(&join)).await;
+    let key = served(&wire, group).await;
+    (wire, key)
+}
+
 /// Takes a member up that comes back, and the key of its new channel.
 async fn back(gateway: &Gateway, group: &Group) -> (Wire, ChannelKey) {
     let wire = gateway.accept().await;
@@ -81,18 +100,10 @@ async fn back(gateway: &Gateway, group: &Group) -> (Wire, ChannelKey) {
 async fn a_parked_member_goes_where_its_own_gateway_says_and_nobody_else() {
     let (gateway, group) = (Gateway::start(), Group::new());
     let (other, nowhere) = (gateway.another(), gateway.another());
-    let mut options = gateway.options();
-    options.sockets.shared = None;
-    options.presence.park_after = Some(Duration::from_millis(10));
-    let client = Client::new(options).expect("a client");
+    let client = parks_soon(&gateway);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let serve = async {
-        let wire = gateway.accept().await;
-        let (Request::Join(join), reply) = wire.asked().await else {
-            panic!("not a join");
-        };
-        reply.say(&group.grant(&join)).await;
-        let key = served(&wire, &group).await;
+        let (wire, key) = joined(&gateway, &group).await;
         park(&wire, &key, &socket).await;
         (wire.0.remote_address(), key)
     };
@@ -123,18 +134,10 @@ async fn a_parked_member_goes_where_its_own_gateway_says_and_nobody_else() {
 #[tokio::test]
 async fn whoever_may_not_park_while_a_rekey_is_under_way_asks_again_soon() {
     let (gateway, group) = (Gateway::start(), Group::new());
-    let mut options = gateway.options();
-    options.sockets.shared = None;
-    options.presence.park_after = Some(Duration::from_millis(10));
-    let client = Client::new(options).expect("a client");
+    let client = parks_soon(&gateway);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let serve = async {
-        let wire = gateway.accept().await;
-        let (Request::Join(join), reply) = wire.asked().await else {
-            panic!("not a join");
-        };
-        reply.say(&group.grant(&join)).await;
-        let key = served(&wire, &group).await;
+        let (wire, key) = joined(&gateway, &group).await;
         let (asked, reply) = probed(&wire, &key, &socket).await;
         assert!(matches!(asked, Request::Park(_)), "{asked:?}");
         let refusal = Refusal::new(RefusalCode::NoChannel);

@@ -20,9 +20,8 @@
 //! | anything else | Base Event (0) | Other (99) |
 //!
 //! `time` is the record's in milliseconds since 1970, `metadata.uid` the SHA-256 of its line in the trail, `metadata.sequence` its
-//! number, `metadata.event_code` the trail's name of what happened,
-//! `metadata.correlation_uid` the request that it was done for. `status_id` and `severity_id` follow the outcome. What has no
-//! place in the class is in `unmapped`.
+//! number, `metadata.event_code` the trail's name of what happened, `metadata.correlation_uid` the request that it was done for.
+//! `status_id` and `severity_id` follow the outcome. What has no place in the class is in `unmapped`.
 
 use serde_json::{Map, Value, json};
 

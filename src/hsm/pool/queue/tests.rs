@@ -188,8 +188,8 @@ fn a_large_batch_is_cut_up_and_put_together() {
         assert!(size <= OPERATIONS_PER_CALL);
         calls.push(size);
         match job.proceed(vec![Output::BadPublicKey; size]) {
-            Progress::Done(ticket, outputs) => {
-                assert_eq!(ticket.number, 1);
+            Progress::Done(job, outputs) => {
+                assert_eq!(job.ticket.number, 1);
                 assert_eq!(outputs.len(), operations);
                 assert_eq!(jobs.len(), 1, "the last part leaves room for another batch");
                 break;
