@@ -96,7 +96,7 @@ pub struct Resume {
 }
 
 /// Where the records of the trail go.
-pub trait Sink: Send + 'static {
+pub trait Sink: Send + Sync + 'static {
     /// What it is called: in the name of its cursor's file, in metrics and logs.
     fn name(&self) -> &'static str;
 

@@ -1,20 +1,14 @@
 //! Another sink in the place of one that is fed: its feed goes on where the one before had come to.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::{Feed, Over};
 use crate::relay::Sink;
 
 /// Where the next sink of a feed is put. Clones are of the same feed.
-pub struct Succession<S>(Arc<Next<S>>);
-
-struct Next<S> {
-    sink: Mutex<Option<S>>,
-    there: Notify,
-}
+pub struct Succession<S>(watch::Sender<Option<S>>);
 
 impl<S> Clone for Succession<S> {
     fn clone(&self) -> Self {
@@ -30,42 +24,35 @@ impl<S> fmt::Debug for Succession<S> {
 
 impl<S> Default for Succession<S> {
     fn default() -> Self {
-        Succession(Arc::new(Next {
-            sink: Mutex::new(None),
-            there: Notify::new(),
-        }))
+        Succession(watch::Sender::new(None))
     }
 }
 
 impl<S> Succession<S> {
     /// Feeds this sink from the next batch on. What the one before is sending ends first, and then it ends its connection in good order.
     pub fn replace(&self, sink: S) {
-        *self.slot() = Some(sink);
-        self.0.there.notify_one();
+        self.0.send_replace(Some(sink));
     }
 
-    fn slot(&self) -> MutexGuard<'_, Option<S>> {
-        // Nothing is left half done by a panic.
-        self.0.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    fn take(&self) -> Option<S> {
+        self.0.send_replace(None)
     }
 
     pub(super) fn is_there(&self) -> bool {
-        self.slot().is_some()
+        self.0.borrow().is_some()
     }
 
     /// Done once there is one.
     pub(super) async fn there(&self) {
-        while !self.is_there() {
-            self.0.there.notified().await;
-        }
+        // It fails only once there is no sender, and this is one.
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
     }
 }
 
 impl<S: Sink> Feed<S> {
     /// Has the next sink take over, if there is one. What cannot be known to have been taken by the one before, it is sent again.
     pub(super) async fn succeed(&mut self) -> Result<(), Over> {
-        let next = self.succession.slot().take();
-        let Some(next) = next else {
+        let Some(next) = self.succession.take() else {
             return Ok(());
         };
         let closed = self.sink.close().await;
