@@ -55,15 +55,28 @@ says_ok() {
     tail -n 1 "$output" | grep -q '"ok": *true'
 }
 
+# The release that is being built: what it printed, when it is done.
+built_release() {
+    local status=0
+    wait "$release" || status=$?
+    trap - EXIT
+    cat "$LOGS/release.log"
+    return "$status"
+}
+
 step install tests/install.sh
+# Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes.
+cargo build --workspace --release --locked >"$LOGS/release.log" 2>&1 &
+release=$!
+trap 'kill "$release" 2>/dev/null || true' EXIT
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step 'clippy without traces' cargo clippy --package wardcast --lib --bins --no-default-features --locked -- -D warnings
 step rustdoc cargo doc --workspace --no-deps --locked
 step 'licences and duplicates' cargo deny --offline --workspace --config .deny.toml check licenses bans sources
 step 'build tests' cargo test --workspace --locked --no-run
+step 'build release' built_release
 step tests cargo test --workspace --locked --no-fail-fast
-step 'build release' cargo build --workspace --release --locked
 step demo says_ok "$WARDCAST" demo --json
 step 'demo on SoftHSM' says_ok "$WARDCAST" demo --members 50 --token pkcs11 --json
 step 'small load' says_ok "$LOADTEST" fanout --members 200 --rounds 3 --json
