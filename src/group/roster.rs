@@ -11,10 +11,12 @@
 
 mod clock;
 mod moment;
+mod tallies;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::hint::black_box;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -23,6 +25,10 @@ use smallvec::SmallVec;
 use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
 use moment::Moment;
+use tallies::{Moved, Tallies, Tally};
+
+/// Members that are fetched from memory together.
+const FETCHED: usize = 16;
 
 /// Whether a member has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,20 +125,13 @@ impl Member {
     }
 }
 
-/// How many members have acknowledged an epoch and none after it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Tally {
-    members: u32,
-    present: u32,
-}
-
 /// The members of a group.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
     members: BTreeMap<MemberId, Member>,
     /// Nearly every identity has one registration: it takes no heap of its own. Never iterated: its order differs from run to run.
     by_identity: HashMap<Arc<Identity>, SmallVec<[MemberId; 1]>>,
-    tallies: BTreeMap<Epoch, Tally>,
+    tallies: Tallies,
     present: u32,
     senders: u32,
     /// How many members have each suite, by its place among all suites.
@@ -201,18 +200,12 @@ impl Roster {
 
     /// How many members acknowledged an epoch or one after it.
     pub fn acknowledged(&self, epoch: Epoch) -> u32 {
-        self.tallies
-            .range(epoch..)
-            .map(|(_, tally)| tally.members)
-            .sum()
+        self.tallies.since(epoch).members
     }
 
     /// How many members with a connection acknowledged an epoch or one after it.
     pub fn acknowledged_present(&self, epoch: Epoch) -> u32 {
-        self.tallies
-            .range(epoch..)
-            .map(|(_, tally)| tally.present)
-            .sum()
+        self.tallies.since(epoch).present
     }
 
     /// Adds a registration.
@@ -304,17 +297,38 @@ impl Roster {
         }
     }
 
-    /// Notes that a member confirmed an epoch's root; older news and strangers are passed over. Since when it is present, where
-    /// it is news.
-    pub(super) fn acknowledge(&mut self, id: MemberId, epoch: Epoch, now: Time) -> Option<Time> {
-        let newer = |m: &Member| m.acknowledged < epoch && m.joined <= epoch;
-        let mut since = Time(0);
-        let is_news = self.change(id, newer, |member| {
-            member.acknowledged = epoch;
-            member.noted.confirmed = Moment::at(now);
-            since = member.since;
-        });
-        is_news.then_some(since)
+    /// Notes that members confirmed epochs' roots; older news and strangers are passed over. What is news is told: the epoch, and
+    /// since when the member is present.
+    pub(super) fn acknowledge(
+        &mut self,
+        all: &[(MemberId, Epoch)],
+        now: Time,
+        mut news: impl FnMut(Epoch, Time),
+    ) {
+        let mut moved = Moved::default();
+        for some in all.chunks(FETCHED) {
+            self.fetch(some);
+            for &(id, epoch) in some {
+                let newer = |m: &&mut Member| m.acknowledged < epoch && m.joined <= epoch;
+                let Some(member) = self.members.get_mut(&id).filter(newer) else {
+                    continue;
+                };
+                let before = std::mem::replace(&mut member.acknowledged, epoch);
+                member.noted.confirmed = Moment::at(now);
+                news(epoch, member.since);
+                let who = Tally::one(member.is_present());
+                self.tallies.advance(&mut moved, (before, epoch), who);
+            }
+        }
+        self.tallies.settle(moved);
+    }
+
+    /// Has the processor fetch these members, of whom among many thousand few are at hand: at the same time, and not one after the
+    /// other.
+    fn fetch(&self, some: &[(MemberId, Epoch)]) {
+        for (id, _) in some {
+            black_box(self.members.get(id).map(|member| member.acknowledged));
+        }
     }
 
     /// Notes that a member asked for its keys by itself.
@@ -359,7 +373,6 @@ impl Roster {
         self.holding_leaf = 0;
         self.absences = Absences::default();
         self.silences = Silences::default();
-        let tally = self.tallies.entry(Epoch(0)).or_default();
         for (&id, member) in &mut self.members {
             member.acknowledged = Epoch(0);
             member.holds_leaf = false;
@@ -369,7 +382,7 @@ impl Roster {
                 queued: true,
                 ..Noted::NOTHING
             };
-            tally.members += 1;
+            self.tallies.come(Epoch(0), Tally::one(false));
             self.absences.push(now, id);
         }
     }
@@ -454,19 +467,13 @@ impl Roster {
     }
 
     fn count(&mut self, (acknowledged, is_present): (Epoch, bool), in_it: bool) {
-        let present = u32::from(is_present);
-        let tally = self.tallies.entry(acknowledged).or_default();
+        let who = Tally::one(is_present);
         if in_it {
-            tally.members += 1;
-            tally.present += present;
-            self.present += present;
+            self.tallies.come(acknowledged, who);
+            self.present += who.present;
         } else {
-            tally.members -= 1;
-            tally.present -= present;
-            self.present -= present;
-            if tally.members == 0 {
-                self.tallies.remove(&acknowledged);
-            }
+            self.tallies.go(acknowledged, who);
+            self.present -= who.present;
         }
     }
 }

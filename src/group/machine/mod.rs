@@ -287,20 +287,19 @@ impl GroupMachine {
         known.is_some_and(|m| m.presence == Presence::Joining)
     }
 
-    fn acknowledge(&mut self, all: Vec<(MemberId, Epoch)>) {
+    fn acknowledge(&mut self, mut all: Vec<(MemberId, Epoch)>) {
         let (delivered, at) = self.delivered();
+        // Nobody can hold what was not delivered: a claim like that is counted as nothing.
+        all.retain(|&(_, epoch)| epoch <= delivered);
+        // Neighbours stand together in memory.
+        all.sort_unstable_by_key(|&(member, _)| member);
+        let mut held = 0;
         let roster = self.state.roster_mut();
-        for (member, epoch) in all {
-            // Nobody can hold what was not delivered: a claim like that is counted as nothing.
-            if epoch > delivered {
-                continue;
-            }
-            let since = roster.acknowledge(member, epoch, self.now);
+        roster.acknowledge(&all, self.now, |epoch, since| {
             // Whoever has come meanwhile was not waited for.
-            if epoch == delivered && since.is_some_and(|since| since <= at) {
-                self.sealing.timing.held += 1;
-            }
-        }
+            held += u32::from(epoch == delivered && since <= at);
+        });
+        self.sealing.timing.held += held;
     }
 
     /// Ends registrations whose members are away, or silent, for longer than the policy allows.

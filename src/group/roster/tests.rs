@@ -28,13 +28,19 @@ fn roster(members: u64) -> Roster {
     roster
 }
 
+fn acknowledge(roster: &mut Roster, all: &[(u64, u64)]) {
+    let all = all.iter().map(|&(id, epoch)| (MemberId(id), Epoch(epoch)));
+    roster.acknowledge(&all.collect::<Vec<_>>(), Time(0), |_, _| {});
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Insert,
     Remove(u64),
     Arrive(u64),
     Depart(u64),
-    Acknowledge(u64, u64),
+    /// Of whom some may be named twice.
+    Acknowledge(Vec<(u64, u64)>),
     Begin,
 }
 
@@ -44,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..20_u64).prop_map(Step::Remove),
         (0..20_u64).prop_map(Step::Arrive),
         (0..20_u64).prop_map(Step::Depart),
-        (0..20_u64, 0..6_u64).prop_map(|(id, epoch)| Step::Acknowledge(id, epoch)),
+        proptest::collection::vec((0..20_u64, 0..6_u64), 1..9).prop_map(Step::Acknowledge),
         Just(Step::Begin),
     ]
 }
@@ -64,7 +70,7 @@ proptest! {
                 Step::Remove(id) => drop(roster.remove(MemberId(id))),
                 Step::Arrive(id) => drop(roster.arrive(MemberId(id), now)),
                 Step::Depart(id) => drop(roster.depart(MemberId(id), now)),
-                Step::Acknowledge(id, epoch) => drop(roster.acknowledge(MemberId(id), Epoch(epoch), Time(0))),
+                Step::Acknowledge(all) => acknowledge(&mut roster, &all),
                 Step::Begin => roster.begin(now),
             }
             let all: Vec<(MemberId, &Member)> = roster.iter().collect();
@@ -126,7 +132,7 @@ fn only_those_with_a_connection_that_had_time_to_answer_are_silent() {
         roster.arrive(id, Time(0));
     }
     roster.delivered(Epoch(5), Time(100), 1_000);
-    roster.acknowledge(MemberId(0), Epoch(5), Time(0));
+    acknowledge(&mut roster, &[(0, 5)]);
     roster.depart(MemberId(2), Time(200));
     roster.arrive(MemberId(2), Time(300));
     assert_eq!(roster.next_timeout(u64::MAX, 1_000), Some(Time(1_100)));
@@ -140,7 +146,7 @@ fn only_those_with_a_connection_that_had_time_to_answer_are_silent() {
         [MemberId(1), MemberId(2)]
     );
     roster.remove(MemberId(1));
-    roster.acknowledge(MemberId(2), Epoch(5), Time(0));
+    acknowledge(&mut roster, &[(2, 5)]);
     assert!(roster.silent_since(Time(9_000), 1_000).is_empty());
     let next = roster.next_timeout(u64::MAX, 1_000);
     assert_eq!(next, Some(Time(u64::MAX)), "nobody owes anything");
@@ -162,7 +168,7 @@ fn epochs_that_follow_fast_leave_a_few_marks_only() {
     for at in 0..10_000 {
         roster.delivered(Epoch(at), Time(at), 1_000);
         roster.arrive(MemberId(0), Time(at));
-        roster.acknowledge(MemberId(0), Epoch(at), Time(0));
+        acknowledge(&mut roster, &[(0, at)]);
         assert!(roster.silent_since(Time(at), 1_000).is_empty());
     }
 }
