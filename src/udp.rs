@@ -23,6 +23,9 @@ const BATCHES: usize = 16;
 pub trait Sink: Send + Sync + fmt::Debug {
     /// Some that came together; called where QUIC's are read, so it must not wait.
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]);
+
+    /// All that had come is taken, or as much as is taken at once.
+    fn done(&self) {}
 }
 
 /// How endpoints are configured that share their sockets: QUIC's fixed bit tells its packets, so it is not greased.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smallvec::SmallVec;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -12,7 +12,7 @@ use crate::group::ids::{Epoch, GroupId, MemberId};
 use crate::group::wire::datagram::Datagram;
 use crate::udp::Sink;
 
-/// News that are told to the engine at once.
+/// Reads whose news are told to the engine at once.
 const TOLD_AT_ONCE: usize = 64;
 /// Datagrams of one read that need no memory of their own.
 const AT_ONCE: usize = 32;
@@ -35,6 +35,8 @@ enum Means {
 pub(super) struct Acknowledgements {
     channels: Arc<Channels>,
     lane: usize,
+    /// What the reads before this one brought, while there is more to read.
+    waiting: Mutex<News>,
     news: UnboundedSender<News>,
 }
 
@@ -47,14 +49,20 @@ impl Acknowledgements {
         Arc::new(Self {
             channels,
             lane,
+            waiting: Mutex::default(),
             news,
         })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, News> {
+        // Nothing panics while it holds the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Sink for Acknowledgements {
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
-        let mut news = News::with_capacity(datagrams.len());
+        let mut news = self.waiting();
         let mut answers = Vec::new();
         let (mut sound, mut reported, mut unsound) = (0, 0, 0);
         let now = self.channels.now();
@@ -113,6 +121,11 @@ impl Sink for Acknowledgements {
         metrics::counter!("wardcast_datagrams_acknowledged_total").increment(sound);
         metrics::counter!("wardcast_multicast_reports_total").increment(reported);
         metrics::counter!("wardcast_datagrams_refused_total").increment(unsound);
+    }
+
+    /// To wake a shard, and to look at its group, costs more than most of what one read brings.
+    fn done(&self) {
+        let news = std::mem::take(&mut *self.waiting());
         if !news.is_empty() {
             // The engine has ended: nobody is left to be told.
             let _ = self.news.send(news);
@@ -144,8 +157,12 @@ async fn tell(engine: Handle, mut waiting: UnboundedReceiver<News>) {
 #[inline(never)]
 fn by_group(batches: &mut Vec<News>) -> HashMap<GroupId, Vec<(MemberId, Epoch)>> {
     let mut groups: HashMap<GroupId, Vec<(MemberId, Epoch)>> = HashMap::new();
-    for ((group, member), epoch) in batches.drain(..).flatten() {
-        groups.entry(group).or_default().push((member, epoch));
+    for news in batches.drain(..) {
+        for run in news.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
+            let ((group, _), _) = run[0];
+            let members = run.iter().map(|&((_, member), epoch)| (member, epoch));
+            groups.entry(group).or_default().extend(members);
+        }
     }
     groups
 }

@@ -267,6 +267,12 @@ impl Reader {
 
     /// Takes what has come.
     fn drain(&self) -> Drained {
+        let drained = self.read();
+        self.sink.done();
+        drained
+    }
+
+    fn read(&self) -> Drained {
         let mut storage = lock(&self.storage);
         let room = storage.len() / BATCH_SIZE;
         let mut drained = Drained::OfPackets;
