@@ -11,7 +11,7 @@ use crate::crowd::Crowd;
 use crate::gateway::Gateway;
 
 /// The pause between two looks at what the gateway knows.
-const LOOK: Duration = Duration::from_millis(2);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// Both sides of a run that is under way.
 pub(crate) struct Live {
