@@ -58,6 +58,7 @@ fn join() -> Request {
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]),
         token: None,
+        channel: false,
     })
 }
 

@@ -226,9 +226,10 @@ async fn member(engine: Handle, at: usize, address: SocketAddr) -> Member {
         role: Role::Receiver,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
+        channel: false,
     };
     let known = Attributes::new((*identity).clone(), Certificate::default());
-    let grant = engine.join(&identity, join, Ok(known), &outbox).await;
+    let grant = engine.join(&identity, join, Ok(known), &outbox, None).await;
     let number = grant.expect("is granted").member;
     let open = OpenChannel {
         group: GROUP.into(),

@@ -112,7 +112,7 @@ impl Site {
         let identity = Arc::new(Identity(format!("cn:{name}")));
         let known = Attributes::new((*identity).clone(), Certificate::default());
         self.engine
-            .join(&identity, join(), Ok(known), &Outbox::new())
+            .join(&identity, join(), Ok(known), &Outbox::new(), None)
             .await
             .expect("a grant")
     }
@@ -136,6 +136,7 @@ fn join() -> Join {
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
+        channel: false,
     }
 }
 
@@ -263,7 +264,7 @@ async fn a_frozen_group_admits_nobody_until_it_is_thawed() {
     let known = Attributes::new((*identity).clone(), Certificate::default());
     let refused = site
         .engine
-        .join(&identity, join(), Ok(known), &Outbox::new())
+        .join(&identity, join(), Ok(known), &Outbox::new(), None)
         .await;
     let refusal = refused.expect_err("nobody is admitted");
     assert_eq!(refusal.code, RefusalCode::Frozen);

@@ -32,6 +32,8 @@ pub struct Channel {
     key: ChannelKey,
     seat: Mutex<Seat>,
     group: Arc<GroupState>,
+    /// The epoch that the member was granted together with the channel; 0 where that was before.
+    granted: Epoch,
     known: Known,
 }
 
@@ -124,6 +126,7 @@ impl Channel {
             key: ChannelKey::new(key),
             seat: Mutex::new(Seat::Connected(whereabouts, newcomer.outbox)),
             group,
+            granted: newcomer.granted,
             known: Known {
                 held,
                 ..Known::default()
@@ -262,6 +265,12 @@ impl Channel {
         Epoch(self.known.held.load(Ordering::Relaxed))
     }
 
+    /// The newest epoch that the member holds, or will once it answers its first probe: whoever has the number of its channel
+    /// by its grant confirms what that brought before it answers.
+    pub fn will_hold(&self) -> Epoch {
+        self.held().max(self.granted)
+    }
+
     /// The newest epoch that a datagram acknowledged.
     pub fn heard(&self) -> Epoch {
         Epoch(self.known.heard.load(Ordering::Relaxed))
@@ -373,7 +382,10 @@ pub(super) struct Newcomer {
     pub(super) leaf: u32,
     pub(super) sends: bool,
     pub(super) outbox: Arc<Outbox>,
+    /// What it is known to hold.
     pub(super) held: Epoch,
+    /// What it is granted at the same time.
+    pub(super) granted: Epoch,
 }
 
 pub(super) fn milliseconds(time: Duration) -> u64 {

@@ -270,6 +270,24 @@ pub(crate) mod testing {
         member: u64,
         address: &str,
     ) -> Option<(Arc<Channel>, Arc<Outbox>)> {
+        holding(channels, member, address, (Epoch(3), Epoch(0)))
+    }
+
+    /// The same, of a member that is known to hold nothing, and was only just granted epoch 3.
+    pub(crate) fn granted(
+        channels: &Channels,
+        member: u64,
+        address: &str,
+    ) -> Option<(Arc<Channel>, Arc<Outbox>)> {
+        holding(channels, member, address, (Epoch(0), Epoch(3)))
+    }
+
+    fn holding(
+        channels: &Channels,
+        member: u64,
+        address: &str,
+        (held, granted): (Epoch, Epoch),
+    ) -> Option<(Arc<Channel>, Arc<Outbox>)> {
         let address: SocketAddr = address.parse().expect("an address");
         let (registration, leaf) = ((GROUP, MemberId(member)), member as u32);
         let outbox = Outbox::new();
@@ -279,7 +297,8 @@ pub(crate) mod testing {
             leaf,
             sends: leaf % 2 == 0,
             outbox: outbox.clone(),
-            held: Epoch(3),
+            held,
+            granted,
         };
         let opening = Opening {
             lane: 0,

@@ -105,6 +105,8 @@ pub(super) struct Joining {
     /// What decides whether he may.
     pub(super) decider: Arc<Decider>,
     pub(super) outbox: Arc<Outbox>,
+    /// For the channel that he wants to be granted besides.
+    pub(super) opening: Option<Opening>,
 }
 
 /// An operator's request.

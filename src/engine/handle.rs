@@ -65,13 +65,14 @@ impl Handle {
     }
 
     /// Registers the owner of a certificate in a group, if what is known about him lets the rules admit him; its epochs go to
-    /// this outbox.
+    /// this outbox, and to a channel besides where there is to be one and it can be had.
     pub async fn join(
         &self,
         identity: &Arc<Identity>,
         join: Join,
         known: Known,
         outbox: &Arc<Outbox>,
+        opening: Option<Opening>,
     ) -> Result<Grant, Refusal> {
         let group = self.find(&join.group)?;
         let joining = Box::new(Joining {
@@ -79,6 +80,7 @@ impl Handle {
             known,
             decider: self.decider.clone(),
             outbox: outbox.clone(),
+            opening,
         });
         self.ask(group, identity, |reply| Ask::Join(joining, reply))
             .await

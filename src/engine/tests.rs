@@ -1,5 +1,6 @@
 //! The engine on a real store and a software token, without a network.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -11,6 +12,7 @@ use crate::group::ids::{
     Epoch, GroupId, GroupNonce, Identity, KeyRef, MasterId, MemberId, NodeId, Role, Suite,
 };
 use crate::group::policy::{AdmissionRule, GroupPolicy};
+use crate::group::wire::datagram::ChannelId;
 use crate::group::wire::{
     Grant, Join, Offer, OpenChannel, Pull, RefusalCode, RemovalReason, Response, Resume,
 };
@@ -102,15 +104,25 @@ async fn join(
     name: &str,
     outbox: &Arc<Outbox>,
 ) -> Result<Grant, crate::group::wire::Refusal> {
+    join_with(engine, name, outbox, None).await
+}
+
+async fn join_with(
+    engine: &Handle,
+    name: &str,
+    outbox: &Arc<Outbox>,
+    opening: Option<Opening>,
+) -> Result<Grant, crate::group::wire::Refusal> {
     let request = Join {
         group: GROUP.into(),
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
+        channel: opening.is_some(),
     };
     let who = who(name);
     let known = Attributes::new((*who).clone(), Certificate::default());
-    engine.join(&who, request, Ok(known), outbox).await
+    engine.join(&who, request, Ok(known), outbox, opening).await
 }
 
 async fn next(outbox: &Outbox) -> Delivery {
@@ -201,6 +213,63 @@ async fn whoever_asks_for_a_channel_tells_what_it_holds_with_that() {
         other.await.expect_err("is another's").code,
         RefusalCode::UnknownMember
     );
+}
+
+/// For a channel with an address; counts how often a key was exported for one.
+fn opening(opened: &Arc<AtomicUsize>) -> Opening {
+    let opened = opened.clone();
+    Opening {
+        lane: 0,
+        whereabouts: Whereabouts::new(|| "127.0.0.1:9".parse().ok()),
+        export: Box::new(move |_| {
+            opened.fetch_add(1, Ordering::Relaxed);
+            Some(Key::generate())
+        }),
+    }
+}
+
+#[tokio::test]
+async fn a_channel_comes_with_the_grant_and_ends_with_the_registration() {
+    let site = Site::new();
+    let engine = site.engine().await;
+    engine.create(GROUP, policy()).await.expect("a group");
+    let (outbox, opened) = (Outbox::new(), Arc::default());
+    let grant = join_with(&engine, "anna", &outbox, Some(opening(&opened))).await;
+    let grant = grant.expect("a grant, though nobody sends datagrams");
+    assert_eq!((grant.channel, opened.load(Ordering::Relaxed)), (None, 0));
+
+    let mut volleys = engine.channels().outbound().expect("nobody took it").lanes;
+    let volleys = volleys.remove(0);
+    let outbox = Outbox::new();
+    let grant = join_with(&engine, "bert", &outbox, Some(opening(&opened))).await;
+    let grant = grant.expect("a grant");
+    let number = ChannelId(grant.channel.expect("it is opened").channel);
+    let channel = engine.channels().table().get(number).cloned();
+    let channel = channel.expect("it is in the table");
+    assert_eq!(channel.registration().1, grant.member);
+    assert!(matches!(volleys.try_recv(), Ok(Volley::Open(_))));
+    // What was granted is expected, and not taken for acknowledged: the answer to the probe is news.
+    let epoch = engine.group(GROUP).await.expect("the group").status;
+    let epoch = epoch.epochs.delivered;
+    assert_eq!((channel.held(), channel.will_hold()), (Epoch(0), epoch));
+    assert!(channel.acknowledged(epoch));
+
+    // Whoever does not say so is granted none, and whoever is refused has none opened.
+    let without = join(&engine, "cleo", &Outbox::new())
+        .await
+        .expect("a grant");
+    assert_eq!(without.channel, None);
+    let again = join_with(&engine, "bert", &outbox, Some(opening(&opened))).await;
+    assert_eq!(
+        again.expect_err("is a member").code,
+        RefusalCode::AlreadyMember
+    );
+    assert_eq!(opened.load(Ordering::Relaxed), 1);
+
+    engine.detached(&outbox).await;
+    let members = engine.members(GROUP, None, 9).await;
+    assert_eq!(members.expect("its members").len(), 3);
+    assert!(engine.channels().table().get(number).is_none());
 }
 
 #[tokio::test]
@@ -321,7 +390,8 @@ async fn whoever_waits_as_a_group_is_frozen_is_put_on_record_as_refused() {
         ..policy()
     };
     engine.create(GROUP, slow).await.expect("a group");
-    let outbox = Outbox::new();
+    let (outbox, opened) = (Outbox::new(), Arc::default());
+    let _outbound = engine.channels().outbound();
     let freeze = async {
         loop {
             let view = engine.group(GROUP).await.expect("the group");
@@ -332,12 +402,22 @@ async fn whoever_waits_as_a_group_is_frozen_is_put_on_record_as_refused() {
         }
         engine.freeze(GROUP, "a reason", None).await
     };
-    let both = async { tokio::join!(join(&engine, "anna", &outbox), freeze) };
+    let both = async {
+        tokio::join!(
+            join_with(&engine, "anna", &outbox, Some(opening(&opened))),
+            freeze
+        )
+    };
     let done = tokio::time::timeout(Duration::from_secs(20), both).await;
     let (joined, frozen) = done.expect("both are answered");
     frozen.expect("is frozen");
     let refusal = joined.expect_err("waits as it is frozen");
     assert_eq!(refusal.code, RefusalCode::Frozen);
+    assert_eq!(
+        opened.load(Ordering::Relaxed),
+        0,
+        "no channel is opened for him"
+    );
     let mut refused = Vec::new();
     let verified = audit::verify(&folder, |record, _| {
         if let audit::Event::Refused { identity, why, .. } = &record.entry.event {

@@ -1,6 +1,6 @@
 //! The push channel as members have it: which keys open pushes, and how they are acknowledged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::crypto::{ChannelKey, PushCipher};
 use crate::group::ids::{Epoch, GroupId};
-use crate::group::wire::datagram::{ChannelId, Datagram, PushKeyId};
+use crate::group::wire::datagram::{AUTHENTICATED, ChannelId, Datagram, PushKeyId};
 use crate::group::wire::{Activate, GoAway, Heartbeat, Message, Push, RekeyDelivery, RekeyPacket};
 use crate::udp::Shared;
+
+/// Probes of channels that are not known yet which are kept: of joins that are answered at the same time.
+const MAX_EARLY: usize = 8;
 
 /// A datagram that is sound, and the group that it is for.
 pub(super) enum Sound {
@@ -33,6 +36,10 @@ pub(super) struct Datagrams {
     ciphers: Mutex<HashMap<PushKeyId, (Owner, PushCipher)>>,
     /// At most one for each group.
     channels: Mutex<HashMap<ChannelId, Own>>,
+    /// Probes that no channel's key vouches for. A gateway probes a channel as it opens it, and the probe may well be here before
+    /// what tells of the channel is read; the next one would come a quarter of a second later. Nothing is believed of them before,
+    /// and the oldest make room: whoever sends others has a member wait for that next one.
+    early: Mutex<VecDeque<[u8; AUTHENTICATED]>>,
     owners: AtomicU64,
 }
 
@@ -95,16 +102,37 @@ impl Datagrams {
         }
     }
 
-    /// Takes probes of this channel, and of no other one of the group.
-    pub(super) fn open(&self, owner: Owner, number: ChannelId, key: ChannelKey) {
+    /// Takes probes of this channel, and of no other one of the group; whether it was probed already.
+    pub(super) fn open(&self, owner: Owner, number: ChannelId, key: ChannelKey) -> bool {
         let mut channels = lock(&self.channels);
         channels.retain(|_, own| own.owner.group != owner.group);
+        let probes = |bytes: &[u8; AUTHENTICATED]| {
+            let said = Datagram::parse(bytes);
+            matches!(said, Some(Datagram::Probe(said)) if said.channel == number && key.vouches(&said))
+        };
+        let mut early = lock(&self.early);
+        let before = early.len();
+        early.retain(|bytes| !probes(bytes));
+        let probed = early.len() < before;
         let own = Own {
             owner,
             key,
             asked: None,
         };
         channels.insert(number, own);
+        probed
+    }
+
+    /// Keeps a probe that may be of a channel that is about to be opened.
+    fn keep(&self, bytes: &[u8]) {
+        let Ok(bytes) = bytes.try_into() else {
+            return;
+        };
+        let mut early = lock(&self.early);
+        if early.len() == MAX_EARLY {
+            early.pop_front();
+        }
+        early.push_back(bytes);
     }
 
     /// The answer to this sign of life is waited for, and to no earlier one.
@@ -138,9 +166,13 @@ impl Datagrams {
             }
             Datagram::Probe(said) => {
                 let channels = lock(&self.channels);
-                let own = channels.get(&said.channel)?;
-                let sound = own.key.vouches(said);
-                sound.then_some(Sound::Probe(own.owner.group))
+                let own = channels.get(&said.channel);
+                let Some(own) = own.filter(|own| own.key.vouches(said)) else {
+                    // While the channels are locked: the one that it is of is not opened meanwhile.
+                    self.keep(bytes);
+                    return None;
+                };
+                Some(Sound::Probe(own.owner.group))
             }
             Datagram::Newest(said) => {
                 let mut channels = lock(&self.channels);
@@ -262,6 +294,31 @@ mod tests {
             ChannelKey::new(Key::from_bytes(others)),
         );
         assert!(!obeyed(&told));
+    }
+
+    #[test]
+    fn a_probe_that_comes_before_its_channel_is_known_is_found_as_that_is_opened() {
+        let datagrams = Datagrams::default();
+        let owner = datagrams.owner(GROUP);
+        let key = |byte| ChannelKey::new(Key::from_bytes([byte; 32]));
+        let early = |number, byte| {
+            let asked = probe(ChannelId(number), 9, |covered| key(byte).code(covered));
+            assert!(datagrams.read(&asked).is_none());
+        };
+        assert!(!datagrams.open(owner, ChannelId(4), key(3)));
+        // Of a channel with the number of the one before, which is still there.
+        early(4, 5);
+        // Others do not hide it as long as they are few, and none is taken for one of a channel that it is not of.
+        (0..MAX_EARLY as u32 - 1).for_each(|number| early(number + 6, 5));
+        assert!(!datagrams.open(owner, ChannelId(4), key(6)));
+        assert!(!datagrams.open(owner, ChannelId(5), key(5)));
+        assert!(datagrams.open(owner, ChannelId(4), key(5)));
+        assert!(!datagrams.open(owner, ChannelId(4), key(5)), "once");
+        // Among many the oldest is forgotten.
+        datagrams.forget(owner);
+        (0..=MAX_EARLY as u32).for_each(|number| early(number, 7));
+        assert!(!datagrams.open(owner, ChannelId(0), key(7)));
+        assert!(datagrams.open(owner, ChannelId(1), key(7)));
     }
 
     #[test]

@@ -14,10 +14,10 @@ use super::link::{Link, State};
 use super::membership::Membership;
 use super::pauses::{around, at_least};
 use super::suite::{Ephemeral, SuiteKeys};
-use super::{JoinError, MemberError, Options, Ticket, Unusable};
+use super::{Fidelity, JoinError, MemberError, Options, Ticket, Unusable};
 use crate::crypto::Key;
 use crate::group::ids::{Epoch, Role};
-use crate::group::wire::{Grant, Join, PathDelivery, Request, Response};
+use crate::group::wire::{ChannelOpened, Grant, Join, PathDelivery, Request, Response};
 
 /// The pause after a refusal that passes but names no time, and after a lost connection.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -34,6 +34,8 @@ pub(super) struct Registered {
     pub(super) ticket: Ticket,
     pub(super) connection: Connection,
     pub(super) path: PathDelivery,
+    /// The push channel that was granted besides.
+    pub(super) channel: Option<ChannelOpened>,
     pub(super) inbox: mpsc::Receiver<Delivery>,
     /// Dropped when whoever reads the inbox is ready.
     pub(super) joining: Joining,
@@ -79,6 +81,7 @@ impl Client {
             ticket,
             connection,
             path,
+            channel: None,
             joining,
         };
         Ok(Membership::begin(self.clone(), registered, 0)?)
@@ -105,6 +108,11 @@ impl Client {
         ephemeral.open(grant).ok_or(Unusable::Leaf)
     }
 
+    /// Whether memberships are to have push channels: where datagrams come in and can be opened.
+    pub(super) fn wants_channels(&self) -> bool {
+        self.options.presence.fidelity == Fidelity::Full && self.link.datagrams().are_there()
+    }
+
     /// Closes the connection and waits, for a second at most, until the gateway knows. Memberships end with
     /// [`End::Closed`](super::End::Closed); the gateway counts them as absent.
     pub async fn close(&self) {
@@ -119,6 +127,7 @@ impl Client {
             role,
             offer: ephemeral.offer().ok_or(Unusable::NoSuite)?,
             token: self.options.token.clone(),
+            channel: self.wants_channels(),
         };
         let (connection, answer) = self.ask(&Request::Join(join)).await?;
         let Response::Granted(grant) = answer else {
@@ -133,6 +142,7 @@ impl Client {
             role,
             leaf,
             path,
+            channel,
             ..
         } = *grant;
         let ticket = Ticket {
@@ -149,6 +159,7 @@ impl Client {
             ticket,
             connection,
             path,
+            channel,
             inbox: self.link.register(group_id),
             joining,
         })

@@ -33,7 +33,7 @@ use super::{Client, End, Event, Fidelity, Observed, Ticket, Unusable};
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, Time};
 use crate::group::session::{MemberSession, SessionEffect, SessionError, SessionInput};
-use crate::group::wire::{Grant, ParsedHeader, PathDelivery};
+use crate::group::wire::{ChannelOpened, Grant, ParsedHeader, PathDelivery};
 
 /// One registration at work.
 pub(super) struct Driver {
@@ -89,6 +89,7 @@ impl Driver {
             ticket,
             connection,
             path,
+            channel: granted,
             inbox,
             joining,
         } = registered;
@@ -112,7 +113,7 @@ impl Driver {
         };
         driver.path(path)?;
         driver.settle();
-        driver.begin();
+        driver.begin(granted);
         drop(joining); // from here on the inbox is read
         Ok(driver)
     }
@@ -124,7 +125,7 @@ impl Driver {
             let timeout = self.session.next_timeout();
             let due = self.parking_is_due_at();
             let at = |Time(at)| self.began + Duration::from_millis(at);
-            let (tick, report) = (timeout.map(at), self.channel.next_timeout().map(at));
+            let (tick, channel) = (timeout.map(at), self.channel.next_timeout().map(at));
             tokio::select! {
                 Some(delivery) = self.inbox.recv(), if self.phase == Phase::Member => self.deliver(delivery),
                 Ok(()) = state.changed() => {
@@ -138,7 +139,7 @@ impl Driver {
                     self.settle();
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.parking_due(),
-                () = sleep_until(report.unwrap_or_else(Instant::now)), if report.is_some() => self.listening(),
+                () = sleep_until(channel.unwrap_or_else(Instant::now)), if channel.is_some() => self.channel_due(),
                 else => break,
             }
         }
@@ -312,10 +313,15 @@ impl Driver {
         }
     }
 
-    /// A connection has brought a path: what is held is acknowledged, by the request for a channel where there is to be one.
-    fn begin(&mut self) {
-        if !self.open_channel() {
-            self.acknowledge();
+    /// A connection has brought a path: what is held is acknowledged, on the channel that was granted besides, or by the request
+    /// for one where there is to be one.
+    fn begin(&mut self, granted: Option<ChannelOpened>) {
+        match granted {
+            Some(opened) => self.channel_granted(opened),
+            None if self.client.wants_channels() => {
+                self.ask(Asked::OpenChannel, Duration::ZERO);
+            }
+            None => self.acknowledge(),
         }
     }
 

@@ -237,7 +237,7 @@ impl Fanout {
             if channel.takes(&sealed.rekey) {
                 channel.sent();
                 waiting.push(target.leaf);
-            } else if target.is_coming() && channel.held() >= sealed.rekey.previous {
+            } else if target.is_coming() && channel.will_hold() >= sealed.rekey.previous {
                 coming.push(target.leaf);
             } else {
                 channel.by_stream(&sealed.rekey);

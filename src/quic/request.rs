@@ -24,7 +24,8 @@ pub(super) async fn answer(served: &Arc<Served>, request: Request) -> Result<Res
             let attributes = debug_span!(target: TARGET, "attributes");
             let known = known(served, &join).instrument(attributes).await;
             let granting = debug_span!(target: TARGET, "grant");
-            let grant = engine.join(identity, join, known, outbox);
+            let opening = join.channel.then(|| opening(served));
+            let grant = engine.join(identity, join, known, outbox, opening);
             let grant = grant.instrument(granting).await?;
             Response::Granted(Box::new(grant))
         }

@@ -29,6 +29,7 @@ KEEP_ALIVE_S = 1
 PING_S = 3
 ANSWER_S = 30
 MOST_PAUSE_S = 60
+TOLD_WITHIN_S = 0.5
 UNKNOWN_MEMBER, DESTROYED = 5, 10
 
 
@@ -59,13 +60,19 @@ class Connection(QuicConnectionProtocol):
         self.lost = asyncio.get_running_loop().create_future()
         self.on_push = None
         self.on_datagram = None
+        self.peer = None
         self.exporter = channel.Exporter(self._quic)
 
     def datagram_received(self, data, addr):
+        self.peer = addr
         if not channel.is_datagram(data):
             super().datagram_received(data, addr)
-        elif self.on_datagram and (reply := self.on_datagram(data)):
-            self._transport.sendto(reply, addr)
+        elif self.on_datagram:
+            self.say(self.on_datagram(data))
+
+    def say(self, datagram):
+        if datagram:
+            self._transport.sendto(datagram, self.peer)
 
     async def request(self, kind, body, *expected):
         """The kind of the answer and its body; a Refused when it is one."""
@@ -155,6 +162,8 @@ class Member:
         self.epochs = Epochs(tell, self.drop)
         self.pushes = channel.Pushes()
         self.channel = None
+        self.early = None
+        self.probes = 0
         self.connection = None
         self.pulling = None
         self.hurry = asyncio.Event()
@@ -187,8 +196,10 @@ class Member:
     def datagram(self, data):
         """Takes a datagram; the acknowledgement, where one is due."""
         if self.registration is None or self.channel is None:
+            self.early = data  # a probe may be here before what tells of its channel
             return None
         if self.channel.is_probed_by(data):
+            self.probes += 1
             return self.channel.acknowledge(self.newest())
         message = self.pushes.open(data)
         if message is None:
@@ -256,13 +267,17 @@ class Member:
         if self.options.role != "receiver" and self.sender_space not in (None, header.sender_space):
             self.pull()
 
-    async def path(self, body, by):
+    async def path(self, body, by, acknowledges=True):
         """Takes what a granted, path or key-set brings."""
         self.sender_space = wire.field(body, 4, int)
         tell("senders", space=self.sender_space, ids=wire.field(body, 3, list))
         active = wire.field(body, 2, int)
         self.deliver(wire.field(body, 0, bytes), wire.edges(body, 1), by)
         self.epochs.activate(active)
+        if acknowledges:
+            await self.acknowledge()
+
+    async def acknowledge(self):
         await self.ask(wire.ACKNOWLEDGE, {1: self.member, 2: self.newest()}, wire.ACKNOWLEDGED)
 
     def pull(self, delay=0):
@@ -319,12 +334,15 @@ class Member:
         role = wire.ROLES[self.options.role]
         token = {} if self.options.token_file is None else {5: self.options.token_file.read_text().strip()}
         _, body = await self.ask(
-            wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE], **token}, wire.GRANTED
+            wire.JOIN, {1: role, 2: public_point(private), 3: [wire.SUITE], **token, 6: True}, wire.GRANTED
         )
         self.registration = Registration.granted(body, private)
         self.member = wire.field(body, 2, int)
         tell("joined", member=self.member, group=self.registration.group.hex(), leaf=self.registration.leaf.item())
-        await self.path(wire.field(body, 8, dict), "grant")
+        await self.path(wire.field(body, 8, dict), "grant", acknowledges=10 not in body)
+        if 10 in body:
+            # Not before the root is confirmed: the answer to the first probe tells that.
+            self.opened(wire.field(body, 10, dict))
 
     async def resume(self):
         private = ec.generate_private_key(ec.SECP256R1())
@@ -337,17 +355,28 @@ class Member:
         else:
             await self.path(body, "resume")
 
-    async def open_channel(self, connection):
+    async def open_channel(self):
         """Asks for rekeys by datagram; without, they come on streams."""
         try:
             _, body = await self.ask(wire.OPEN_CHANNEL, {1: self.member}, wire.CHANNEL_OPENED)
         except Refused as refused:
             tell("no channel", code=refused.code)
             return
+        self.opened(body)
+
+    def opened(self, body):
         number = wire.field(body, 0, int)
         group = self.registration.group
-        self.channel = channel.Channel.opened(connection.exporter, group, self.member, number)
+        self.channel = channel.Channel.opened(self.connection.exporter, group, self.member, number)
         tell("channel", number=number)
+        if self.early is not None:
+            self.connection.say(self.datagram(self.early))
+
+    async def told(self):
+        """Sees that the gateway was told what the grant brought: without a probe, or with a second one, it was not by datagram."""
+        await asyncio.wait([self.over, self.connection.lost], timeout=TOLD_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
+        if self.probes != 1 and not self.over.done() and not self.connection.lost.done():
+            await self.acknowledge()
 
     async def leave(self):
         await self.ask(wire.LEAVE, {1: self.member}, wire.LEFT)
@@ -369,10 +398,12 @@ class Member:
         self.connection = connection
         connection.on_push = self.push
         connection.on_datagram = self.datagram
-        self.channel = None
+        self.channel, self.early, self.probes = None, None, 0
         await (self.join() if self.registration is None else self.resume())
-        if not self.over.done():
-            await self.open_channel(connection)
+        if self.channel is not None:
+            await self.told()
+        elif not self.over.done():
+            await self.open_channel()
         while not self.over.done() and not connection.lost.done():
             await asyncio.wait(
                 [self.over, connection.lost], timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED

@@ -1,5 +1,6 @@
 //! A peer that speaks the wire protocol by hand, to do what the client library never does.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
@@ -15,11 +16,20 @@ use super::{GROUP, SOON, Site};
 
 /// A connection with a certificate of this name; none if the gateway closes it at once.
 pub(crate) async fn connect(site: &Site, name: &str) -> Result<Connection, ConnectionError> {
+    connect_by(site, name, site.quic).await
+}
+
+/// The same, to the gateway by way of this address.
+pub(crate) async fn connect_by(
+    site: &Site,
+    name: &str,
+    address: SocketAddr,
+) -> Result<Connection, ConnectionError> {
     let tls = tls::client_config(site.credentials(name), &site.trust(), &[ALPN]);
     let tls = QuicClientConfig::try_from(tls.expect("a TLS configuration"));
     let config = ClientConfig::new(Arc::new(tls.expect("TLS 1.3")));
     let endpoint = Endpoint::client(([127, 0, 0, 1], 0).into()).expect("a socket");
-    let connecting = endpoint.connect_with(config, site.quic, "localhost");
+    let connecting = endpoint.connect_with(config, address, "localhost");
     let connected = timeout(SOON, connecting.expect("an address"));
     connected.await.expect("an answer in time")
 }
@@ -31,6 +41,7 @@ pub(crate) fn join(group: &str) -> Join {
         role: Role::Both,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
+        channel: false,
     }
 }
 

@@ -166,6 +166,7 @@ impl Gateway {
             agreement: Bytes::copy_from_slice(&agreement),
             path: self.path(leaf.node.index),
             encapsulated: Bytes::new(),
+            channel: None,
         }))
     }
 

@@ -113,12 +113,14 @@ fn path() -> impl Strategy<Value = PathDelivery> {
 fn request() -> impl Strategy<Value = Request> {
     let token =
         prop::option::of("[!-~]{1,64}").prop_map(|text| text.and_then(|text| Token::new(&text)));
-    let join = (group_name(), role(), offer(), token).prop_map(|(group, role, offer, token)| {
+    let join = (group_name(), role(), offer(), token, any::<bool>());
+    let join = join.prop_map(|(group, role, offer, token, channel)| {
         Request::Join(Join {
             group,
             role,
             offer,
             token,
+            channel,
         })
     });
     let offer = prop::option::of(offer());
@@ -157,8 +159,9 @@ fn grant() -> impl Strategy<Value = Response> {
         (Just(suite), publics.map(octets))
     });
     let names = (group_id(), member(), role(), key());
-    (names, any::<[u8; 40]>(), publics, path()).prop_map(
-        |((group, member, role, leaf), wrapped, (suite, publics), path)| {
+    let channel = prop::option::of(channel_opened());
+    (names, any::<[u8; 40]>(), publics, path(), channel).prop_map(
+        |((group, member, role, leaf), wrapped, (suite, publics), path, channel)| {
             let [signing, agreement, encapsulated] = publics;
             Response::Granted(Box::new(Grant {
                 group,
@@ -171,6 +174,7 @@ fn grant() -> impl Strategy<Value = Response> {
                 agreement,
                 path,
                 encapsulated,
+                channel,
             }))
         },
     )
@@ -219,7 +223,7 @@ fn response() -> impl Strategy<Value = Response> {
     );
     prop_oneof![
         grant(),
-        channel_opened(),
+        channel_opened().prop_map(Response::ChannelOpened),
         path().prop_map(Response::Path),
         member().prop_map(|member| Response::Left(Left { member })),
         key_set(),
@@ -280,7 +284,7 @@ fn packet() -> impl Strategy<Value = Push> {
     )
 }
 
-fn channel_opened() -> impl Strategy<Value = Response> {
+fn channel_opened() -> impl Strategy<Value = ChannelOpened> {
     let four = (224..240u8, any::<[u8; 3]>())
         .prop_map(|(first, [a, b, c])| std::net::IpAddr::from([first, a, b, c]));
     let six = any::<[u8; 15]>().prop_map(|rest| {
@@ -300,9 +304,8 @@ fn channel_opened() -> impl Strategy<Value = Response> {
                 settle_ms,
             }
         });
-    (any::<u32>(), proptest::option::of(offer)).prop_map(|(channel, multicast)| {
-        Response::ChannelOpened(ChannelOpened { channel, multicast })
-    })
+    (any::<u32>(), proptest::option::of(offer))
+        .prop_map(|(channel, multicast)| ChannelOpened { channel, multicast })
 }
 
 fn push_reply() -> impl Strategy<Value = PushReply> {

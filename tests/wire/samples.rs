@@ -116,6 +116,7 @@ pub(crate) fn requests() -> Vec<(&'static str, Request)> {
         ("join", join(Role::Both, one())),
         ("join with a token", join_with_token()),
         ("join with both suites", join(Role::Receiver, both())),
+        ("join with a channel", join_with_channel()),
         ("resume", resume(None)),
         ("resume with an offer", resume(Some(both()))),
         ("leave", Request::Leave(leave)),
@@ -135,7 +136,18 @@ fn join(role: Role, offer: Offer) -> Request {
         role,
         offer,
         token: None,
+        channel: false,
     })
+}
+
+fn join_with_channel() -> Request {
+    match join(Role::Receiver, one()) {
+        Request::Join(join) => Request::Join(Join {
+            channel: true,
+            ..join
+        }),
+        other => other,
+    }
 }
 
 fn join_with_token() -> Request {
@@ -195,6 +207,14 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         agreement: Bytes::copy_from_slice(&point(0xe2)),
         path: path(),
         encapsulated: Bytes::new(),
+        channel: None,
+    };
+    let with_channel = |channel| {
+        let channel = Some(channel);
+        Response::Granted(Box::new(Grant {
+            channel,
+            ..grant.clone()
+        }))
     };
     let grant_two = Grant {
         suite: Suite::Two,
@@ -215,8 +235,13 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
         acknowledged: 38,
     };
     let mut responses = vec![
-        ("granted", Response::Granted(Box::new(grant))),
+        ("granted", Response::Granted(Box::new(grant.clone()))),
         ("granted in suite 2", Response::Granted(Box::new(grant_two))),
+        ("granted with a channel", with_channel(unicast())),
+        (
+            "granted with a channel and a multicast",
+            with_channel(multicast("239.1.2.3:7445")),
+        ),
         ("path", Response::Path(path())),
         (
             "left",
@@ -245,13 +270,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Response)> {
 
 fn of_channels() -> Vec<(&'static str, Response)> {
     vec![
-        (
-            "channel opened",
-            Response::ChannelOpened(ChannelOpened {
-                channel: 70_001,
-                multicast: None,
-            }),
-        ),
+        ("channel opened", Response::ChannelOpened(unicast())),
         (
             "channel opened with a multicast of version 4",
             Response::ChannelOpened(multicast("239.1.2.3:7445")),
@@ -333,6 +352,13 @@ pub(crate) fn pushes() -> Vec<(&'static str, Push)> {
             }),
         ),
     ]
+}
+
+fn unicast() -> ChannelOpened {
+    ChannelOpened {
+        channel: 70_001,
+        multicast: None,
+    }
 }
 
 fn multicast(address: &str) -> ChannelOpened {

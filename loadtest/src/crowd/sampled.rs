@@ -161,6 +161,7 @@ async fn register(connection: &Connection, role: Role) -> Result<(Box<Grant>, u3
         role,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
+        channel: false,
     });
     let mut refusals = 0;
     loop {

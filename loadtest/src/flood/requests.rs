@@ -115,6 +115,7 @@ fn kinds() -> Vec<Hostility> {
         role: Role::Both,
         offer,
         token: None,
+        channel: false,
     });
     let join = join.to_bytes().to_vec();
     let of_others = [

@@ -32,6 +32,7 @@ pub(super) struct Joiner {
     /// The rule that admitted him.
     pub(super) rule: String,
     pub(super) outbox: Arc<Outbox>,
+    pub(super) opening: Option<Opening>,
     pub(super) reply: Reply<Grant>,
 }
 
@@ -64,7 +65,7 @@ impl Served {
                 let _ = reply.send(owned);
             }
             Ask::OpenChannel(open, outbox, opening, reply) => {
-                let _ = reply.send(self.open_channel(now, identity, &open, &outbox, opening));
+                let _ = reply.send(self.asked_for_channel(now, identity, &open, &outbox, opening));
             }
             Ask::Park(member, outbox, reply) => {
                 let _ = reply.send(self.park(identity, member, &outbox));
@@ -164,6 +165,7 @@ impl Served {
             known,
             decider,
             outbox,
+            opening,
         } = joining;
         if join.offer.key(self.machine.coming_suite()).is_none() {
             let _ = reply.send(Err(Refusal::new(RefusalCode::UnsupportedSuite)));
@@ -200,6 +202,7 @@ impl Served {
             role: join.role,
             rule,
             outbox,
+            opening,
             reply,
         };
         let ticket = self.ticket(request.clone(), Waiter::Join(joiner));
@@ -340,8 +343,8 @@ impl Served {
         }
     }
 
-    /// Opens a channel for a registration that this connection serves, which may tell besides what it holds.
-    fn open_channel(
+    /// Answers who asks for a channel for a registration that this connection serves, and may tell besides what it holds.
+    fn asked_for_channel(
         &mut self,
         now: Time,
         identity: &Identity,
@@ -354,29 +357,42 @@ impl Served {
         if let Some(epoch) = open.epoch {
             self.acknowledged(now, member, epoch);
         }
-        let unknown = || Refusal::new(RefusalCode::UnknownMember);
-        let registration = self.machine.member(member).ok_or_else(unknown)?;
-        let (leaf, held) = (registration.leaf, registration.acknowledged);
-        let registration = (self.id(), member);
         let listener = self.listeners.get(member);
-        let listener = listener.filter(|listener| listener.is_on(outbox));
-        let Listener { sends, channel, .. } = listener.ok_or_else(unknown)?;
+        if !listener.is_some_and(|listener| listener.is_on(outbox)) {
+            return Err(Refusal::new(RefusalCode::UnknownMember));
+        }
+        let opened = self.open_channel(member, outbox, Epoch(0), opening);
+        opened.ok_or_else(|| Refusal::new(RefusalCode::NoChannel))
+    }
+
+    /// Opens a channel, in the place of the one before, for a registration that this connection serves; none when that cannot be
+    /// had. With the epoch that the member is granted at the same time, and holds when it answers.
+    pub(super) fn open_channel(
+        &mut self,
+        member: MemberId,
+        outbox: &Arc<Outbox>,
+        granted: Epoch,
+        opening: Opening,
+    ) -> Option<ChannelOpened> {
+        let known = self.machine.member(member)?;
+        let (leaf, held) = (known.leaf, known.acknowledged);
+        let Listener { sends, channel, .. } = self.listeners.get(member)?;
         let (sends, before) = (*sends, channel.clone());
         if let Some(before) = before {
             self.fan.close(&before);
         }
         let newcomer = Newcomer {
-            registration,
+            registration: (self.id(), member),
             leaf,
             sends,
             outbox: outbox.clone(),
             held,
+            granted,
         };
         let channel = self.fan.open(newcomer, opening);
         self.listeners.channel(member, channel.clone());
-        let channel = channel.ok_or_else(|| Refusal::new(RefusalCode::NoChannel))?;
-        Ok(ChannelOpened {
-            channel: channel.number().0,
+        Some(ChannelOpened {
+            channel: channel?.number().0,
             multicast: self.multicast_offer(),
         })
     }

@@ -280,6 +280,7 @@ mod tests {
             sends: true,
             outbox: Outbox::new(),
             held: Epoch(3),
+            granted: Epoch(0),
         };
         let opening = Opening {
             lane: 1,

@@ -78,7 +78,7 @@ impl Served {
         now: Time,
         ticket: Ticket,
         member: MemberId,
-        grant: Box<Grant>,
+        mut grant: Box<Grant>,
     ) -> Option<Granting> {
         let (request, waiter) = self.waiters.waiting.remove(&ticket)?;
         // One that has gone meanwhile is not answered with keys, and asks again.
@@ -92,19 +92,30 @@ impl Served {
             grant,
             to,
         };
-        let (outbox, rule, reply) = match waiter {
-            Waiter::Join(joiner) => (joiner.outbox, joiner.rule, joiner.reply),
+        let joiner = match waiter {
+            Waiter::Join(joiner) => joiner,
             // Whoever does not wait any more asks again.
             Waiter::Resume(reply) | Waiter::Pull(reply) => {
                 return Some(granting(grant, Grantee::Member(reply)));
             }
             Waiter::Path(_) => return None,
         };
+        let Joiner {
+            rule,
+            outbox,
+            opening,
+            reply,
+            ..
+        } = joiner;
         self.shown.counted.joined();
         self.listen(member, grant.leaf.node.index, epoch, &outbox);
         // Whoever does not wait any more has a registration all the same: it comes back, or is dropped as absent.
         if reply.is_closed() || outbox.is_closed() {
             self.detached(now, member, &outbox);
+        } else if let Some(opening) = opening {
+            // With what it listens to, so that no epoch that follows goes by stream; and it ends with that, also where the grant
+            // cannot be put on record.
+            grant.channel = self.open_channel(member, &outbox, epoch, opening);
         }
         Some(granting(grant, Grantee::Joiner(outbox, rule, reply)))
     }

@@ -265,6 +265,8 @@ impl GroupMachine {
             agreement: issuer.agreement.clone(),
             path,
             encapsulated: made.encapsulated,
+            // Whoever serves the member opens one.
+            channel: None,
         })
     }
 

@@ -77,6 +77,9 @@ pub struct Join {
     pub offer: Offer,
     /// What an identity provider says about the member, for the gateway's rules to look at, where they ask for it.
     pub token: Option<Token>,
+    /// Whether a push channel is wanted with the registration: the grant tells of it. Members of earlier versions do not say, and
+    /// ask for one afterwards.
+    pub channel: bool,
 }
 
 /// A join as it stands on the wire.
@@ -105,6 +108,13 @@ struct JoinBody {
     two: Bytes,
     #[n(5)]
     token: Option<Token>,
+    #[cbor(n(6), default, skip_if = "is_unsaid")]
+    channel: bool,
+}
+
+/// No is not written: whoever does not say wants none.
+fn is_unsaid(channel: &bool) -> bool {
+    !channel
 }
 
 impl<C> Encode<C> for Join {
@@ -121,6 +131,7 @@ impl<C> Encode<C> for Join {
             suites: self.offer.suites().iter().map(Suite::number).collect(),
             two: key(Suite::Two),
             token: self.token.clone(),
+            channel: self.channel,
         };
         body.encode(e, ctx)
     }
@@ -136,6 +147,7 @@ impl<'b, C> Decode<'b, C> for Join {
             suites,
             two,
             token,
+            channel,
         } = JoinBody::decode(d, ctx)?;
         let offer = Offer::checked(one, two).map_err(|why| refuse(why, at))?;
         let agrees =
@@ -148,6 +160,7 @@ impl<'b, C> Decode<'b, C> for Join {
             role,
             offer,
             token,
+            channel,
         })
     }
 }

@@ -110,6 +110,10 @@ pub struct Grant {
         skip_if = "Bytes::is_empty"
     )]
     pub encapsulated: Bytes,
+    /// The push channel that was opened with the registration, to a member that wanted one as it joined; none where there is
+    /// none to be had, nor from gateways of earlier versions.
+    #[n(10)]
+    pub channel: Option<ChannelOpened>,
 }
 
 /// Reads a grant whose public values are as long as its suite says.

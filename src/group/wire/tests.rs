@@ -67,6 +67,7 @@ fn messages_survive_the_round_trip() {
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]),
         token: Token::new("a.b.c"),
+        channel: true,
     }));
     round_trip(Response::Granted(Box::new(Grant {
         group: GroupId([7; 16]),
@@ -79,6 +80,10 @@ fn messages_survive_the_round_trip() {
         agreement: Bytes::from_static(&[5; 65]),
         path: path(),
         encapsulated: Bytes::new(),
+        channel: Some(ChannelOpened {
+            channel: 7,
+            multicast: None,
+        }),
     })));
     round_trip(Response::Path(path()));
     round_trip(Response::Refused(Refusal::retry(RefusalCode::Busy, 250)));

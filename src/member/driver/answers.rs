@@ -177,7 +177,7 @@ impl Driver {
             self.shared.held().counters.resumes += 1;
             let epoch = self.newest();
             self.tell(Event::Resumed { epoch });
-            self.begin();
+            self.begin(None);
         } else {
             self.resume(around(PAUSE));
         }
@@ -246,6 +246,7 @@ impl Driver {
             ticket,
             connection,
             path,
+            channel: granted,
             inbox,
             joining,
         } = registered;
@@ -268,7 +269,7 @@ impl Driver {
         let member = self.ticket.member;
         self.tell(Event::Rejoined { member });
         if self.caught_up(path) {
-            self.begin();
+            self.begin(granted);
         } else {
             self.resume(around(PAUSE));
         }

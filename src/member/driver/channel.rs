@@ -1,8 +1,7 @@
-//! A membership's push channel: opened with each connection, given up with it.
+//! A membership's push channel: granted with a registration or opened with a connection, given up with that.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -16,14 +15,17 @@ use crate::group::wire::ChannelOpened;
 use crate::group::wire::datagram::{
     CHANNEL_LABEL, ChannelId, PushKeyId, acknowledge, alive, channel_context, leaves, report,
 };
-use crate::member::Fidelity;
 use crate::member::channel::Owner;
-use crate::member::driver::answers::Asked;
+
+/// How long the first probe of a channel that was granted is waited for, in milliseconds, and a second one, which comes after 250 where
+/// the answer to the first was not heard.
+const TOLD_WITHIN_MS: u64 = 500;
 
 /// What this membership knows of its channel.
 pub(super) struct OwnChannel {
     owner: Owner,
     open: Option<Open>,
+    telling: Option<Telling>,
     /// The names of the push keys of the epochs that are held.
     names: BTreeMap<Epoch, PushKeyId>,
     pub(super) parking: Parking,
@@ -39,11 +41,18 @@ struct Open {
     gateway: SocketAddr,
 }
 
+/// The answer to the first probe is to tell the gateway that what a grant brought is held.
+struct Telling {
+    due: Time,
+    probes: u32,
+}
+
 impl OwnChannel {
     pub(super) fn new(owner: Owner) -> Self {
         OwnChannel {
             owner,
             open: None,
+            telling: None,
             names: BTreeMap::new(),
             parking: Parking::default(),
             refusals: 0,
@@ -60,25 +69,61 @@ impl OwnChannel {
         self.names.get(&epoch) == Some(&name)
     }
 
-    /// When the ear wants to be looked at.
+    /// When something is to be done.
     pub(super) fn next_timeout(&self) -> Option<Time> {
-        self.ear.as_ref()?.next_timeout()
+        let ear = self.ear.as_ref().and_then(Ear::next_timeout);
+        let telling = self.telling.as_ref().map(|telling| telling.due);
+        ear.into_iter().chain(telling).min()
     }
 }
 
 impl Driver {
-    /// Asks for a channel on this connection, where datagrams come in and can be opened, and tells what is held besides; false
-    /// where there is to be none.
-    pub(super) fn open_channel(&mut self) -> bool {
-        let opens = self.client.options.presence.fidelity == Fidelity::Full;
-        let opens = opens && self.client.link.datagrams().are_there();
-        if opens {
-            self.ask(Asked::OpenChannel, Duration::ZERO);
-        }
-        opens
+    /// The gateway has opened one together with the registration: the answer to its first probe tells what the grant brought, and is
+    /// given from now on, when that is held.
+    pub(super) fn channel_granted(&mut self, opened: ChannelOpened) {
+        self.channel.telling = Some(Telling {
+            due: self.now().after(TOLD_WITHIN_MS),
+            probes: 0,
+        });
+        self.channel_opened(opened);
     }
 
-    /// The gateway has opened it: what it says there is listened to from now on.
+    /// The gateway asks whether datagrams come through.
+    pub(super) fn probed(&mut self) {
+        self.acknowledge_by_datagram();
+        self.park_later();
+        if let Some(telling) = &mut self.channel.telling {
+            telling.probes += 1;
+            if telling.probes > 1 {
+                // It has not heard the answer to the first.
+                self.tell_by_stream();
+            }
+        }
+    }
+
+    /// Does what the channel's clocks say.
+    pub(super) fn channel_due(&mut self) {
+        self.listening();
+        let now = self.now();
+        match &self.channel.telling {
+            Some(telling) if telling.due > now => {}
+            // The gateway asked once and not again: it has heard the answer.
+            Some(telling) if telling.probes == 1 => self.channel.telling = None,
+            Some(_) => self.tell_by_stream(),
+            None => {}
+        }
+    }
+
+    /// Datagrams do not seem to get through: what the grant brought is acknowledged as without a channel, unless the answer to a
+    /// push has told it meanwhile.
+    fn tell_by_stream(&mut self) {
+        self.channel.telling = None;
+        if self.known.told < self.newest() {
+            self.acknowledge();
+        }
+    }
+
+    /// The gateway has opened it: what it says there is listened to from now on, and what it said before is answered.
     pub(super) fn channel_opened(&mut self, opened: ChannelOpened) {
         let number = ChannelId(opened.channel);
         let Some(connection) = &self.connection else {
@@ -94,18 +139,22 @@ impl Driver {
         let key = ChannelKey::new(Key::from_bytes(*key));
         let gateway = connection.remote_address();
         let datagrams = self.client.link.datagrams();
-        datagrams.open(self.channel.owner, number, key.clone());
+        let probed = datagrams.open(self.channel.owner, number, key.clone());
         self.channel.open = Some(Open {
             number,
             key,
             gateway,
         });
         self.listen(opened.multicast);
+        if probed {
+            self.probed();
+        }
     }
 
     /// The connection is lost.
     pub(super) fn channel_lost(&mut self) {
         self.channel.open = None;
+        self.channel.telling = None;
         self.channel.parking = Parking::default();
         self.channel.refusals = 0;
     }

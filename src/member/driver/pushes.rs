@@ -29,10 +29,7 @@ impl Driver {
                     self.acknowledge_by_datagram();
                 }
             }
-            Delivery::Probe => {
-                self.acknowledge_by_datagram();
-                self.park_later();
-            }
+            Delivery::Probe => self.probed(),
             Delivery::Newest(epoch) => self.heard_newest(epoch),
             Delivery::GoAway(away) => self.sent_away(away),
         }

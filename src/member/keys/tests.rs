@@ -133,6 +133,7 @@ fn a_grant_opens_for_its_join_alone() {
             sender_space: 0,
         },
         encapsulated: Bytes::new(),
+        channel: None,
     };
     assert_eq!(member.open(&grant), Some((SuiteKeys::One, leaf)));
     assert_eq!(Ephemeral::generate(suites).open(&grant), None);

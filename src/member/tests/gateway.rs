@@ -1,24 +1,26 @@
 //! A gateway that does what a test says: real QUIC and real keys, no engine. Its group has one leaf that matters.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, Endpoint, SendStream, ServerConfig};
+use quinn::{Connection, Endpoint, SendStream, ServerConfig, TokioRuntime};
 use tokio::time::timeout;
 
-use crate::crypto::{self, AgreementKey, Key, SigningKey};
+use crate::crypto::{self, AgreementKey, ChannelKey, Key, SigningKey};
 use crate::group::edges::Edge;
 use crate::group::ids::{Epoch, GroupId, GroupNonce, KeyRef, MemberId, NodeId, SenderId, Suite};
+use crate::group::wire::datagram::{CHANNEL_LABEL, ChannelId, Datagram, channel_context};
 use crate::group::wire::{
-    ALPN, Activate, EpochHeader, Grant, Join, Message, PathDelivery, Push, PushReply,
-    RekeyDelivery, RemovalReason, Removed, Request, Response, grant_transcript, key_id,
+    ALPN, Activate, ChannelOpened, EpochHeader, Grant, Join, Message, PathDelivery, Push,
+    PushReply, RekeyDelivery, RemovalReason, Removed, Request, Response, grant_transcript, key_id,
 };
 use crate::member::{Options, Sockets, Ticket};
 use crate::pki::{self, Authority};
 use crate::tls::{Credentials, Trust, server_config};
+use crate::udp::{Shared, Sink, endpoint_config};
 
 /// Nothing in these tests takes longer.
 const LONG: Duration = Duration::from_secs(20);
@@ -33,6 +35,22 @@ pub(super) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 pub(super) struct Gateway {
     endpoint: Endpoint,
     authority: Arc<Authority>,
+    heard: Arc<Heard>,
+}
+
+/// What members acknowledged by datagram.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<(ChannelId, Epoch)>>);
+
+impl Sink for Heard {
+    fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
+        let mut all = self.0.lock().expect("nothing panics with it");
+        for (_, bytes) in datagrams {
+            if let Some(Datagram::Acknowledge(said)) = Datagram::parse(bytes) {
+                all.push((said.channel, said.what));
+            }
+        }
+    }
 }
 
 fn credentials(issued: &pki::Issued) -> Credentials {
@@ -55,11 +73,21 @@ impl Gateway {
         let tls = server_config(credentials(&own), &trust(&authority), &[ALPN]).expect("TLS");
         let tls = QuicServerConfig::try_from(tls).expect("TLS 1.3");
         let config = ServerConfig::with_crypto(Arc::new(tls));
-        let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into());
+        let heard = Arc::<Heard>::default();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let socket = Shared::new(socket, heard.clone()).expect("it is one");
+        let (own, runtime) = (endpoint_config(), Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new_with_abstract_socket(own, Some(config), socket, runtime);
         Self {
-            endpoint: endpoint.expect("a socket"),
+            endpoint: endpoint.expect("an endpoint"),
             authority,
+            heard,
         }
+    }
+
+    /// What members acknowledged by datagram so far; whose code is right is not looked at.
+    pub(super) fn answers(&self) -> Vec<(ChannelId, Epoch)> {
+        self.heard.0.lock().expect("nothing panics with it").clone()
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -123,6 +151,16 @@ impl Wire {
             }
             (other, _) => panic!("not an acknowledgement: {other:?}"),
         }
+    }
+
+    /// The key of a member's channel on this connection.
+    pub(super) fn channel_key(&self, group: &Group, channel: ChannelId) -> ChannelKey {
+        let (context, mut key) = (channel_context(&group.id, group.member, channel), [0; 32]);
+        let exported = self
+            .0
+            .export_keying_material(&mut key, CHANNEL_LABEL, &context);
+        exported.expect("it is there");
+        ChannelKey::new(Key::from_bytes(key))
     }
 
     pub(super) async fn push(&self, push: Push) -> PushReply {
@@ -289,7 +327,20 @@ impl Group {
             agreement: Bytes::copy_from_slice(&agreement),
             path: self.path(self.epoch),
             encapsulated: Bytes::new(),
+            channel: None,
         }))
+    }
+
+    /// The same, with a push channel.
+    pub(super) fn grant_with(&self, join: &Join, channel: ChannelId) -> Response {
+        let mut granted = self.grant(join);
+        if let Response::Granted(grant) = &mut granted {
+            grant.channel = Some(ChannelOpened {
+                channel: channel.0,
+                multicast: None,
+            });
+        }
+        granted
     }
 
     pub(super) fn rekey(&self, edges: Vec<Edge>) -> Push {

@@ -1,5 +1,6 @@
 //! A client against a gateway that follows a script: what is granted, pushed, lost and refused.
 
+mod channel;
 mod gateway;
 mod parked;
 
@@ -403,6 +404,7 @@ async fn what_is_held_is_told_with_the_request_for_a_channel_and_by_itself_if_th
         let (Request::Join(join), reply) = wire.asked().await else {
             panic!("not a join");
         };
+        assert!(join.channel, "it says that it wants one");
         reply.say(&group.grant(&join)).await;
         let later = Refusal::retry(RefusalCode::Busy, 1);
         for refusal in [later, Refusal::new(RefusalCode::NoChannel)] {
@@ -440,6 +442,7 @@ fn requests_fit_what_a_gateway_reads() {
         role: Role::Both,
         offer: Offer::of(Suite::One, vec![4; 65]).with(Suite::Two, vec![4; 1_216]),
         token: None,
+        channel: true,
     });
     assert!(request.to_bytes().len() <= Request::LIMIT);
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use super::gateway::Reply;
 use super::*;
 use crate::crypto::{ChannelKey, Key};
-use crate::group::wire::datagram::{CHANNEL_LABEL, ChannelId, channel_context, go_away, probe};
+use crate::group::wire::datagram::{ChannelId, go_away, probe};
 use crate::group::wire::{ChannelOpened, Parked};
 
 const CHANNEL: ChannelId = ChannelId(7);
@@ -20,12 +20,7 @@ async fn served(wire: &Wire, group: &Group) -> ChannelKey {
         multicast: None,
     };
     reply.say(&Response::ChannelOpened(opened)).await;
-    let (context, mut key) = (channel_context(&group.id, group.member, CHANNEL), [0; 32]);
-    let exported = wire
-        .0
-        .export_keying_material(&mut key, CHANNEL_LABEL, &context);
-    exported.expect("it is there");
-    ChannelKey::new(Key::from_bytes(key))
+    wire.channel_key(group, CHANNEL)
 }
 
 /// Probes a member's channel until it asks for something.

@@ -12,7 +12,7 @@ use super::super::lanes::Lanes;
 use super::super::pace::Pace;
 use super::super::socket::Socket;
 use super::*;
-use crate::engine::testing::{GROUP, channels, opened, rekey};
+use crate::engine::testing::{GROUP, channels, granted, opened, rekey};
 use crate::engine::{Channels, DuePush, Outbox};
 use crate::group::edges::Chunk;
 use crate::udp::Sink;
@@ -28,10 +28,19 @@ struct Member {
 
 impl Member {
     fn new(channels: &Channels, number: u64) -> Self {
+        Self::with(|address| opened(channels, number, address))
+    }
+
+    /// One that joins: it is not known to hold anything yet.
+    fn joining(channels: &Channels, number: u64) -> Self {
+        Self::with(|address| granted(channels, number, address))
+    }
+
+    fn with(open: impl FnOnce(&str) -> Option<(Arc<Channel>, Arc<Outbox>)>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("binds");
         socket.set_nonblocking(true).expect("is a socket");
         let address = socket.local_addr().expect("is bound").to_string();
-        let (channel, outbox) = opened(channels, number, &address).expect("is opened");
+        let (channel, outbox) = open(&address).expect("is opened");
         Member {
             socket,
             channel,
@@ -192,6 +201,27 @@ async fn whoever_has_only_just_opened_a_channel_is_waited_for_and_then_gets_it_b
     assert_eq!(answers.got(), Some(b"others'".to_vec()));
     stage.fanout.came(GROUP, Epoch(4));
     assert!(answers.got().is_none() && !answers.has_by_stream().await);
+}
+
+#[tokio::test]
+async fn whoever_joins_is_waited_for_until_it_says_that_it_holds_what_it_was_granted() {
+    let mut stage = Stage::new();
+    let members = [1, 2].map(|leaf| {
+        let member = Member::joining(&stage.channels, leaf);
+        stage.fanout.volley(Volley::Open(member.channel.clone()));
+        member
+    });
+    stage.rekey();
+    let [holds, holds_nothing] = &members;
+    for member in &members {
+        assert!(member.got().is_none() && !member.has_by_stream().await);
+    }
+    assert!(holds.channel.acknowledged(Epoch(3)), "it is news");
+    holds_nothing.channel.acknowledged(Epoch(0));
+    stage.fanout.came(GROUP, Epoch(4));
+    assert_eq!(holds.got(), Some(b"others'".to_vec()));
+    assert!(!holds.has_by_stream().await);
+    assert!(holds_nothing.got().is_none() && holds_nothing.has_by_stream().await);
 }
 
 #[tokio::test]

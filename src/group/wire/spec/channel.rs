@@ -12,10 +12,10 @@
 //!
 //! ```text
 //!  member                                    gateway
-//!    | -- open, on a stream -----------------> |
-//!    | <--------------- opened, channel number |
+//!    | -- join, a channel is wanted ---------> |
+//!    | <-------------- granted, channel number |   or later: open, and opened, on a stream of their own
 //!    | <-------------------------------- probe |   until acknowledged: after 250 ms, 500 ms and so on, up to 30 s
-//!    | -- acknowledge -----------------------> |   the channel is up
+//!    | -- acknowledge -----------------------> |   the channel is up, and the member holds what it was granted
 //!    |                                         |
 //!    | <------------------------- sealed push  |   a rekey, or activate
 //!    | -- acknowledge -----------------------> |   of a rekey, once its root is confirmed
@@ -56,12 +56,20 @@
 //!
 //! # Rules
 //!
+//! - A channel is opened with a registration where the join says that one is wanted. Who takes a registration up again, is granted none,
+//!   or speaks an earlier version, asks for one by open-channel. A join is never refused for want of a channel: granted has none
+//!   then, and asking again is of use later at most. Who does not say how it wants its rekeys is granted none.
 //! - A member takes a sealed push under a key of an epoch that it holds as if it had come on a stream, and acknowledges with the newest
 //!   epoch that it holds. It answers nothing that it cannot open, nor an activate. A rekey that it can open but not use
 //!   it does not acknowledge: it pulls, as the spec of [`behaviour`](super::behaviour) says.
-//! - A member acknowledges a probe whose code is right.
+//! - A member acknowledges a probe whose code is right. Of a channel that it was granted it does so once the root that the grant led
+//!   to is confirmed, so that this acknowledges the grant as well.
+//! - A probe may overtake what tells of its channel: a gateway sends the first one as it opens the channel, which of a join is before
+//!   the grant is on record. So a member keeps the last few probes that no channel's key vouches for, and answers when it opens the
+//!   channel of one. A member that does not is probed again.
 //! - A rekey that comes before the first probe of a new channel is acknowledged waits for that, for 100 ms at most, and goes by stream
-//!   then.
+//!   then; as does one that comes after the second probe was sent.
+//! - The channel of a join ends as any with the registration's connection, and at once where the grant is not handed over after all.
 //! - An acknowledgement counts when its code is right and its epoch is not newer than the newest that was delivered. It counts for
 //!   every epoch up to that one.
 //! - A member takes an activate under the push key of the epoch that it names, and no other.
@@ -116,7 +124,7 @@
 //!
 //! | who | can | cannot |
 //! | --- | --- | --- |
-//! | anyone who sends from a false address | have the receiver look up a name and, if he replays a datagram that he saw, decrypt it once: what is not newer than what is held is acknowledged and otherwise passed over | make a member verify a signature or believe anything: without a push key nothing opens; make a gateway count an acknowledgement: without the channel's key no code is right |
+//! | anyone who sends from a false address | have the receiver look up a name and, if he replays a datagram that he saw, decrypt it once: what is not newer than what is held is acknowledged and otherwise passed over; have a member forget a probe that came early, and answer the next one, a quarter of a second later | make a member verify a signature or believe anything: without a push key nothing opens; make a gateway count an acknowledgement: without the channel's key no code is right |
 //! | who replays acknowledgements | have them count again for what they counted for | acknowledge a later epoch, or for another member, group or connection: the code covers epoch and channel, the key the rest |
 //! | who replays signs of life, or their answers | have the gateway count a parked member as present and answer it, at the address that it was parked at | have a member believe an old answer: its code is over the number of the last sign of life. Have pushes sent anywhere else |
 //! | who replays a go-away, or delivers it late | have a member that is parked still say again that it knows; have it told later, at most until its signs of life are not answered any more | send away one that has come back: its channel is another one, and so is the key. Name another time or address: the code covers both |
@@ -126,4 +134,4 @@
 //! | an evicted member | open the rekey that evicted it, which is sealed under the key of its last epoch: header and edges, which tell it nothing that the signed header's reader must not know; send that one again to others | open what follows: the next push key comes from a root that it cannot compute. Have another header believed: they are signed in the token |
 //! | a member | the same with the datagrams of epochs that it holds, and have other members verify signatures of headers that it makes up, one for each datagram that it sends them from the gateway's address | more than that: what does not verify is dropped and not answered |
 //! | a member, or an evicted one | nothing with go-aways: no key that members share is good for one, and each has its own channel's alone | send another member away. Even where it could, that one goes as whom it is, wants the certificate to be for the host, takes keys of its issuer alone, and comes back here |
-//! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more, or 0.1 on a channel that was never up | keep an epoch from a member that QUIC reaches |
+//! | who drops or delays datagrams | make deliveries as slow as QUIC streams and 1.4 seconds more, or 0.1 on a channel that was never up; have the gateway believe for half a second longer that who joined lacks what it was granted | keep an epoch from a member that QUIC reaches, or its acknowledgement from the gateway |

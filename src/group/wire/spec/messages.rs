@@ -7,7 +7,7 @@
 //! request = join / resume / leave / pull / status / acknowledge / open-channel / park
 //!
 //! join        = [1, {0: group-name, 1: role, ? 2: point, 3: [+ suite-number], ? 4: hybrid-key,
-//!                   ? 5: token, more}]
+//!                   ? 5: token, ? 6: bool, more}]          ; 6: a push channel is wanted besides; absent is no
 //! resume      = [2, {0: group-name, 1: member, 2: key-ref, 3: epoch, ? 4: offer, more}]
 //! leave       = [3, {0: group-name, 1: member, more}]
 //! pull        = [4, {0: group-name, 1: member, 2: epoch, ? 3: offer, ? 4: key-ref, more}]
@@ -30,6 +30,7 @@
 //!   7: agreement-key,         ; the issuer's: the other side of the key agreement
 //!   8: path-body,
 //!   ? 9: bytes .size 1088,    ; suite 2: ML-KEM-768's ciphertext; absent in suite 1
+//!   ? 10: channel-body,       ; to a join: the push channel that was opened besides
 //!   more
 //! }]
 //! path    = [17, path-body]
@@ -66,11 +67,12 @@
 //!   more
 //! }]
 //! acknowledged = [22, {0: epoch, more}]
-//! channel-opened = [23, {
+//! channel-opened = [23, channel-body]
+//! channel-body = {
 //!   0: uint .size 4,          ; the channel's number
 //!   ? 1: multicast-offer,     ; where rekeys can be heard besides
 //!   more
-//! }]
+//! }
 //! multicast-offer = {
 //!   0: multicast-address,
 //!   1: uint .size 4,          ; milliseconds between two heartbeats
@@ -166,7 +168,7 @@
 //!
 //! | request | is | answer |
 //! | --- | --- | --- |
-//! | join | a registration: role asked for, and for each suite that the member has a key pair made for this join alone | granted |
+//! | join | a registration: role asked for, and for each suite that the member has a key pair made for this join alone; and whether a push channel is wanted with it, see [`channel`](super::channel) | granted, with the channel where one was wanted and can be had |
 //! | resume | a registration taken up on this connection, with the leaf key that the member holds | path; or granted |
 //! | leave | the end of a registration, on record when the answer comes | left |
 //! | pull | the epochs in use, and a path to the newest; also how a member repairs what it cannot open | key-set; or granted |
