@@ -1,7 +1,7 @@
 //! Members that have all that costs a gateway something, and compute nothing: a connection, a channel, a place in the tree, and what
 //! they say.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,12 @@ use wardcast::group::ids::{Epoch, MemberId, Role};
 use wardcast::group::wire::datagram::{
     CHANNEL_LABEL, ChannelId, Datagram, acknowledge, alive, channel_context, report,
 };
-use wardcast::group::wire::{
-    EpochHeader, Message, OpenChannel, Park, Push, PushReply, Request, Response,
-};
+use wardcast::group::wire::{EpochHeader, Message, Park, Push, PushReply, Request, Response};
 use wardcast::member::{Client, Event, Options, Sockets};
 use wardcast::udp::{Shared, Sink, endpoint_config};
 
 use crate::Failure;
-use crate::crowd::sampled::{LIMIT, ask, enter};
+use crate::crowd::sampled::{LIMIT, ask, channel, enter};
 use crate::operator::GROUP;
 use crate::site::Site;
 
@@ -42,6 +40,8 @@ pub(crate) struct Lean {
 /// What is said on their channels.
 struct Line {
     channels: Mutex<HashMap<ChannelId, Channel>>,
+    /// Channels that were probed before it was known that they are there: at most as many as there are.
+    early: Mutex<HashSet<ChannelId>>,
     held: watch::Receiver<Epoch>,
 }
 
@@ -96,6 +96,8 @@ pub(crate) struct Joined {
 
 #[derive(Clone)]
 struct Channel {
+    /// The epoch that its member was granted.
+    granted: Epoch,
     key: ChannelKey,
     gateway: SocketAddr,
     socket: Arc<Shared>,
@@ -106,6 +108,7 @@ impl Lean {
     pub(crate) fn new(held: watch::Receiver<Epoch>) -> Arc<Self> {
         let line = Arc::new(Line {
             channels: Mutex::default(),
+            early: Mutex::default(),
             held,
         });
         Arc::new(Lean { line })
@@ -130,14 +133,8 @@ impl Lean {
         let (connection, grant, _) = enter(&options, &endpoint, Role::Receiver).await?;
         let header = EpochHeader::parse(&grant.path.header)?.header;
         tokio::spawn(serve(connection.clone()));
-        let open = Request::OpenChannel(OpenChannel {
-            group: GROUP.to_owned(),
-            member: grant.member,
-            epoch: Some(header.epoch),
-        });
-        let Response::ChannelOpened(opened) = ask(&connection, &open).await? else {
-            return Err("no channel was opened".into());
-        };
+        let opened = channel(&connection, &grant, header.epoch).await?;
+        let opened = opened.ok_or("no channel was opened")?;
         let multicast = opened.multicast.is_some();
         let number = ChannelId(opened.channel);
         let mut key = [0; 32];
@@ -146,11 +143,12 @@ impl Lean {
             .export_keying_material(&mut key, CHANNEL_LABEL, &context)
             .map_err(|_| "the connection is over")?;
         let channel = Channel {
+            granted: header.epoch,
             key: ChannelKey::new(Key::from_bytes(key)),
             gateway: connection.remote_address(),
             socket,
         };
-        lock(&self.line.channels).insert(number, channel);
+        self.line.open(number, channel);
         Ok(Joined {
             connection,
             member: grant.member,
@@ -237,28 +235,58 @@ impl Lean {
 }
 
 impl Line {
+    /// There is one more; it may have been probed already.
+    fn open(&self, number: ChannelId, channel: Channel) {
+        let probed = {
+            let mut channels = lock(&self.channels);
+            channels.insert(number, channel);
+            lock(&self.early).remove(&number)
+        };
+        if probed {
+            self.acknowledge(number);
+        }
+    }
+
+    /// Datagrams get through, which is acknowledged as by any member: at once, or when it is known what they are of.
+    fn probed(&self, number: ChannelId) {
+        {
+            let channels = lock(&self.channels);
+            if !channels.contains_key(&number) {
+                lock(&self.early).insert(number);
+                return;
+            }
+        }
+        self.acknowledge(number);
+    }
+
     fn report(&self, number: ChannelId) {
-        let held = *self.held.borrow();
-        self.say(number, |key| {
-            report(number, held, |covered| key.code(covered))
+        self.say(number, |channel, held| {
+            report(number, held, |covered| channel.key.code(covered))
         });
     }
 
     fn acknowledge(&self, number: ChannelId) {
-        let held = *self.held.borrow();
-        self.say(number, |key| {
-            acknowledge(number, held, |covered| key.code(covered))
+        self.say(number, |channel, held| {
+            acknowledge(number, held, |covered| channel.key.code(covered))
         });
     }
 
     fn alive(&self, number: ChannelId) {
-        self.say(number, |key| alive(number, 0, |covered| key.code(covered)));
+        self.say(number, |channel, _| {
+            alive(number, 0, |covered| channel.key.code(covered))
+        });
     }
 
-    fn say<const N: usize>(&self, number: ChannelId, what: impl FnOnce(&ChannelKey) -> [u8; N]) {
+    /// Says something, with the epoch that is held: what the real member does, or what was granted and that one has not yet.
+    fn say<const N: usize>(
+        &self,
+        number: ChannelId,
+        what: impl FnOnce(&Channel, Epoch) -> [u8; N],
+    ) {
         let known = lock(&self.channels).get(&number).cloned();
         if let Some(channel) = known {
-            channel.socket.send(channel.gateway, &what(&channel.key));
+            let held = channel.granted.max(*self.held.borrow());
+            channel.socket.send(channel.gateway, &what(&channel, held));
         }
     }
 }
@@ -266,9 +294,8 @@ impl Line {
 impl Sink for Line {
     fn take(&self, datagrams: &[(SocketAddr, &[u8])]) {
         for (_, bytes) in datagrams {
-            // That datagrams get through is acknowledged as by any member.
             if let Some(Datagram::Probe(said)) = Datagram::parse(bytes) {
-                self.acknowledge(said.channel);
+                self.probed(said.channel);
             }
         }
     }

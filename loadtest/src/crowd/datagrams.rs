@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use wardcast::crypto::{ChannelKey, Key, PushCipher};
 use wardcast::group::ids::{Epoch, GroupId, MemberId};
 use wardcast::group::wire::datagram::{
-    CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, is_datagram,
+    AUTHENTICATED, CHANNEL_LABEL, ChannelId, Datagram, acknowledge, channel_context, is_datagram,
 };
 use wardcast::group::wire::{EpochHeader, Message, Push};
 use wardcast::udp::endpoint_config;
@@ -82,7 +82,7 @@ pub(super) struct Line {
     port: Port,
     gateway: SocketAddr,
     packets: Packets,
-    channel: OnceLock<Channel>,
+    own: Own,
     held: AtomicU64,
     /// Epochs that were news and came by stream since it began to read.
     by_stream: AtomicU64,
@@ -92,9 +92,52 @@ pub(super) struct Line {
     parted: AtomicBool,
 }
 
+/// Its channel, once that is known.
+#[derive(Default)]
+struct Own {
+    channel: OnceLock<Channel>,
+    /// A probe that was here before.
+    early: Mutex<Option<[u8; AUTHENTICATED]>>,
+}
+
+impl Own {
+    /// The channel; before there is one, the last that may be a probe of it is kept.
+    fn channel_for(&self, bytes: &[u8]) -> Option<&Channel> {
+        if let Some(channel) = self.channel.get() {
+            return Some(channel);
+        }
+        let mut early = lock(&self.early);
+        // It may have been opened meanwhile.
+        let channel = self.channel.get();
+        if let (None, Ok(probe)) = (channel, bytes.try_into()) {
+            *early = Some(probe);
+        }
+        channel
+    }
+
+    /// The channel is this one; whether it was probed already. It is opened once.
+    fn open(&self, channel: Channel) -> bool {
+        let mut early = lock(&self.early);
+        let probed = early
+            .take()
+            .is_some_and(|bytes| channel.is_probed_by(&bytes));
+        let _ = self.channel.set(channel);
+        probed
+    }
+}
+
 struct Channel {
     number: ChannelId,
     key: ChannelKey,
+}
+
+impl Channel {
+    fn is_probed_by(&self, bytes: &[u8]) -> bool {
+        match Datagram::parse(bytes) {
+            Some(Datagram::Probe(said)) => said.channel == self.number && self.key.vouches(&said),
+            _ => false,
+        }
+    }
 }
 
 impl Line {
@@ -112,7 +155,7 @@ impl Line {
             port: port.clone(),
             gateway,
             packets: Packets::default(),
-            channel: OnceLock::new(),
+            own: Own::default(),
             held: AtomicU64::new(0),
             by_stream: AtomicU64::new(0),
             stalled: AtomicBool::new(false),
@@ -142,7 +185,7 @@ impl Line {
         self.gateway
     }
 
-    /// The gateway has opened the channel.
+    /// The gateway has opened the channel; it may have probed it already.
     pub(super) fn open(
         &self,
         connection: &Connection,
@@ -154,11 +197,15 @@ impl Line {
         connection
             .export_keying_material(&mut key, CHANNEL_LABEL, &context)
             .map_err(|_| "the connection is over")?;
-        // It is opened once.
-        let _ = self.channel.set(Channel {
+        let channel = Channel {
             number,
             key: ChannelKey::new(Key::from_bytes(key)),
-        });
+        };
+        let answer = self.acknowledgement(&channel);
+        if self.own.open(channel) {
+            // What cannot be sent is lost, as any datagram may be.
+            let _ = self.port.send(self.gateway, &answer);
+        }
         Ok(())
     }
 
@@ -220,14 +267,18 @@ impl Line {
         self.parted.load(Ordering::Relaxed)
     }
 
-    fn answer(&self, channel: &Channel, answers: &mut Answers) {
+    fn acknowledgement(&self, channel: &Channel) -> [u8; AUTHENTICATED] {
         let held = Epoch(self.held.load(Ordering::Relaxed));
-        let code = |covered: &[u8]| channel.key.code(covered);
-        answers.add(self.gateway, &acknowledge(channel.number, held, code));
+        acknowledge(channel.number, held, |covered| channel.key.code(covered))
+    }
+
+    fn answer(&self, channel: &Channel, answers: &mut Answers) {
+        answers.add(self.gateway, &self.acknowledgement(channel));
     }
 
     fn datagram(&self, bytes: &[u8], answers: &mut Answers) {
-        let Some((channel, datagram)) = self.channel.get().zip(Datagram::parse(bytes)) else {
+        let Some((channel, datagram)) = self.own.channel_for(bytes).zip(Datagram::parse(bytes))
+        else {
             return;
         };
         if self.is_stalled() {
@@ -259,7 +310,7 @@ impl Watched for Line {
     }
 
     fn fetch(&self) {
-        black_box(self.channel.get().is_some());
+        black_box(self.own.channel.get().is_some());
     }
 }
 
@@ -274,6 +325,7 @@ mod tests {
 
     use wardcast::group::ids::{KeyRef, NodeId, Suite};
     use wardcast::group::operations::PushKey;
+    use wardcast::group::wire::datagram::probe;
     use wardcast::group::wire::{Activate, RekeyDelivery};
 
     use super::*;
@@ -327,6 +379,22 @@ mod tests {
         (2..=KEYS as u8 + 1).for_each(|byte| opener.learn(cipher(byte)));
         assert_eq!(read(&datagram), None, "its key is forgotten");
         assert_eq!(read(&sealed(2, &rekey(8))), Some(Brought::Rekey(Epoch(8))));
+    }
+
+    #[test]
+    fn a_probe_that_comes_before_the_grant_is_found_with_it() {
+        let channel = |number| Channel {
+            number: ChannelId(number),
+            key: ChannelKey::new(Key::from_bytes([number as u8; 32])),
+        };
+        let asked = probe(ChannelId(7), 1, |covered| channel(7).key.code(covered));
+        for (number, probed) in [(7, true), (8, false)] {
+            let own = Own::default();
+            assert!(own.channel_for(&asked).is_none());
+            assert!(own.channel_for(&[4; 60]).is_none(), "that is none");
+            assert_eq!(own.open(channel(number)), probed);
+            assert!(own.channel_for(&asked).is_some());
+        }
     }
 
     #[tokio::test]

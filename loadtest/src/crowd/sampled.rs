@@ -13,8 +13,8 @@ use wardcast::crypto::EphemeralKey;
 use wardcast::group::ids::{Epoch, MemberId, Role, Suite};
 use wardcast::group::wire::datagram::ChannelId;
 use wardcast::group::wire::{
-    ALPN, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push, PushReply, Request,
-    Response,
+    ALPN, ChannelOpened, EpochHeader, Grant, Join, Leave, Message, Offer, OpenChannel, Push,
+    PushReply, Request, Response,
 };
 use wardcast::member::{HANDSHAKE, Options, Pauses, is_refused};
 use wardcast::tls;
@@ -68,7 +68,7 @@ impl Sampled {
     }
 }
 
-/// Joins and acknowledges from then on.
+/// Joins with a channel, and acknowledges from then on: the answer to the channel's first probe tells what it was granted.
 pub(super) async fn join(
     options: Options,
     role: Role,
@@ -84,19 +84,10 @@ pub(super) async fn join(
     line.holds(epoch);
     reporter.tell(What::Sends(grant.path.active));
     tokio::spawn(serve(connection.clone(), reporter, line.clone()));
-    let open = Request::OpenChannel(OpenChannel {
-        group: GROUP.to_owned(),
-        member,
-        epoch: Some(epoch),
-    });
-    match ask(&connection, &open).await? {
-        Response::ChannelOpened(opened) => {
-            let channel = ChannelId(opened.channel);
-            line.open(&connection, (header.group, member), channel)?;
-        }
-        Response::Refused(_) => {} // it is pushed everything on streams then
-        other => return Err(format!("a channel was asked for, and {other:?} came").into()),
-    }
+    if let Some(opened) = channel(&connection, &grant, epoch).await? {
+        let channel = ChannelId(opened.channel);
+        line.open(&connection, (header.group, member), channel)?;
+    } // it is pushed everything on streams otherwise
     Ok(Sampled {
         member,
         granted,
@@ -104,6 +95,27 @@ pub(super) async fn join(
         connection,
         line,
     })
+}
+
+/// The channel that came with a grant, or that is asked for after it; none where there is none to be had. Who asks tells what it holds.
+pub(crate) async fn channel(
+    connection: &Connection,
+    grant: &Grant,
+    epoch: Epoch,
+) -> Result<Option<ChannelOpened>, Failure> {
+    if grant.channel.is_some() {
+        return Ok(grant.channel);
+    }
+    let open = Request::OpenChannel(OpenChannel {
+        group: GROUP.to_owned(),
+        member: grant.member,
+        epoch: Some(epoch),
+    });
+    match ask(connection, &open).await? {
+        Response::ChannelOpened(opened) => Ok(Some(opened)),
+        Response::Refused(_) => Ok(None),
+        other => Err(format!("a channel was asked for, and {other:?} came").into()),
+    }
 }
 
 /// A connection and a registration on it, and how often the gateway had no room for either before.
@@ -161,7 +173,7 @@ async fn register(connection: &Connection, role: Role) -> Result<(Box<Grant>, u3
         role,
         offer: Offer::of(Suite::One, EphemeralKey::generate().public().to_vec()),
         token: None,
-        channel: false,
+        channel: true,
     });
     let mut refusals = 0;
     loop {
