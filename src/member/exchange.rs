@@ -45,6 +45,8 @@ pub(super) fn configuration(options: &Options) -> Result<ClientConfig, MemberErr
     transport.max_concurrent_bidi_streams(VarInt::from_u32(STREAMS));
     transport.max_concurrent_uni_streams(VarInt::from_u32(0));
     transport.datagram_receive_buffer_size(None);
+    // A member sends little that is more than one small packet: the search for larger ones would be most of what it sends.
+    transport.mtu_discovery_config(None);
     transport.receive_window(VarInt::from_u32(WINDOW));
     let mut config = ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport));
