@@ -1,4 +1,4 @@
-//! Whether the loops that accept connections go round: each leaves a sign now and then, and who asks looks how old they are.
+//! Whether the loops go round that accept connections, and those that drive them: each leaves a sign now and then, and who asks looks how old they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

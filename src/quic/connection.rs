@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use quinn::{Connection, RecvStream, SendStream};
 use tokio::time::timeout;
 use tracing::{Instrument, Span, info_span};
 
 use super::absence::Absence;
+use super::driver::{Connection, ReadToEndError, RecvStream, SendStream};
 use super::listener::{Front, Place};
 use super::push::{push, say_goodbye};
 use super::request::{answer, name};
@@ -94,10 +94,10 @@ async fn request(served: Arc<Served>, send: SendStream, mut receive: RecvStream)
             Ok(request) => return named(&served, send, request).await,
             Err(error) => Err(Refusal::because(RefusalCode::Malformed, error.to_string())),
         },
-        Ok(Err(quinn::ReadToEndError::TooLong)) => Err(Refusal::new(RefusalCode::TooLarge)),
-        Ok(Err(quinn::ReadToEndError::Read(_))) => return,
+        Ok(Err(ReadToEndError::TooLong)) => Err(Refusal::new(RefusalCode::TooLarge)),
+        Ok(Err(ReadToEndError::Broken(_))) => return,
         Err(_) => {
-            let _ = receive.stop(CloseCode::Timeout.number().into());
+            receive.stop(CloseCode::Timeout.number().into());
             Err(Refusal::because(
                 RefusalCode::Malformed,
                 "the request was not finished in time",
@@ -130,7 +130,8 @@ async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
 
 async fn write(mut send: SendStream, response: &Response) {
     // A peer that went away meanwhile needs no answer.
-    if send.write_all(&response.to_bytes()).await.is_ok() {
+    let mut message = [response.to_bytes()];
+    if send.write_all_chunks(&mut message).await.is_ok() {
         let _ = send.finish();
     }
 }

@@ -1,6 +1,6 @@
 //! Why handshakes come to nothing, as it is counted.
 
-use quinn::ConnectionError;
+use quinn_proto::ConnectionError;
 
 use super::listener::TLS_ALERTS;
 

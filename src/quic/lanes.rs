@@ -11,12 +11,13 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use bytes::BytesMut;
 use quinn::udp::RecvMeta;
-use quinn::{ConnectionId, ConnectionIdGenerator};
+use quinn_proto::{ConnectionId, ConnectionIdGenerator};
 
 use crate::crypto::random;
 
-/// Packets of QUIC that wait for quinn in a lane; what comes beyond is lost, as it would be in a full socket.
+/// Packets of QUIC that wait for the driver of a lane; what comes beyond is lost, as it would be in a full socket.
 const MAX_WAITING: usize = 8_192;
 /// Bytes of a connection's name.
 const NAME: usize = 8;
@@ -30,15 +31,21 @@ pub(super) struct Lanes {
     inboxes: Vec<Inbox>,
 }
 
-/// QUIC's packets on their way to quinn, for one lane.
+/// QUIC's packets on their way to the driver, for one lane.
 #[derive(Default)]
 pub(super) struct Inbox(Mutex<Queue>);
 
 #[derive(Default)]
 pub(super) struct Queue {
-    pub(super) packets: VecDeque<(RecvMeta, Box<[u8]>)>,
+    pub(super) packets: VecDeque<Packet>,
     pub(super) failed: Option<io::Error>,
-    pub(super) task: Option<Waker>,
+    driver: Option<Waker>,
+}
+
+/// A packet, and where it came from and to.
+pub(super) struct Packet {
+    pub(super) meta: RecvMeta,
+    pub(super) bytes: BytesMut,
 }
 
 impl Lanes {
@@ -108,15 +115,25 @@ impl Queue {
     fn put(&mut self, meta: RecvMeta, packet: &[u8]) -> u64 {
         let has_room = self.packets.len() < MAX_WAITING;
         if has_room {
-            self.packets.push_back((meta, packet.into()));
+            let bytes = BytesMut::from(packet);
+            self.packets.push_back(Packet { meta, bytes });
         }
         u64::from(!has_room)
     }
 
-    /// Quinn is to look.
+    /// Whether there is something for the driver; it is woken when there is.
+    pub(super) fn wait(&mut self, driver: &Waker) -> bool {
+        let waits = self.packets.is_empty() && self.failed.is_none();
+        if waits {
+            self.driver = Some(driver.clone());
+        }
+        !waits
+    }
+
+    /// The driver is to look.
     pub(super) fn wake(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.wake();
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
@@ -10,9 +9,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
-use quinn::crypto::rustls::NoInitialCipherSuite;
 use quinn::udp::UdpSocketState;
-use quinn::{ConnectionError, Endpoint, Incoming, ServerConfig, TokioRuntime, VarInt};
+use quinn_proto::crypto::rustls::NoInitialCipherSuite;
+use quinn_proto::{ConnectionError, ServerConfig, VarInt};
 use rustls::pki_types::CertificateDer;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
@@ -23,6 +22,7 @@ use super::acknowledgements::Acknowledgements;
 use super::admission::{Admission, Entry, HEAD_START, Places};
 use super::beats::{BEAT, Beats};
 use super::connection::Served;
+use super::driver::{Connection, Endpoint, Incoming};
 use super::failures;
 use super::fanout::Fanout;
 use super::farewell;
@@ -177,7 +177,7 @@ impl Listener {
     pub fn reconfigure(&self, tls: rustls::ServerConfig) -> Result<(), BindError> {
         let config = configuration(tls, self.front.limits)?;
         for endpoint in &self.endpoints {
-            endpoint.set_server_config(Some(config.clone()));
+            endpoint.set_server_config(config.clone());
         }
         Ok(())
     }
@@ -243,7 +243,9 @@ async fn accept(front: Arc<Front>, endpoint: Endpoint, lane: u8) {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
             _ = beat.tick() => {
-                front.beats.beat(lane);
+                if endpoint.goes_round() {
+                    front.beats.beat(lane);
+                }
                 continue;
             }
         };
@@ -266,8 +268,7 @@ async fn accept(front: Arc<Front>, endpoint: Endpoint, lane: u8) {
             }
             Entry::Prove => {
                 metrics::counter!("wardcast_handshakes_retried_total").increment(1);
-                // It fails only for an address that has proven itself already, and of such nobody asks it.
-                let _ = incoming.retry();
+                incoming.retry();
             }
             Entry::Refused(reason) => refuse(incoming, reason),
         }
@@ -361,8 +362,8 @@ impl Front {
 async fn shaken(
     incoming: Incoming,
     turn: OwnedSemaphorePermit,
-) -> Result<quinn::Connection, quinn::ConnectionError> {
-    let mut handshake = pin!(incoming.into_future());
+) -> Result<Connection, ConnectionError> {
+    let mut handshake = incoming.accept()?;
     tokio::select! {
         done = &mut handshake => return done,
         () = sleep(HEAD_START) => drop(turn),
@@ -370,13 +371,13 @@ async fn shaken(
     handshake.await
 }
 
-fn identity(connection: &quinn::Connection) -> Result<Identity, tls::IdentityError> {
+fn identity(connection: &Connection) -> Result<Identity, tls::IdentityError> {
     tls::peer(&certificate(connection)?)
 }
 
 /// The certificate of a connected peer.
 pub(super) fn certificate(
-    connection: &quinn::Connection,
+    connection: &Connection,
 ) -> Result<CertificateDer<'static>, tls::IdentityError> {
     let chain = connection
         .peer_identity()
@@ -433,10 +434,7 @@ fn endpoints(
             let lanes = lanes.clone();
             Box::new(Names { lanes, lane })
         });
-        let (config, runtime) = (Some(config.clone()), Arc::new(TokioRuntime));
-        endpoints.push(Endpoint::new_with_abstract_socket(
-            naming, config, own, runtime,
-        )?);
+        endpoints.push(Endpoint::start(naming, config.clone(), own));
         if let Some(volleys) = volleys.next() {
             let pace = Pace::new(megabits.clone(), channels.lanes());
             let transmitter = Transmitter::new(reader, pace);

@@ -4,8 +4,8 @@
 //! carried on a stream of its own. A handshake is never awaited where connections are accepted; when handshakes
 //! pile up, addresses must prove themselves first (Retry, RFC 9000 section 8.1.2), and wait for their turn.
 //!
-//! The port has several sockets, a lane each: a thread that reads it, one that sends rekeys on it, and an endpoint of QUIC. What is
-//! multicast is sent by a thread of its own.
+//! The port has several sockets, a lane each: a thread that reads it, one that sends rekeys on it, and a task that drives QUIC on it
+//! for all its connections. What is multicast is sent by a thread of its own.
 
 mod absence;
 mod acknowledgements;
@@ -13,6 +13,7 @@ mod admission;
 mod beats;
 mod catalogue;
 mod connection;
+mod driver;
 mod failures;
 mod fanout;
 mod farewell;

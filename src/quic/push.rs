@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::Connection;
 use tokio::time::{sleep, timeout};
 
 use super::connection::Served;
+use super::driver::Connection;
 use super::{PUSH_DEADLINE, PUSH_RETRY};
 use crate::engine::{Delivery, DuePush, Outcome, Registration};
 use crate::group::ids::Epoch;

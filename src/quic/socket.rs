@@ -1,27 +1,22 @@
-//! The gateway's UDP socket, read by a thread of its own: acknowledgements end there, QUIC's packets go on to quinn.
+//! The gateway's UDP socket, read by a thread of its own: acknowledgements end there, QUIC's packets go on to its driver.
 //!
 //! A runtime that watches this socket is woken by each acknowledgement that comes and, while a rekey is sent, by each
 //! datagram that has left; for a few bytes that costs more than all that is done with them. The thread sleeps for a moment
 //! after it has read acknowledgements, and then finds many; and so it does where packets keep coming, as when many connect at
-//! once: to be woken by each of them, and to wake quinn for it, costs more than most of them do. While a rekey is sent it leaves
+//! once: to be woken by each of them, and to wake the driver for it, costs more than most of them do. While a rekey is sent it leaves
 //! the socket to whoever sends, who reads between two batches: two threads at one socket slow each other down.
 
-use std::fmt;
 use std::io::{self, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
-use quinn::{AsyncUdpSocket, UdpPoller};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use tokio::time::{Sleep, sleep};
 
-use super::lanes::Lanes;
+use super::lanes::{Inbox, Lanes};
 use crate::udp::{Sink, sift};
 
 /// How long acknowledgements are gathered, and how often the thread wakes where packets keep coming.
@@ -39,7 +34,7 @@ const NOW: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// The socket as quinn has it. Dropping it ends the thread.
+/// The socket as QUIC's driver has it. Dropping it ends the thread.
 pub(super) struct Socket(Arc<Reader>);
 
 /// Who reads the socket, and for whom.
@@ -54,7 +49,7 @@ pub(super) struct Reader {
     /// Whether the socket is the sender's.
     sending: Mutex<bool>,
     sent: Condvar,
-    /// Quinn has met a full socket, and nobody has seen room since.
+    /// A packet of QUIC has met a full socket, and nobody has seen room since.
     full: AtomicBool,
     /// Tells the thread to end.
     ended: OwnedFd,
@@ -74,7 +69,7 @@ impl Socket {
         Ok(Arc::new(Socket(reader)))
     }
 
-    /// For whoever sends beside quinn, as long as there is a socket.
+    /// For whoever sends beside QUIC, as long as there is a socket.
     pub(super) fn reader(&self) -> Weak<Reader> {
         Arc::downgrade(&self.0)
     }
@@ -87,95 +82,38 @@ impl Drop for Socket {
     }
 }
 
-impl fmt::Debug for Socket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Socket({:?})", self.0.socket.local_addr())
-    }
-}
-
-impl AsyncUdpSocket for Socket {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        Box::pin(Writable {
-            reader: self.reader(),
-            pause: None,
-        })
-    }
-
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let tried = self.0.state.try_send((&self.0.socket).into(), transmit);
-        if matches!(&tried, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+impl Socket {
+    /// Sends a packet, unless the socket is full: whether it is gone. One that cannot be sent at all is lost, as any packet may be.
+    pub(super) fn send(&self, transmit: &Transmit<'_>) -> bool {
+        let sent = self.0.state.send((&self.0.socket).into(), transmit);
+        if sent.is_err() {
             self.0.full.store(true, Ordering::Relaxed);
         }
-        tried
+        sent.is_ok()
     }
 
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let mut queue = self.0.lanes.inbox(self.0.lane).queue();
-        let count = queue.packets.len().min(bufs.len());
-        let packets = queue.packets.drain(..count);
-        for ((buf, meta), (came, bytes)) in bufs.iter_mut().zip(&mut *meta).zip(packets) {
-            // One that quinn has no room for is one that it refuses anyway.
-            let length = bytes.len().min(buf.len());
-            buf[..length].copy_from_slice(&bytes[..length]);
-            *meta = came;
-            (meta.len, meta.stride) = (length, length);
-        }
-        if count > 0 {
-            return Poll::Ready(Ok(count));
-        }
-        if let Some(error) = queue.failed.take() {
-            return Poll::Ready(Err(error));
-        }
-        queue.task = Some(cx.waker().clone());
-        Poll::Pending
+    /// Whether a packet has met a full socket, and nobody has seen room since.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.full.load(Ordering::Relaxed)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    /// Whether it takes a packet: a call of the kernel only if it was full.
+    pub(super) fn has_room(&self) -> bool {
+        self.0.has_room()
+    }
+
+    /// What it has read.
+    pub(super) fn inbox(&self) -> &Inbox {
+        self.0.lanes.inbox(self.0.lane)
+    }
+
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.socket.local_addr()
     }
 
-    fn max_transmit_segments(&self) -> usize {
-        self.0.state.max_gso_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
+    /// Whether packets may be cut up on their way.
+    pub(super) fn may_fragment(&self) -> bool {
         self.0.state.may_fragment()
-    }
-}
-
-/// Waits until the socket has room: rarely needed, so it looks now and again. Quinn asks before each packet, which is answered
-/// without a call of the kernel as long as none has met a full socket.
-struct Writable {
-    reader: Weak<Reader>,
-    pause: Option<Pin<Box<Sleep>>>,
-}
-
-impl UdpPoller for Writable {
-    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if let Some(pause) = &mut self.pause {
-                std::task::ready!(pause.as_mut().poll(cx));
-                self.pause = None;
-            }
-            let Some(reader) = self.reader.upgrade() else {
-                return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
-            };
-            if reader.has_room() {
-                return Poll::Ready(Ok(()));
-            }
-            self.pause = Some(Box::pin(sleep(FULL)));
-        }
-    }
-}
-
-impl fmt::Debug for Writable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Writable(..)")
     }
 }
 
@@ -222,7 +160,7 @@ impl Reader {
         })
     }
 
-    /// The socket is the caller's until he is done: the one thread that sends beside quinn.
+    /// The socket is the caller's until he is done: the one thread that sends beside QUIC.
     pub(super) fn sending(&self) -> Sending<'_> {
         *lock(&self.sending) = true;
         Sending(self)
@@ -240,6 +178,12 @@ impl Reader {
             self.full.store(false, Ordering::Relaxed);
         }
         found
+    }
+
+    /// As after a packet that it did not take.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        self.full.store(true, Ordering::Relaxed);
     }
 
     fn run(&self) {
@@ -314,12 +258,13 @@ impl Reader {
         self.lanes.hand_over(self.lane, packets);
     }
 
-    /// Quinn decides what an error of the socket means.
+    /// Ends the driver, unless the error is one that anybody on the way can cause.
     fn fail(&self, error: io::Error) {
-        let mut queue = self.lanes.inbox(self.lane).queue();
-        queue.failed = Some(error);
-        queue.wake();
-        drop(queue);
+        if error.kind() != io::ErrorKind::ConnectionReset {
+            let mut queue = self.lanes.inbox(self.lane).queue();
+            queue.failed = Some(error);
+            queue.wake();
+        }
         std::thread::sleep(FULL);
     }
 }
@@ -359,6 +304,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
+    use std::task::Poll;
     use std::time::Instant;
 
     use tokio::time::timeout;
@@ -385,18 +331,14 @@ mod tests {
     }
 
     async fn received(socket: &Socket) -> Vec<Vec<u8>> {
-        let mut storage = [[0; 20]; 2];
         let next = std::future::poll_fn(|cx| {
-            let mut bufs = storage.each_mut().map(|bytes| IoSliceMut::new(bytes));
-            let mut meta = [RecvMeta::default(); 2];
-            let count = std::task::ready!(socket.poll_recv(cx, &mut bufs, &mut meta));
-            let count = count.expect("is a socket");
-            let packets = bufs.iter().zip(&meta).take(count);
-            Poll::Ready(
-                packets
-                    .map(|(buf, meta)| buf[..meta.len].to_vec())
-                    .collect(),
-            )
+            let mut queue = socket.inbox().queue();
+            if !queue.wait(cx.waker()) {
+                return Poll::Pending;
+            }
+            assert!(queue.failed.is_none(), "it is a socket");
+            let packets = queue.packets.drain(..);
+            Poll::Ready(packets.map(|packet| packet.bytes.to_vec()).collect())
         });
         timeout(SOON, next).await.expect("something comes")
     }
@@ -469,14 +411,11 @@ mod tests {
         assert!(!reader.full.load(Ordering::Relaxed));
     }
 
-    #[tokio::test]
-    async fn the_thread_ends_with_the_socket() {
+    #[test]
+    fn the_thread_ends_with_the_socket() {
         let socket = Socket::start(bound(), Arc::<Count>::default(), alone()).expect("starts");
         let reader = socket.reader();
-        let mut writable = socket.clone().create_io_poller();
-        let room = std::future::poll_fn(|cx| writable.as_mut().poll_writable(cx));
-        room.await.expect("there is room");
-        drop((socket, writable));
+        drop(socket);
         let began = Instant::now();
         while reader.strong_count() > 0 {
             assert!(began.elapsed() < SOON, "the thread lets go of it");

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use quinn::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
-use quinn::{ServerConfig, TransportConfig};
+use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn_proto::{ServerConfig, TransportConfig};
 
 use super::{IDLE, Limits, MAX_REQUESTS};
 use crate::group::limits::MAX_REQUEST;
@@ -27,9 +27,8 @@ pub(super) fn configuration(
     Ok(config)
 }
 
-/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them. Quinn keeps a buffer for each
-/// connection, as large as the largest packet, times ten if the system is to cut it up: there is little to send that is
-/// more than one packet, so packets stay small and leave one by one.
+/// Small windows: requests are small, and what a peer may make the gateway hold is bounded by them. There is little to send that is more
+/// than one packet, so packets stay small and leave one by one.
 fn transport() -> TransportConfig {
     let request = MAX_REQUEST as u32 + 1;
     let mut transport = TransportConfig::default();
