@@ -17,6 +17,9 @@ use super::lane::Lane;
 
 /// Packets that wait for a connection; what comes beyond is lost, as it would be in a full socket.
 const MAX_WAITING: usize = 256;
+/// After so many packets the peer is asked to confirm one, if it does not by itself. Packets are kept until it does, and those that
+/// answer signs of life alone it never would confirm.
+const UNCONFIRMED: u8 = 16;
 /// Packets that a connection sends before others have their turn.
 const MAX_PACKETS: usize = 20;
 
@@ -57,6 +60,8 @@ pub(super) struct State {
     opening: Option<Arc<Notify>>,
     /// When the lane looks at it by itself; not after the deadline that it has.
     due: Option<Instant>,
+    /// Packets sent since the peer was asked to confirm one.
+    unconfirmed: u8,
 }
 
 /// What a task waits for that uses a stream.
@@ -85,6 +90,7 @@ impl Inner {
                 streams: Vec::new(),
                 opening: None,
                 due: None,
+                unconfirmed: 0,
             }),
             arrivals: Mutex::new(Arrivals {
                 events: Vec::new(),
@@ -151,8 +157,14 @@ impl Inner {
         let mut state = self.state();
         // Bound to a name first: the list's lock is not held while they are worked on.
         let events = std::mem::take(&mut self.arrivals().events);
+        let answers = !events.is_empty();
         for event in events {
             state.proto.handle_event(event);
+        }
+        if answers && state.unconfirmed >= UNCONFIRMED {
+            // It goes with what is sent in answer.
+            state.proto.ping();
+            state.unconfirmed = 0;
         }
         self.tell_endpoint(&mut state);
         let mut more = self.send(&mut state, now, packet);
@@ -195,6 +207,7 @@ impl Inner {
             let Some(transmit) = state.proto.poll_transmit(now, 1, packet) else {
                 return false;
             };
+            state.unconfirmed = state.unconfirmed.saturating_add(1);
             self.lane.send(transmit, packet);
         }
         true

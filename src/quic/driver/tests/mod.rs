@@ -402,6 +402,22 @@ async fn a_full_socket_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_peer_that_only_gives_signs_of_life_confirms_what_it_gets_now_and_then() {
+    let site = Site::with(|client| {
+        client.keep_alive_interval(Some(Duration::from_millis(2)));
+    });
+    let (_own, client) = site.connected().await;
+    within("to be asked", async {
+        while client.stats().frame_rx.ping < 3 {
+            sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let stats = client.stats();
+    assert!(stats.frame_rx.acks > 20 * stats.frame_rx.ping / 2, "rarely");
+}
+
+#[tokio::test]
 async fn what_is_lost_is_sent_again() {
     let site = Site::start();
     let address = lossy(site.address());
