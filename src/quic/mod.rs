@@ -23,6 +23,7 @@ mod multicast;
 mod pace;
 mod push;
 mod request;
+mod session;
 mod socket;
 mod timers;
 mod transmit;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use quinn_proto::crypto::rustls::{NoInitialCipherSuite, QuicServerConfig};
+use quinn_proto::crypto::rustls::NoInitialCipherSuite;
 use quinn_proto::{ServerConfig, TransportConfig};
 
+use super::session::Sessions;
 use super::{IDLE, Limits, MAX_REQUESTS};
 use crate::group::limits::MAX_REQUEST;
 
@@ -18,7 +19,7 @@ pub(super) fn configuration(
     tls: rustls::ServerConfig,
     limits: Limits,
 ) -> Result<ServerConfig, NoInitialCipherSuite> {
-    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls)?));
+    let mut config = ServerConfig::with_crypto(Arc::new(Sessions::try_from(tls)?));
     config.transport_config(Arc::new(transport()));
     config
         .max_incoming(limits.handshakes)
