@@ -66,9 +66,12 @@ built_release() {
 
 step install tests/install.sh
 # Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes.
-cargo build --workspace --release --locked >"$LOGS/release.log" 2>&1 &
+# A group of processes of its own, so that its compilers end with it where a step fails.
+set -m
+cargo build --workspace --release --locked >"$LOGS/release.log" 2>&1 </dev/null &
 release=$!
-trap 'kill "$release" 2>/dev/null || true' EXIT
+set +m
+trap 'kill -- "-$release" 2>/dev/null || true; wait "$release" 2>/dev/null || true' EXIT
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step 'clippy without traces' cargo clippy --package wardcast --lib --bins --no-default-features --locked -- -D warnings

@@ -89,8 +89,10 @@ impl crypto::ServerConfig for Sessions {
 struct Exporter(Mutex<Option<OkmBlock>>);
 
 impl Exporter {
-    fn take(&self) -> Option<OkmBlock> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What it was, too, is wiped where it lies.
+    fn copy(&self) -> Option<OkmBlock> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone()
     }
 }
 
@@ -141,7 +143,7 @@ struct Complete {
 
 impl Shaking {
     /// What remains once the handshake is complete, and all of it is written.
-    fn complete(&mut self) -> Option<Complete> {
+    fn complete(&self) -> Option<Complete> {
         if self.tls.is_handshaking() {
             return None;
         }
@@ -152,8 +154,8 @@ impl Shaking {
         Some(Complete {
             suite,
             peer: peer.iter().map(|own| own.clone().into_owned()).collect(),
-            next: self.next.take()?,
-            exporter: self.exporter.take()?,
+            next: self.next.clone()?,
+            exporter: self.exporter.copy()?,
         })
     }
 

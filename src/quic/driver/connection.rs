@@ -29,7 +29,9 @@ impl Connection {
         let id = poll_fn(|cx| {
             let mut state = self.0.state();
             // What had come before it was over is served.
-            if let Some(id) = state.proto.streams().accept(Dir::Bi) {
+            if !self.0.is_poisoned()
+                && let Some(id) = state.proto.streams().accept(Dir::Bi)
+            {
                 return Poll::Ready(Ok(id));
             }
             if let Some(error) = &state.error {

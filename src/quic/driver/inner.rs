@@ -7,13 +7,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use quinn_proto::{
-    ConnectionError, ConnectionEvent, ConnectionHandle, Event, StreamEvent, StreamId,
-    TransportError, TransportErrorCode, VarInt,
+    ConnectionError, ConnectionEvent, ConnectionHandle, Event, StreamEvent, StreamId, VarInt,
 };
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::lane::Lane;
+use super::lane::{Lane, own_fault};
 
 /// Packets that wait for a connection; what comes beyond is lost, as it would be in a full socket.
 const MAX_WAITING: usize = 256;
@@ -102,8 +101,16 @@ impl Inner {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        // If quinn-proto has panicked, its connection is given up; whoever uses it is told so.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(|poisoned| {
+            let mut state = poisoned.into_inner();
+            state.error.get_or_insert_with(panicked);
+            state
+        })
+    }
+
+    /// Whether quinn-proto has panicked in it: the connection is given up, and its state of QUIC is not touched any more.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.state.is_poisoned()
     }
 
     fn arrivals(&self) -> MutexGuard<'_, Arrivals> {
@@ -149,12 +156,15 @@ impl Inner {
 
     /// Takes what has come and what is due, sends what there is to send, and tells who waits for it.
     pub(super) fn drive(self: &Arc<Self>, packet: &mut Vec<u8>) {
-        if self.state.is_poisoned() {
-            return self.give_up();
-        }
-        let now = Instant::now();
         let mut woken = Woken::new();
-        let mut state = self.state();
+        let mut state = match self.state.lock() {
+            Ok(state) => state,
+            Err(poisoned) => {
+                drop(poisoned);
+                return self.give_up();
+            }
+        };
+        let now = Instant::now();
         // Bound to a name first: the list's lock is not held while they are worked on.
         let events = std::mem::take(&mut self.arrivals().events);
         let answers = !events.is_empty();
@@ -187,14 +197,10 @@ impl Inner {
 
     /// What drove it panicked: it is not touched again, and its peer gets no answer any more.
     fn give_up(self: &Arc<Self>) {
-        self.lane.forget(self.handle);
+        self.lane.forget(self);
         let due = self.state().due.take();
         self.lane.work().set(self, (due, None));
-        self.lose(ConnectionError::TransportError(TransportError {
-            code: TransportErrorCode::INTERNAL_ERROR,
-            frame: None,
-            reason: "its driver panicked".to_owned(),
-        }));
+        self.lose(panicked());
     }
 
     /// Sends what there is; whether there is more.
@@ -214,10 +220,10 @@ impl Inner {
     }
 
     /// Tells the endpoint what it is to know, such as names that are no longer used; whether it answered.
-    fn tell_endpoint(&self, state: &mut State) -> bool {
+    fn tell_endpoint(self: &Arc<Self>, state: &mut State) -> bool {
         let mut answered = false;
         while let Some(event) = state.proto.poll_endpoint_events() {
-            if let Some(answer) = self.lane.tell(self.handle, event) {
+            if let Some(answer) = self.lane.tell(self, event) {
                 state.proto.handle_event(answer);
                 answered = true;
             }
@@ -241,7 +247,7 @@ impl Inner {
 
     /// Closes it from this side, if it is not over.
     pub(super) fn close(self: &Arc<Self>, code: VarInt, reason: Bytes) {
-        if self.state.is_poisoned() {
+        if self.is_poisoned() {
             return self.schedule();
         }
         let mut state = self.state();
@@ -264,6 +270,10 @@ impl Inner {
             task.wake();
         }
     }
+}
+
+fn panicked() -> ConnectionError {
+    own_fault("its driver panicked")
 }
 
 impl State {

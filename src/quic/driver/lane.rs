@@ -83,8 +83,10 @@ impl Table {
         removed
     }
 
-    fn knows(&self, handle: ConnectionHandle) -> bool {
-        matches!(self.connections.get(handle.0), Some(Some(_)))
+    /// Whether it is this one that has its handle, which may be another's by now.
+    fn has(&self, inner: &Arc<Inner>) -> bool {
+        let own = self.connections.get(inner.handle.0);
+        own.is_some_and(|own| own.as_ref().is_some_and(|own| Arc::ptr_eq(own, inner)))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -126,14 +128,13 @@ impl Lane {
     }
 
     /// Tells the endpoint what a connection has to say, and perhaps the connection what it answers.
-    pub(super) fn tell(
-        &self,
-        handle: ConnectionHandle,
-        event: EndpointEvent,
-    ) -> Option<ConnectionEvent> {
+    pub(super) fn tell(&self, inner: &Arc<Inner>, event: EndpointEvent) -> Option<ConnectionEvent> {
         let mut table = self.table();
+        if !table.has(inner) {
+            return None;
+        }
         if event.is_drained() {
-            let removed = table.remove(handle);
+            let removed = table.remove(inner.handle);
             // Whoever tells holds it too: it is not freed with the table locked.
             drop(removed);
             if table.is_empty() {
@@ -141,14 +142,12 @@ impl Lane {
                 self.work().wake();
             }
         }
-        table.endpoint.handle_event(handle, event)
+        table.endpoint.handle_event(inner.handle, event)
     }
 
     /// A connection is no more, and did not end as connections do.
-    pub(super) fn forget(&self, handle: ConnectionHandle) {
-        if self.table().knows(handle) {
-            self.tell(handle, EndpointEvent::drained());
-        }
+    pub(super) fn forget(&self, inner: &Arc<Inner>) {
+        self.tell(inner, EndpointEvent::drained());
     }
 
     /// Sends a packet, at once or when the socket has room again.
@@ -183,7 +182,10 @@ impl Lane {
             let Some(unsent) = self.work().unsent() else {
                 return true;
             };
-            self.send(unsent.transmit, &unsent.bytes);
+            if !self.try_send(&unsent.transmit, &unsent.bytes) {
+                self.work().put_back(unsent);
+                return false;
+            }
         }
         false
     }
@@ -204,16 +206,21 @@ impl Lane {
         drop(table);
         let ended = self.work().end();
         for inner in connections.iter().flatten() {
-            inner.lose(ConnectionError::TransportError(TransportError {
-                code: TransportErrorCode::INTERNAL_ERROR,
-                frame: None,
-                reason: "the socket is lost".to_owned(),
-            }));
+            inner.lose(own_fault("the socket is lost"));
         }
         drop(ended);
         self.arrived.notify_one();
         self.idle.notify_waiters();
     }
+}
+
+/// Why a connection is over that its peer did nothing wrong on.
+pub(super) fn own_fault(why: &str) -> ConnectionError {
+    ConnectionError::TransportError(TransportError {
+        code: TransportErrorCode::INTERNAL_ERROR,
+        frame: None,
+        reason: why.to_owned(),
+    })
 }
 
 /// The task of a lane.

@@ -71,6 +71,9 @@ impl SendStream {
 
     /// That was all.
     pub(in crate::quic) fn finish(&mut self) -> Result<(), Broken> {
+        if self.held.is_poisoned() {
+            return Err(Broken);
+        }
         let finished = self.held.state().proto.send_stream(self.id).finish();
         match finished {
             Ok(()) => {
@@ -136,6 +139,9 @@ impl RecvStream {
         longest: usize,
         message: &mut Vec<u8>,
     ) -> Poll<Result<(), ReadToEndError>> {
+        if self.held.is_poisoned() {
+            return Poll::Ready(Err(Broken.into()));
+        }
         let mut guard = self.held.state();
         let state = &mut *guard;
         let mut stream = state.proto.recv_stream(self.id);

@@ -77,9 +77,15 @@ impl Work {
         next.map(|((due, _), _)| *due)
     }
 
-    /// The socket is full.
+    /// The socket was full: when it has room, the driver sends it.
     pub(super) fn keep(&mut self, unsent: Unsent) {
         self.unsent.push_back(unsent);
+        self.wake();
+    }
+
+    /// The socket is full still: it stays the first.
+    pub(super) fn put_back(&mut self, unsent: Unsent) {
+        self.unsent.push_front(unsent);
     }
 
     pub(super) fn unsent(&mut self) -> Option<Unsent> {
