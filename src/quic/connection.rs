@@ -131,9 +131,7 @@ async fn named(served: &Arc<Served>, send: SendStream, request: Request) {
 async fn write(mut send: SendStream, response: &Response) {
     // A peer that went away meanwhile needs no answer.
     let mut message = [response.to_bytes()];
-    if send.write_all_chunks(&mut message).await.is_ok() {
-        let _ = send.finish();
-    }
+    let _ = send.write_all_and_finish(&mut message).await;
 }
 
 async fn respond(served: &Arc<Served>, request: Request) -> Result<Response, Refusal> {

@@ -98,10 +98,9 @@ async fn message(
 async fn exchange(connection: &Connection, message: &mut [Bytes]) -> Result<PushReply, Failure> {
     let exchange = async {
         let (mut send, mut receive) = connection.open_bi().await.map_err(|_| Failure::Lost)?;
-        send.write_all_chunks(message)
+        send.write_all_and_finish(message)
             .await
             .map_err(|_| Failure::Stream)?;
-        send.finish().map_err(|_| Failure::Stream)?;
         let reply = receive
             .read_to_end(MAX_PUSH_REPLY)
             .await

@@ -37,8 +37,9 @@ impl SendStream {
         SendStream { held, id, finished }
     }
 
-    /// Writes all of it, as fast as the peer lets it; what is written is taken out.
-    pub(in crate::quic) async fn write_all_chunks(
+    /// Writes all of it, as fast as the peer lets it, and ends the stream: where there is room, all is in one packet. What is written is
+    /// taken out.
+    pub(in crate::quic) async fn write_all_and_finish(
         &mut self,
         mut chunks: &mut [Bytes],
     ) -> Result<(), Broken> {
@@ -46,23 +47,35 @@ impl SendStream {
             let written = poll_fn(|cx| self.write(cx, chunks)).await?;
             chunks = &mut chunks[written..];
         }
+        self.finish()
+    }
+
+    /// Writes all of it, and more may follow.
+    #[cfg(test)]
+    pub(super) async fn write_all_chunks(
+        &mut self,
+        mut chunks: &mut [Bytes],
+    ) -> Result<(), Broken> {
+        while !chunks.is_empty() {
+            let written = poll_fn(|cx| self.write(cx, chunks)).await?;
+            chunks = &mut chunks[written..];
+            self.held.schedule();
+        }
         Ok(())
     }
 
-    /// How many of them are written whole.
+    /// How many of them are written whole. They leave when the stream is finished, or when there is no room for the rest.
     fn write(&self, cx: &mut Context<'_>, chunks: &mut [Bytes]) -> Poll<Result<usize, Broken>> {
         let mut state = self.held.state();
         if state.error.is_some() {
             return Poll::Ready(Err(Broken));
         }
         match state.proto.send_stream(self.id).write_chunks(chunks) {
-            Ok(written) => {
-                drop(state);
-                self.held.schedule();
-                Poll::Ready(Ok(written.chunks))
-            }
+            Ok(written) => Poll::Ready(Ok(written.chunks)),
             Err(WriteError::Blocked) => {
                 state.wait(Waits::Writing(self.id), cx.waker());
+                drop(state);
+                self.held.schedule();
                 Poll::Pending
             }
             Err(WriteError::Stopped(_) | WriteError::ClosedStream) => Poll::Ready(Err(Broken)),
@@ -70,7 +83,7 @@ impl SendStream {
     }
 
     /// That was all.
-    pub(in crate::quic) fn finish(&mut self) -> Result<(), Broken> {
+    pub(super) fn finish(&mut self) -> Result<(), Broken> {
         if self.held.is_poisoned() {
             return Err(Broken);
         }

@@ -24,9 +24,8 @@ async fn echo(connection: &Connection) -> Result<(), ConnectionError> {
     loop {
         let (mut send, mut receive) = connection.accept_bi().await?;
         let asked = receive.read_to_end(LONGEST).await.expect("a request");
-        let written = send.write_all_chunks(&mut [asked.into()]).await;
+        let written = send.write_all_and_finish(&mut [asked.into()]).await;
         written.expect("is written");
-        send.finish().expect("is finished");
     }
 }
 
@@ -78,9 +77,8 @@ async fn both_ends_ask_and_know_who_the_other_is() {
     let (mut send, mut receive) = within("a stream", own.open_bi()).await.expect("a stream");
     let head = Bytes::from_static(b"head");
     let mut message = [head, Bytes::from(vec![1; 100_000])];
-    let written = within("to be written", send.write_all_chunks(&mut message)).await;
+    let written = within("to be written", send.write_all_and_finish(&mut message)).await;
     written.expect("is written");
-    send.finish().expect("is finished");
     let answer = within("an answer", receive.read_to_end(LONGEST)).await;
     assert_eq!(answer.map(|answer| answer.len()), Ok(100_004));
     answering.abort();
