@@ -66,8 +66,8 @@ pub struct Multicast {
     pub report: Duration,
 }
 
-/// Requests of one connection at a time; QUIC's stream limit holds the peer to it.
-const MAX_REQUESTS: u32 = 16;
+/// Requests of one connection at a time; QUIC's stream limit holds the peer to it. Each connection has room for them as long as it lives.
+const MAX_REQUESTS: u32 = 8;
 /// Registrations that one connection may carry.
 const MAX_REGISTRATIONS: usize = 64;
 /// When whoever wants to join a gateway that is about to go may ask again, in milliseconds; by then it is told where to go.

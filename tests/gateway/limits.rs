@@ -13,7 +13,7 @@ use wardcast::member::Client;
 use crate::support::{GROUP, Setup, Site, raw};
 
 /// Requests of one connection at a time, as in `src/quic`.
-const REQUESTS: usize = 16;
+const REQUESTS: usize = 8;
 /// Registrations that one connection carries, as in `src/quic`.
 const REGISTRATIONS: usize = 64;
 
