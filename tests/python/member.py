@@ -161,11 +161,9 @@ class Member:
         self.sender_space = None
         self.epochs = Epochs(tell, self.drop)
         self.pushes = channel.Pushes()
-        self.channel = None
-        self.early = None
-        self.probes = 0
+        self.channel, self.early, self.probes = None, None, None
         self.connection = None
-        self.pulling = None
+        self.pulling, self.telling = None, None
         self.hurry = asyncio.Event()
         self.route = Route(options.connect, options.server_name)
         self.away = 0
@@ -199,7 +197,7 @@ class Member:
             self.early = data  # a probe may be here before what tells of its channel
             return None
         if self.channel.is_probed_by(data):
-            self.probes += 1
+            self.probes.release()
             return self.channel.acknowledge(self.newest())
         message = self.pushes.open(data)
         if message is None:
@@ -372,11 +370,19 @@ class Member:
         if self.early is not None:
             self.connection.say(self.datagram(self.early))
 
-    async def told(self):
-        """Sees that the gateway was told what the grant brought: without a probe, or with a second one, it was not by datagram."""
-        await asyncio.wait([self.over, self.connection.lost], timeout=TOLD_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
-        if self.probes != 1 and not self.over.done() and not self.connection.lost.done():
+    async def told(self, probes):
+        """Tells by stream what the grant brought: without a probe, or with a second one, however late, no datagram told it."""
+        try:
+            await asyncio.wait_for(probes.acquire(), TOLD_WITHIN_S)
+            await probes.acquire()
+        except TimeoutError:
+            pass
+        if self.over.done() or self.connection.lost.done():
+            return
+        try:
             await self.acknowledge()
+        except (Refused, ConnectionError, TimeoutError) as error:
+            tell("not told", why=str(error))
 
     async def leave(self):
         await self.ask(wire.LEAVE, {1: self.member}, wire.LEFT)
@@ -398,10 +404,12 @@ class Member:
         self.connection = connection
         connection.on_push = self.push
         connection.on_datagram = self.datagram
-        self.channel, self.early, self.probes = None, None, 0
+        self.channel, self.early, self.probes = None, None, asyncio.Semaphore(0)
+        if self.telling is not None:
+            self.telling.cancel()
         await (self.join() if self.registration is None else self.resume())
         if self.channel is not None:
-            await self.told()
+            self.telling = asyncio.ensure_future(self.told(self.probes))
         elif not self.over.done():
             await self.open_channel()
         while not self.over.done() and not connection.lost.done():

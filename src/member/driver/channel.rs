@@ -17,8 +17,7 @@ use crate::group::wire::datagram::{
 };
 use crate::member::channel::Owner;
 
-/// How long the first probe of a channel that was granted is waited for, in milliseconds, and a second one, which comes after 250 where
-/// the answer to the first was not heard.
+/// How long the first probe of a channel that was granted is waited for, in milliseconds; another one comes after 250.
 const TOLD_WITHIN_MS: u64 = 500;
 
 /// What this membership knows of its channel.
@@ -41,9 +40,11 @@ struct Open {
     gateway: SocketAddr,
 }
 
-/// The answer to the first probe is to tell the gateway that what a grant brought is held.
+/// The answer to the first probe is to tell the gateway that what a grant brought is held. Whether it was heard shows in nothing but
+/// another probe, which may come late: those before it may be lost, or the answers to them.
 struct Telling {
-    due: Time,
+    /// Without a probe until then, none comes through; nothing where one did.
+    due: Option<Time>,
     probes: u32,
 }
 
@@ -72,7 +73,7 @@ impl OwnChannel {
     /// When something is to be done.
     pub(super) fn next_timeout(&self) -> Option<Time> {
         let ear = self.ear.as_ref().and_then(Ear::next_timeout);
-        let telling = self.telling.as_ref().map(|telling| telling.due);
+        let telling = self.telling.as_ref().and_then(|telling| telling.due);
         ear.into_iter().chain(telling).min()
     }
 }
@@ -82,7 +83,7 @@ impl Driver {
     /// given from now on, when that is held.
     pub(super) fn channel_granted(&mut self, opened: ChannelOpened) {
         self.channel.telling = Some(Telling {
-            due: self.now().after(TOLD_WITHIN_MS),
+            due: Some(self.now().after(TOLD_WITHIN_MS)),
             probes: 0,
         });
         self.channel_opened(opened);
@@ -95,7 +96,7 @@ impl Driver {
         if let Some(telling) = &mut self.channel.telling {
             telling.probes += 1;
             if telling.probes > 1 {
-                // It has not heard the answer to the first.
+                // It has not heard the answer to the one before.
                 self.tell_by_stream();
             }
         }
@@ -105,10 +106,10 @@ impl Driver {
     pub(super) fn channel_due(&mut self) {
         self.listening();
         let now = self.now();
-        match &self.channel.telling {
-            Some(telling) if telling.due > now => {}
-            // The gateway asked once and not again: it has heard the answer.
-            Some(telling) if telling.probes == 1 => self.channel.telling = None,
+        match &mut self.channel.telling {
+            Some(Telling { due: Some(due), .. }) if *due > now => {}
+            // One more probe, whenever it comes, says that the answer was not heard.
+            Some(telling) if telling.probes == 1 => telling.due = None,
             Some(_) => self.tell_by_stream(),
             None => {}
         }

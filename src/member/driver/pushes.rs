@@ -36,6 +36,8 @@ impl Driver {
     }
 
     fn push(&mut self, push: Push) -> PushReply {
+        // The answer to these tells nothing of an epoch: a removal may be of an earlier registration.
+        let tells = !matches!(push, Push::Removed(_) | Push::GoAway(_));
         let answer = match push {
             Push::Rekey(rekey) => {
                 self.observe(&rekey.header, &rekey.edges);
@@ -57,7 +59,8 @@ impl Driver {
             Push::GoAway(_) | Push::Packet(_) | Push::Heartbeat(_) => PushReply::ack(self.newest()),
         };
         match answer {
-            PushReply::Ack(ack) => self.known.told = self.known.told.max(ack.epoch),
+            PushReply::Ack(ack) if tells => self.known.told = self.known.told.max(ack.epoch),
+            PushReply::Ack(_) => {}
             PushReply::Nack(_) => self.shared.held().counters.nacks += 1,
         }
         answer

@@ -8,8 +8,12 @@ use crate::crypto::ChannelKey;
 use crate::group::wire::datagram::{ChannelId, probe};
 
 const CHANNEL: ChannelId = ChannelId(7);
+/// Longer than the first probe is waited for.
+const LATE: Duration = Duration::from_millis(600);
 /// By then whoever has to has acknowledged by stream.
 const TOLD: Duration = Duration::from_millis(1_500);
+
+type Granted = (Client, Membership, Wire, Gateway, Group);
 
 /// A gateway's side of one channel. Members answer where their connection is.
 struct Line {
@@ -34,7 +38,13 @@ impl Line {
 }
 
 /// Joins with a channel, probed as often before the grant as is said, and after it.
-async fn granted(before: usize, after: usize) -> (Client, Membership, Wire, Gateway, Group) {
+async fn granted(before: usize, after: usize) -> Granted {
+    let (granted, _) = granted_on_line(before, after).await;
+    granted
+}
+
+/// Likewise, and shows the gateway's side of the channel.
+async fn granted_on_line(before: usize, after: usize) -> (Granted, Line) {
     let (gateway, group) = (Gateway::start(), Group::new());
     let mut options = gateway.options();
     options.sockets.shared = None;
@@ -53,7 +63,7 @@ async fn granted(before: usize, after: usize) -> (Client, Membership, Wire, Gate
     let (membership, (wire, line)) = tokio::join!(client.join("studio", Role::Both), serve);
     (0..after).for_each(|_| line.probe());
     let membership = membership.expect("it is granted");
-    (client, membership, wire, gateway, group)
+    ((client, membership, wire, gateway, group), line)
 }
 
 /// Once what was sent before is there.
@@ -84,4 +94,24 @@ async fn who_is_not_probed_or_not_heard_acknowledges_by_stream() {
     for (_client, _membership, wire, _gateway, _group) in [never, twice] {
         assert!(acknowledges_by_stream(&wire).await);
     }
+}
+
+#[tokio::test]
+async fn who_is_probed_again_later_was_not_heard_and_acknowledges_by_stream_once() {
+    let ((_client, _membership, wire, gateway, _), line) = granted_on_line(1, 0).await;
+    tokio::time::sleep(LATE).await;
+    line.probe();
+    assert!(acknowledges_by_stream(&wire).await);
+    line.probe();
+    assert!(!acknowledges_by_stream(&wire).await);
+    assert_eq!(gateway.answers(), [(CHANNEL, Epoch(1)); 3]);
+}
+
+#[tokio::test]
+async fn what_ends_an_earlier_registration_tells_nothing_of_what_is_held() {
+    let (_client, _membership, wire, _gateway, mut group) = granted(0, 0).await;
+    group.member.0 -= 1;
+    let reply = wire.push(group.removed(RemovalReason::Evicted)).await;
+    assert_eq!(reply, PushReply::ack(Epoch(1)));
+    assert!(acknowledges_by_stream(&wire).await);
 }

@@ -28,8 +28,8 @@
 //! - After a granted, path or key-set it sends acknowledge with the newest epoch that it then holds, new to it or not: a
 //!   gateway that was restarted does not know. A member that asks for a channel may tell it with that instead, in one
 //!   request; if that is refused, by an acknowledge. One whose grant brought a channel tells it by its answer to the
-//!   channel's first probe, and by an acknowledge where no probe came within half a second, or a second one: its answer
-//!   was not heard then. After a rekey or activate the ack says it.
+//!   channel's first probe, and by an acknowledge where no probe came within half a second, or once a second one comes,
+//!   however late: its answer was not heard then. After a rekey or activate the ack says it.
 //! - Without an answer a request is asked again, first after a second, then after twice as long each time, up to a
 //!   minute, or after the time that a refused gives. Resume, leave, pull, status and acknowledge may be repeated
 //!   freely. A join whose answer was lost may leave a registration behind that nobody uses; policy ends it (removed 4,
