@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quinn::{Connection, Endpoint, TokioRuntime};
+use quinn::{Connection, ConnectionError, Endpoint, TokioRuntime};
 use tokio::sync::watch;
 use tokio::time::interval;
 use wardcast::crypto::{ChannelKey, Key};
@@ -96,6 +96,8 @@ pub(crate) struct Joined {
 
 #[derive(Clone)]
 struct Channel {
+    /// Its connection's number while that lasts.
+    connection: usize,
     /// The epoch that its member was granted.
     granted: Epoch,
     key: ChannelKey,
@@ -143,12 +145,14 @@ impl Lean {
             .export_keying_material(&mut key, CHANNEL_LABEL, &context)
             .map_err(|_| "the connection is over")?;
         let channel = Channel {
+            connection: connection.stable_id(),
             granted: header.epoch,
             key: ChannelKey::new(Key::from_bytes(key)),
             gateway: connection.remote_address(),
             socket,
         };
         self.line.open(number, channel);
+        tokio::spawn(self.line.clone().follow(number, connection.clone()));
         Ok(Joined {
             connection,
             member: grant.member,
@@ -244,6 +248,18 @@ impl Line {
         };
         if probed {
             self.acknowledge(number);
+        }
+    }
+
+    /// A channel ends with its connection, and its number may be given to another one then; or it is parked, and goes on.
+    async fn follow(self: Arc<Self>, number: ChannelId, connection: Connection) {
+        if connection.closed().await == ConnectionError::LocallyClosed {
+            return;
+        }
+        let mut channels = lock(&self.channels);
+        let own = |channel: &Channel| channel.connection == connection.stable_id();
+        if channels.get(&number).is_some_and(own) {
+            channels.remove(&number);
         }
     }
 
