@@ -100,6 +100,7 @@ impl Inner {
         })
     }
 
+    /// Its state; one that a panic has left is over. Whether it is one is asked with the lock held.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|poisoned| {
             let mut state = poisoned.into_inner();
@@ -247,10 +248,11 @@ impl Inner {
 
     /// Closes it from this side, if it is not over.
     pub(super) fn close(self: &Arc<Self>, code: VarInt, reason: Bytes) {
+        let mut state = self.state();
         if self.is_poisoned() {
+            drop(state);
             return self.schedule();
         }
-        let mut state = self.state();
         state.proto.close(Instant::now(), code, reason);
         let woken = state.over(ConnectionError::LocallyClosed);
         drop(state);

@@ -41,25 +41,24 @@ impl SendStream {
     /// taken out.
     pub(in crate::quic) async fn write_all_and_finish(
         &mut self,
-        mut chunks: &mut [Bytes],
+        chunks: &mut [Bytes],
     ) -> Result<(), Broken> {
-        while !chunks.is_empty() {
-            let written = poll_fn(|cx| self.write(cx, chunks)).await?;
-            chunks = &mut chunks[written..];
-        }
+        self.write_all(chunks).await?;
         self.finish()
     }
 
     /// Writes all of it, and more may follow.
     #[cfg(test)]
-    pub(super) async fn write_all_chunks(
-        &mut self,
-        mut chunks: &mut [Bytes],
-    ) -> Result<(), Broken> {
+    pub(super) async fn write_all_chunks(&mut self, chunks: &mut [Bytes]) -> Result<(), Broken> {
+        self.write_all(chunks).await?;
+        self.held.schedule();
+        Ok(())
+    }
+
+    async fn write_all(&self, mut chunks: &mut [Bytes]) -> Result<(), Broken> {
         while !chunks.is_empty() {
             let written = poll_fn(|cx| self.write(cx, chunks)).await?;
             chunks = &mut chunks[written..];
-            self.held.schedule();
         }
         Ok(())
     }
@@ -84,10 +83,12 @@ impl SendStream {
 
     /// That was all.
     pub(super) fn finish(&mut self) -> Result<(), Broken> {
-        if self.held.is_poisoned() {
+        let mut state = self.held.state();
+        if state.error.is_some() {
             return Err(Broken);
         }
-        let finished = self.held.state().proto.send_stream(self.id).finish();
+        let finished = state.proto.send_stream(self.id).finish();
+        drop(state);
         match finished {
             Ok(()) => {
                 self.finished = true;
@@ -152,10 +153,11 @@ impl RecvStream {
         longest: usize,
         message: &mut Vec<u8>,
     ) -> Poll<Result<(), ReadToEndError>> {
+        let mut guard = self.held.state();
+        // What had come before the connection was over is read.
         if self.held.is_poisoned() {
             return Poll::Ready(Err(Broken.into()));
         }
-        let mut guard = self.held.state();
         let state = &mut *guard;
         let mut stream = state.proto.recv_stream(self.id);
         let Ok(mut chunks) = stream.read(true) else {
