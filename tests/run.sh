@@ -65,10 +65,11 @@ built_release() {
 }
 
 step install tests/install.sh
-# Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes.
-# A group of processes of its own, so that its compilers end with it where a step fails.
+# Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes. With the benches, and
+# those of all packages further down: what else asks for other features of what it depends on, and has it compiled anew. A group of
+# processes of its own, so that its compilers end with it where a step fails.
 set -m
-cargo build --workspace --release --locked >"$LOGS/release.log" 2>&1 </dev/null &
+cargo build --workspace --release --bins --benches --locked >"$LOGS/release.log" 2>&1 </dev/null &
 release=$!
 set +m
 trap 'kill -- "-$release" 2>/dev/null || true; wait "$release" 2>/dev/null || true' EXIT
@@ -94,8 +95,8 @@ step 'small storm of joins' says_ok "$LOADTEST" storm --members 100 --rounds 1 -
 step 'small churn' says_ok "$LOADTEST" churn --members 100 --seconds 3 --json
 step 'small soak' says_ok "$LOADTEST" soak --members 50 --seconds 12 --json
 step 'small load under operation' says_ok "$LOADTEST" operate --members 50 --seconds 2 --json
-step benches cargo bench --locked --benches -- --max-time 0.2
-step 'counts of a rekey' cargo bench --locked --bench rekey -- --figures
-step 'KMIP beside others' cargo bench --locked --bench kmip -- --figures
+step benches cargo bench --workspace --locked --benches -- --max-time 0.2
+step 'counts of a rekey' cargo bench --workspace --locked --bench rekey -- --figures
+step 'KMIP beside others' cargo bench --workspace --locked --bench kmip -- --figures
 step fuzz tests/fuzz/run
 summary
