@@ -11,13 +11,12 @@
 
 mod clock;
 mod moment;
+mod ordered;
 mod tallies;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
-use std::hint::black_box;
-use std::ops::Bound;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -25,10 +24,8 @@ use smallvec::SmallVec;
 use super::ids::{Epoch, Identity, MemberId, Role, SenderId, Suite, Suites, Time};
 use clock::{Absences, Silences};
 use moment::Moment;
+use ordered::Ordered;
 use tallies::{Moved, Tallies, Tally};
-
-/// Members that are fetched from memory together.
-const FETCHED: usize = 16;
 
 /// Whether a member has a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,7 +125,7 @@ impl Member {
 /// The members of a group.
 #[derive(Clone, Debug, Default)]
 pub struct Roster {
-    members: BTreeMap<MemberId, Member>,
+    members: Ordered<MemberId, Member>,
     /// Nearly every identity has one registration: it takes no heap of its own. Never iterated: its order differs from run to run.
     by_identity: HashMap<Arc<Identity>, SmallVec<[MemberId; 1]>>,
     tallies: Tallies,
@@ -149,7 +146,7 @@ impl Roster {
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.members.is_empty()
+        self.len() == 0
     }
 
     /// How many members have a connection.
@@ -176,19 +173,17 @@ impl Roster {
 
     /// A registration.
     pub fn get(&self, id: MemberId) -> Option<&Member> {
-        self.members.get(&id)
+        self.members.get(id)
     }
 
     /// Every registration, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = (MemberId, &Member)> {
-        self.members.iter().map(|(&id, member)| (id, member))
+        self.members.iter()
     }
 
     /// Every registration after one, the oldest first.
     pub fn after(&self, id: Option<MemberId>) -> impl Iterator<Item = (MemberId, &Member)> {
-        let from = id.map_or(Bound::Unbounded, Bound::Excluded);
-        let later = self.members.range((from, Bound::Unbounded));
-        later.map(|(&id, member)| (id, member))
+        self.members.after(id)
     }
 
     /// The registrations of an identity, the oldest first.
@@ -222,7 +217,7 @@ impl Roster {
 
     /// Ends a registration.
     pub(super) fn remove(&mut self, id: MemberId) -> Option<Member> {
-        let member = self.members.remove(&id)?;
+        let member = self.members.remove(id)?;
         if let Some(ids) = self.by_identity.get_mut(&member.identity) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -238,14 +233,15 @@ impl Roster {
 
     /// Gives a member a sender identifier.
     pub(super) fn assign(&mut self, id: MemberId, sender: SenderId) {
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(id) {
             member.sender = Some(sender);
         }
     }
 
     /// Numbers all senders afresh, from 0, the oldest registration first; returns how many there are.
     pub(super) fn assign_afresh(&mut self) -> u32 {
-        let senders = self.members.values_mut().filter(|m| m.role.sends());
+        let members = self.members.iter_mut().map(|(_, member)| member);
+        let senders = members.filter(|member| member.role.sends());
         let mut next = 0;
         for member in senders {
             member.sender = Some(SenderId(next));
@@ -256,7 +252,7 @@ impl Roster {
 
     /// Notes which suites a member offers now.
     pub(super) fn offers(&mut self, id: MemberId, suites: Suites) {
-        let member = self.members.get_mut(&id);
+        let member = self.members.get_mut(id);
         let before = member.map(|member| std::mem::replace(&mut member.suites, suites));
         if let Some(before) = before {
             self.count_suites(before, false);
@@ -266,7 +262,7 @@ impl Roster {
 
     /// Notes whether a member holds its current leaf key.
     pub(super) fn holds_leaf(&mut self, id: MemberId, holds: bool) {
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(id) {
             let before = std::mem::replace(&mut member.holds_leaf, holds);
             self.holding_leaf -= u32::from(before);
             self.holding_leaf += u32::from(holds);
@@ -275,13 +271,13 @@ impl Roster {
 
     /// Every leaf key is another one, and of this suite: that all members offer it was found out before.
     pub(super) fn renewed(&mut self, suite: Suite) {
-        for member in self.members.values_mut() {
+        for (_, member) in self.members.iter_mut() {
             member.holds_leaf = false;
             member.suites = member.suites.with(suite);
         }
         self.holding_leaf = 0;
         self.offering = [0; Suite::ALL.len()];
-        let suites: Vec<Suites> = self.members.values().map(|member| member.suites).collect();
+        let suites: Vec<Suites> = self.members.iter().map(|(_, m)| m.suites).collect();
         for suites in suites {
             self.count_suites(suites, true);
         }
@@ -297,8 +293,8 @@ impl Roster {
         }
     }
 
-    /// Notes that members confirmed epochs' roots; older news and strangers are passed over. What is news is told: the epoch, and
-    /// since when the member is present.
+    /// Notes that members confirmed epochs' roots, in their order; older news and strangers are passed over. What is news is told: the
+    /// epoch, and since when the member is present.
     pub(super) fn acknowledge(
         &mut self,
         all: &[(MemberId, Epoch)],
@@ -306,34 +302,23 @@ impl Roster {
         mut news: impl FnMut(Epoch, Time),
     ) {
         let mut moved = Moved::default();
-        for some in all.chunks(FETCHED) {
-            self.fetch(some);
-            for &(id, epoch) in some {
-                let newer = |m: &&mut Member| m.acknowledged < epoch && m.joined <= epoch;
-                let Some(member) = self.members.get_mut(&id).filter(newer) else {
-                    continue;
-                };
-                let before = std::mem::replace(&mut member.acknowledged, epoch);
-                member.noted.confirmed = Moment::at(now);
-                news(epoch, member.since);
-                let who = Tally::one(member.is_present());
-                self.tallies.advance(&mut moved, (before, epoch), who);
+        let tallies = &mut self.tallies;
+        self.members.visit(all, |member, epoch| {
+            if member.acknowledged >= epoch || member.joined > epoch {
+                return;
             }
-        }
+            let before = std::mem::replace(&mut member.acknowledged, epoch);
+            member.noted.confirmed = Moment::at(now);
+            news(epoch, member.since);
+            let who = Tally::one(member.is_present());
+            tallies.advance(&mut moved, (before, epoch), who);
+        });
         self.tallies.settle(moved);
-    }
-
-    /// Has the processor fetch these members, of whom among many thousand few are at hand: at the same time, and not one after the
-    /// other.
-    fn fetch(&self, some: &[(MemberId, Epoch)]) {
-        for (id, _) in some {
-            black_box(self.members.get(id).map(|member| member.acknowledged));
-        }
     }
 
     /// Notes that a member asked for its keys by itself.
     pub(super) fn asks(&mut self, id: MemberId, now: Time) {
-        if let Some(member) = self.members.get_mut(&id) {
+        if let Some(member) = self.members.get_mut(id) {
             member.noted.asked = Moment::at(now);
         }
     }
@@ -373,7 +358,7 @@ impl Roster {
         self.holding_leaf = 0;
         self.absences = Absences::default();
         self.silences = Silences::default();
-        for (&id, member) in &mut self.members {
+        for (id, member) in self.members.iter_mut() {
             member.acknowledged = Epoch(0);
             member.holds_leaf = false;
             member.presence = Presence::Absent;
@@ -403,7 +388,7 @@ impl Roster {
     pub(super) fn absent_since(&mut self, now: Time, absence_ms: u64) -> Vec<MemberId> {
         let mut gone = Vec::new();
         for id in self.absences.due(now, absence_ms) {
-            let Some(member) = self.members.get_mut(&id) else {
+            let Some(member) = self.members.get_mut(id) else {
                 continue;
             };
             member.noted.queued = false;
@@ -429,7 +414,7 @@ impl Roster {
                 let behind =
                     |m: &Member| m.is_present() && m.acknowledged < epoch && m.since <= delivered;
                 let found = self.members.iter().filter(|(_, m)| behind(m));
-                silent.extend(found.map(|(&id, _)| id));
+                silent.extend(found.map(|(id, _)| id));
             }
         }
         let newest = self.silences.newest();
@@ -442,7 +427,7 @@ impl Roster {
     }
 
     fn expect_absence(&mut self, id: MemberId, since: Time) {
-        if let Some(member) = self.members.get_mut(&id).filter(|m| !m.noted.queued) {
+        if let Some(member) = self.members.get_mut(id).filter(|m| !m.noted.queued) {
             member.noted.queued = true;
             self.absences.push(since, id);
         }
@@ -455,7 +440,7 @@ impl Roster {
         when: impl FnOnce(&Member) -> bool,
         how: impl FnOnce(&mut Member),
     ) -> bool {
-        let Some(member) = self.members.get_mut(&id).filter(|member| when(member)) else {
+        let Some(member) = self.members.get_mut(id).filter(|member| when(member)) else {
             return false;
         };
         let before = (member.acknowledged, member.is_present());

@@ -30,7 +30,9 @@ fn roster(members: u64) -> Roster {
 
 fn acknowledge(roster: &mut Roster, all: &[(u64, u64)]) {
     let all = all.iter().map(|&(id, epoch)| (MemberId(id), Epoch(epoch)));
-    roster.acknowledge(&all.collect::<Vec<_>>(), Time(0), |_, _| {});
+    let mut all: Vec<_> = all.collect();
+    all.sort();
+    roster.acknowledge(&all, Time(0), |_, _| {});
 }
 
 #[derive(Clone, Debug)]
