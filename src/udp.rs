@@ -140,7 +140,7 @@ pub(crate) fn sift(
     meta: &mut [RecvMeta],
     received: usize,
 ) -> usize {
-    let mut ours: Vec<(SocketAddr, &[u8])> = Vec::new();
+    let mut ours: Vec<(SocketAddr, &[u8])> = Vec::with_capacity(received);
     for (buf, meta) in bufs.iter().zip(meta.iter()).take(received) {
         // The kernel may have put several of one sender into one buffer (GRO).
         let segments = buf[..meta.len].chunks(meta.stride.max(1));

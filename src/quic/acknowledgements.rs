@@ -68,13 +68,13 @@ impl Sink for Acknowledgements {
         let now = self.channels.now();
         {
             let table = self.channels.table();
-            let parsed = datagrams.iter().map(|(_, bytes)| Datagram::parse(bytes));
-            let parsed: SmallVec<[_; AT_ONCE]> = parsed.collect();
+            let mut parsed = SmallVec::<[_; AT_ONCE]>::new();
+            parsed.extend(datagrams.iter().map(|(_, bytes)| Datagram::parse(bytes)));
             fetch(&table, &parsed);
-            for ((from, _), datagram) in datagrams.iter().zip(parsed) {
+            for ((from, _), datagram) in datagrams.iter().zip(&parsed) {
                 // Where it comes from does not count: addresses are easily forged, codes are not. Only answers go to where somebody
                 // was parked.
-                let (said, means) = match datagram {
+                let (said, means) = match *datagram {
                     Some(Datagram::Acknowledge(said)) => (said, Means::Holds),
                     Some(Datagram::Report(said)) => (said, Means::Hears),
                     Some(Datagram::Leaves(said)) => (said, Means::Leaves),

@@ -39,6 +39,8 @@ pub(super) const PAUSES: [Duration; 3] = [
 /// after the first probe came, and must not be served by stream for as long again.
 const NEXT_PROBE: Duration = Duration::from_millis(250);
 const PROBE_AGAIN: Duration = Duration::from_secs(30);
+/// Channels that are fetched from memory together.
+const FETCHED: usize = 16;
 /// How long a rekey waits for the first probe's answer.
 const COMING: Duration = Duration::from_millis(100);
 
@@ -232,15 +234,18 @@ impl Fanout {
         };
         let mut waiting = Vec::with_capacity(group.targets.len());
         let mut coming = Vec::new();
-        for target in &group.targets {
-            let channel = &target.channel;
-            if channel.takes(&sealed.rekey) {
-                channel.sent();
-                waiting.push(target.leaf);
-            } else if target.is_coming() && channel.will_hold() >= sealed.rekey.previous {
-                coming.push(target.leaf);
-            } else {
-                channel.by_stream(&sealed.rekey);
+        for some in group.targets.chunks(FETCHED) {
+            some.iter().for_each(|target| target.channel.fetch());
+            for target in some {
+                let channel = &target.channel;
+                if channel.takes(&sealed.rekey) {
+                    channel.sent();
+                    waiting.push(target.leaf);
+                } else if target.is_coming() && channel.will_hold() >= sealed.rekey.previous {
+                    coming.push(target.leaf);
+                } else {
+                    channel.by_stream(&sealed.rekey);
+                }
             }
         }
         metrics::counter!("wardcast_datagrams_sent_total").increment(waiting.len() as u64);
