@@ -11,9 +11,10 @@ mod seen;
 mod socket;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use wardcast::group::ids::{Epoch, MemberId, Role};
@@ -26,12 +27,10 @@ use crate::site::Site;
 pub(crate) use door::Door;
 use door::Entered;
 pub(crate) use sampled::Sampled;
-use seen::{Seen, What};
+use seen::{Board, Seen, What};
 
 /// How long nothing may happen before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Reports that are read at once.
-const AT_ONCE: usize = 4_096;
 /// While more than so many are missing, others are waited for so long: nobody who reports has to wake who reads.
 const MANY: usize = 128;
 const LOOK: Duration = Duration::from_millis(1);
@@ -120,7 +119,7 @@ impl Seat {
 /// All members.
 pub(crate) struct Crowd {
     seats: Vec<Seat>,
-    seen: UnboundedReceiver<Seen>,
+    board: Arc<Board>,
     observed: mpsc::Receiver<Observed>,
     door: Door,
     real: usize,
@@ -146,7 +145,7 @@ impl Crowd {
         manner: Manner,
     ) -> Result<Self, Failure> {
         let members = site.members().len();
-        let (door, seen, observed) = Door::new(gateway, manner)?;
+        let (door, board, observed) = Door::new(gateway, manner)?;
         let seat = |member| Seat {
             sends: manner.role(member).sends().then_some(Epoch(0)),
             absent: true,
@@ -154,7 +153,7 @@ impl Crowd {
         };
         Ok(Crowd {
             seats: (0..members).map(seat).collect(),
-            seen,
+            board,
             observed,
             door,
             real: 0,
@@ -225,10 +224,9 @@ impl Crowd {
 
     /// Takes note of what was seen so far. An end that nobody asked for is an error.
     pub(crate) fn look(&mut self) -> Result<(), Failure> {
-        while let Ok(seen) = self.seen.try_recv() {
-            self.note(&seen)?;
-        }
-        Ok(())
+        let mut seen = Vec::new();
+        self.board.take(&mut seen);
+        seen.iter().try_for_each(|seen| self.note(seen))
     }
 
     fn take(&mut self, joined: Option<Joined>) -> Result<(), Failure> {
@@ -332,22 +330,22 @@ impl Crowd {
         mut came: impl FnMut(&Seen),
     ) -> Result<(), Failure> {
         let mut missing = self.missing(&done);
-        let mut seen = Vec::with_capacity(AT_ONCE);
+        let mut seen = Vec::new();
         while missing > 0 {
-            let received = timeout(PATIENCE, self.seen.recv_many(&mut seen, AT_ONCE)).await;
-            if !matches!(received, Ok(1..)) {
+            if timeout(PATIENCE, self.board.wait()).await.is_err() {
                 let patience = PATIENCE.as_secs();
                 return Err(format!(
                     "{missing} members do not {what}, and nothing happened for {patience} s"
                 )
                 .into());
             }
-            for seen in seen.drain(..) {
+            self.board.take(&mut seen);
+            for seen in &seen {
                 let before = done(&self.seats[seen.member]);
-                self.note(&seen)?;
+                self.note(seen)?;
                 let seat = &self.seats[seen.member];
                 if !before && seat.is_waited_for() && done(seat) {
-                    came(&seen);
+                    came(seen);
                     missing -= 1;
                 }
             }

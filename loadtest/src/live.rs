@@ -10,8 +10,9 @@ use crate::Failure;
 use crate::crowd::Crowd;
 use crate::gateway::Gateway;
 
-/// The pause between two looks at what the gateway knows.
+/// The pause between two looks at what the gateway knows, as long as it has not heard of so many.
 const LOOK: Duration = Duration::from_millis(1);
+const MANY: u32 = 128;
 
 /// Both sides of a run that is under way.
 pub(crate) struct Live {
@@ -63,7 +64,9 @@ impl Live {
             }
             // A newer one may have come in between.
             self.crowd.hold(view.epoch, Instant::now()).await?;
-            sleep(LOOK).await; // each look costs the gateway a request
+            if view.members.saturating_sub(view.acknowledged) > MANY {
+                sleep(LOOK).await; // each look costs the gateway a request
+            }
         }
     }
 

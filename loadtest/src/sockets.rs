@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::sockopt::set_ip_recvtos;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Failure;
 pub(crate) use answers::Answers;
@@ -42,7 +44,17 @@ pub(crate) trait Watched: Send + Sync {
     fn fetch(&self);
 }
 
-/// The sockets, and the thread that reads them until the process ends.
+/// Where the threads run that read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Each on a processor of its own. They sleep and wake so often that the system finds none that waits when it looks, and lets two
+    /// share one processor while another has nothing to do.
+    Apart,
+    /// Where the system puts them: whoever sends has one thread, which needs a processor for itself.
+    Free,
+}
+
+/// The sockets, and the threads that read them until the process ends.
 pub(crate) struct Sockets {
     sockets: Vec<Socket>,
     next: AtomicU32,
@@ -108,8 +120,8 @@ impl Port {
 }
 
 impl Sockets {
-    /// Starts the thread.
-    pub(crate) fn start() -> Result<Arc<Self>, Failure> {
+    /// Starts the threads.
+    pub(crate) fn start(keep: Keep) -> Result<Arc<Self>, Failure> {
         let sockets = (0..SOCKETS).map(|_| Socket::bind());
         let sockets = Arc::new(Sockets {
             sockets: sockets.collect::<io::Result<_>>()?,
@@ -121,7 +133,12 @@ impl Sockets {
         for first in 0..threads.min(SOCKETS) {
             let own = sockets.clone();
             let thread = std::thread::Builder::new().name(format!("members-{first}"));
-            thread.spawn(move || own.run(first, threads))?;
+            thread.spawn(move || {
+                if keep == Keep::Apart {
+                    stay(first);
+                }
+                own.run(first, threads);
+            })?;
         }
         Ok(sockets)
     }
@@ -222,12 +239,28 @@ impl Socket {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         let state = UdpSocketState::new((&socket).into())?;
         state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER)?;
+        // Nobody here asks for what the network says of congestion.
+        set_ip_recvtos(&socket, false)?;
         let port = socket.local_addr()?.port();
         Ok(Socket {
             socket,
             state,
             port,
         })
+    }
+}
+
+/// Keeps this thread on one of the processors, by its number among those that there are.
+fn stay(number: usize) {
+    // Where it is not allowed, that is how it is.
+    let Ok(allowed) = sched_getaffinity(None) else {
+        return;
+    };
+    let mut those = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    if let Some(cpu) = those.nth(number) {
+        let mut one = CpuSet::new();
+        one.set(cpu);
+        let _ = sched_setaffinity(None, &one);
     }
 }
 
@@ -266,7 +299,7 @@ mod tests {
 
     #[test]
     fn each_gets_all_of_its_own_until_it_is_not_watched_any_more() {
-        let sockets = Sockets::start().expect("starts");
+        let sockets = Sockets::start(Keep::Free).expect("starts");
         let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
         let ports: Vec<Port> = (0..SOCKETS + 1)
             .map(|_| sockets.port().expect("there are addresses"))
@@ -293,7 +326,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_comes_from_the_address() {
-        let sockets = Sockets::start().expect("starts");
+        let sockets = Sockets::start(Keep::Free).expect("starts");
         let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
         peer.set_read_timeout(Some(SOON)).expect("is a socket");
         let to = peer.local_addr().expect("is bound");
@@ -321,7 +354,7 @@ mod tests {
 
     #[test]
     fn each_answer_comes_from_where_the_datagram_went() {
-        let sockets = Sockets::start().expect("starts");
+        let sockets = Sockets::start(Keep::Free).expect("starts");
         let peer = UdpSocket::bind("127.0.0.1:0").expect("there is a port");
         peer.set_read_timeout(Some(SOON)).expect("is a socket");
         let to = peer.local_addr().expect("is bound");

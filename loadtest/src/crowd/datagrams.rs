@@ -76,24 +76,28 @@ impl Opener {
 }
 
 /// One member's address: QUIC's packets go on to quinn, the others are answered where they are read.
+///
+/// What an answer needs comes first and together: of many thousand members it is rarely at hand, and each line of memory is waited for.
+#[repr(C, align(64))]
 pub(super) struct Line {
-    opener: Arc<Opener>,
-    reporter: Reporter,
-    port: Port,
-    gateway: SocketAddr,
-    packets: Packets,
-    own: Own,
     held: AtomicU64,
-    /// Epochs that were news and came by stream since it began to read.
-    by_stream: AtomicU64,
     /// Nothing is read meanwhile: neither datagrams nor streams.
     stalled: AtomicBool,
-    read_on: Notify,
     parted: AtomicBool,
+    gateway: SocketAddr,
+    reporter: Reporter,
+    opener: Arc<Opener>,
+    own: Own,
+    /// Epochs that were news and came by stream since it began to read.
+    by_stream: AtomicU64,
+    port: Port,
+    packets: Packets,
+    read_on: Notify,
 }
 
 /// Its channel, once that is known.
 #[derive(Default)]
+#[repr(C)]
 struct Own {
     channel: OnceLock<Channel>,
     /// A probe that was here before.
@@ -310,7 +314,9 @@ impl Watched for Line {
     }
 
     fn fetch(&self) {
-        black_box(self.own.channel.get().is_some());
+        // All of it is fetched at the same time.
+        black_box(self.own.channel.get().map(|channel| channel.number));
+        black_box((self.held.load(Ordering::Relaxed), self.reporter.member));
     }
 }
 
@@ -329,6 +335,7 @@ mod tests {
     use wardcast::group::wire::{Activate, RekeyDelivery};
 
     use super::*;
+    use crate::sockets::Keep;
 
     const GROUP: GroupId = GroupId([1; 16]);
 
@@ -399,9 +406,11 @@ mod tests {
 
     #[tokio::test]
     async fn who_stalls_reads_when_it_is_told_to_read_on() {
-        let sockets = Sockets::start().expect("starts");
-        let (seen, _) = tokio::sync::mpsc::unbounded_channel();
-        let reporter = Reporter { member: 0, seen };
+        let sockets = Sockets::start(Keep::Free).expect("starts");
+        let reporter = Reporter {
+            member: 0,
+            board: Arc::default(),
+        };
         let gateway = (std::net::Ipv4Addr::LOCALHOST, 9).into();
         let line = Line::endpoint(&sockets, Arc::default(), reporter, gateway);
         let (_endpoint, line) = line.expect("there is an address");

@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc;
 use wardcast::group::ids::{MemberId, Role};
 use wardcast::member::{Client, Event, Membership, Observed, Options};
 
 use super::Manner;
 use super::datagrams::Opener;
 use super::sampled::{self, Sampled};
-use super::seen::{Reporter, Seen, What};
+use super::seen::{Board, Reporter, What};
 use crate::Failure;
 use crate::operator::GROUP;
 use crate::site::Site;
-use crate::sockets::Sockets;
+use crate::sockets::{Keep, Sockets};
 
 /// How long a join is tried, over passing refusals.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
@@ -25,7 +25,7 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Door {
     gateway: SocketAddr,
     manner: Manner,
-    report: UnboundedSender<Seen>,
+    board: Arc<Board>,
     tap: mpsc::Sender<Observed>,
     shared: sampled::Shared,
 }
@@ -38,25 +38,24 @@ pub(super) enum Entered {
 
 impl Door {
     /// To a gateway; with what is seen of members, and what is pushed to the first.
-    #[allow(clippy::type_complexity)]
     pub(super) fn new(
         gateway: SocketAddr,
         manner: Manner,
-    ) -> Result<(Self, UnboundedReceiver<Seen>, mpsc::Receiver<Observed>), Failure> {
-        let (report, seen) = mpsc::unbounded_channel();
+    ) -> Result<(Self, Arc<Board>, mpsc::Receiver<Observed>), Failure> {
+        let board = Arc::<Board>::default();
         let (tap, observed) = mpsc::channel(1024);
         let shared = sampled::Shared {
-            sockets: Sockets::start()?,
+            sockets: Sockets::start(Keep::Apart)?,
             opener: Arc::default(),
         };
         let door = Door {
             gateway,
             manner,
-            report,
+            board: board.clone(),
             tap,
             shared,
         };
-        Ok((door, seen, observed))
+        Ok((door, board, observed))
     }
 
     pub(super) fn sleep(&self, asleep: bool) {
@@ -109,8 +108,8 @@ impl Door {
     }
 
     fn reporter(&self, member: usize) -> Reporter {
-        let seen = self.report.clone();
-        Reporter { member, seen }
+        let board = self.board.clone();
+        Reporter { member, board }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::tally::{self, Tally};
 use crate::Failure;
-use crate::sockets::{Answers, Sockets, Watch, Watched};
+use crate::sockets::{Answers, Keep, Sockets, Watch, Watched};
 use crate::usage::Usage;
 
 /// Bytes of an acknowledgement: the round, the receiver, and nothing.
@@ -55,7 +55,7 @@ impl Floor {
             answers,
             address,
             tally: Arc::new(Tally::new(members)),
-            sockets: Sockets::start()?,
+            sockets: Sockets::start(Keep::Free)?,
             receivers: Vec::with_capacity(members),
             members,
         })

@@ -15,13 +15,13 @@ use crate::live::Live;
 use crate::site::Site;
 use crate::usage::Usage;
 
-/// How long the group collects changes while it is measured, in milliseconds: a push that nobody waits for in the other
-/// systems either. Joins come with the usual interval, or each would be an epoch of its own.
-pub(super) const BATCH_INTERVAL_MS: u32 = 1;
+/// How long the group collects changes while it is measured, in milliseconds: not at all, as the others send at once what they are
+/// given. Joins come with the usual interval, or each would be an epoch of its own.
+pub(super) const BATCH_INTERVAL_MS: u32 = 0;
 
 /// How often members test their connections: hardly less than the gateway demands. The other systems' are told not to, where they
 /// can be told: nothing but pushes is measured.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
 /// Members like the others' subscribers, if nothing else is asked for: they compute nothing.
 pub(super) fn manner(asked: Manner) -> Manner {
