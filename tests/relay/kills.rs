@@ -11,7 +11,7 @@ use serde_json::json;
 use wardcast::audit::{Audit, Entry, Event, Options};
 
 use crate::support::GROUP;
-use crate::upstream::{Upstream, audit, check_all, drained, until};
+use crate::upstream::{Upstream, audit, drained, end_and_check_all, until};
 
 const KILLS: u64 = 20;
 /// After so many kills of the gateway the store is killed as well.
@@ -88,9 +88,7 @@ async fn a_gateway_that_is_killed_again_and_again_relays_all_and_nothing_twice()
             upstream.store.restart();
         }
     }
-    drained(&site).await;
-    assert!(site.terminate().await.success());
-    let (records, batches) = check_all(&upstream, &site).await;
+    let (records, batches) = end_and_check_all(&upstream, &mut site).await;
     assert!(records > kills * RECORDS as u64);
     println!(
         "{kills} kills, {begun} of them while a batch was under way: {records} records in {batches} batches"
@@ -118,8 +116,7 @@ async fn a_store_that_stands_still_does_late_what_it_was_asked_and_has_nothing_t
         let view = drained(&site).await;
         unanswered += audit(&view)["failures"].as_u64().unwrap_or_default();
     }
-    assert!(site.terminate().await.success());
-    let (records, batches) = check_all(&upstream, &site).await;
+    let (records, batches) = end_and_check_all(&upstream, &mut site).await;
     println!(
         "{round} times still, {unanswered} batches unanswered: {records} records in {batches} batches"
     );

@@ -17,6 +17,8 @@ use crate::support::{Setup, Site};
 
 /// What waits for the relay waits for signatures and pauses as well, on a machine where much runs beside it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+/// How often a gateway is ended until its last records were taken.
+const ENDS: usize = 5;
 
 /// A store with an authority of its own, and what a client needs to be let in.
 pub(crate) struct Upstream {
@@ -145,14 +147,7 @@ pub(crate) async fn fetch(site: &Site, more: &[&str]) -> Output {
 /// record once. How many records and batches it has.
 pub(crate) async fn check_all(upstream: &Upstream, site: &Site) -> (u64, usize) {
     let here = lines(&site.folder().join("audit"));
-    let back = tempfile::tempdir().expect("a folder");
-    let folder = back.path().join("back");
-    let to = folder.to_str().expect("text").to_owned();
-    let output = fetch(site, &["--to", &to, "--json"]).await;
-    let says = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{says}");
-    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let there = lines(&folder);
+    let (json, there) = read_back(site).await;
     assert_eq!(here.1.len(), there.1.len(), "as many records");
     assert!(here.1 == there.1, "byte for byte");
     assert_eq!((here.0.first, here.0.last), (1, there.0.last));
@@ -161,6 +156,33 @@ pub(crate) async fn check_all(upstream: &Upstream, site: &Site) -> (u64, usize) 
     let batches = upstream.batches().await.len();
     assert_eq!(json["batches"], batches, "the store has no other");
     (here.0.records, batches)
+}
+
+/// Ends a gateway, and [`check_all`]. What a slow store did not take in the time that an end has is taken in the next life, which ends
+/// with records of its own.
+pub(crate) async fn end_and_check_all(upstream: &Upstream, site: &mut Site) -> (u64, usize) {
+    for _ in 0..ENDS {
+        drained(site).await;
+        assert!(site.terminate().await.success());
+        let last = lines(&site.folder().join("audit")).0.last;
+        if read_back(site).await.1.0.last == last {
+            return check_all(upstream, site).await;
+        }
+        site.restart().await;
+    }
+    panic!("in {ENDS} lives the last records were never sent");
+}
+
+/// What `wardcast audit fetch` says, and what it fetched.
+async fn read_back(site: &Site) -> (Value, (Verified, Vec<Digest>)) {
+    let back = tempfile::tempdir().expect("a folder");
+    let folder = back.path().join("back");
+    let to = folder.to_str().expect("text").to_owned();
+    let output = fetch(site, &["--to", &to, "--json"]).await;
+    let says = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{says}");
+    let json: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    (json, lines(&folder))
 }
 
 fn lines(folder: &Path) -> (Verified, Vec<Digest>) {
