@@ -9,10 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use quinn::udp::{RecvMeta, Transmit};
+use quinn::udp::{BATCH_SIZE, RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, EndpointConfig, Runtime, TokioRuntime, UdpPoller};
 use rustix::net::sockopt::set_socket_reuseport;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use smallvec::SmallVec;
 
 use crate::group::wire::datagram::is_datagram;
 
@@ -140,7 +141,7 @@ pub(crate) fn sift(
     meta: &mut [RecvMeta],
     received: usize,
 ) -> usize {
-    let mut ours: Vec<(SocketAddr, &[u8])> = Vec::with_capacity(received);
+    let mut ours = SmallVec::<[(SocketAddr, &[u8]); BATCH_SIZE]>::new();
     for (buf, meta) in bufs.iter().zip(meta.iter()).take(received) {
         // The kernel may have put several of one sender into one buffer (GRO).
         let segments = buf[..meta.len].chunks(meta.stride.max(1));
@@ -152,6 +153,7 @@ pub(crate) fn sift(
         return received;
     }
     sink.take(&ours);
+    drop(ours);
     let mut kept = 0;
     for at in 0..received {
         let left = keep_quic(&mut bufs[at][..meta[at].len], meta[at].stride.max(1));

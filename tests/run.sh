@@ -65,9 +65,9 @@ built_release() {
 }
 
 step install tests/install.sh
-# Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes. With the benches, and
-# those of all packages further down: what else asks for other features of what it depends on, and has it compiled anew. A group of
-# processes of its own, so that its compilers end with it where a step fails.
+# Beside what follows: our library is one unit of code in a release, which one processor compiles for minutes. The benches are built with
+# it, and run for the whole workspace further down: for one package alone dependencies have other features, and it is compiled anew.
+# A group of processes of its own, so that its compilers end with it where a step fails.
 set -m
 cargo build --workspace --release --bins --benches --locked >"$LOGS/release.log" 2>&1 </dev/null &
 release=$!

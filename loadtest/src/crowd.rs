@@ -11,7 +11,6 @@ mod seen;
 mod socket;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -27,7 +26,7 @@ use crate::site::Site;
 pub(crate) use door::Door;
 use door::Entered;
 pub(crate) use sampled::Sampled;
-use seen::{Board, Seen, What};
+use seen::{Seen, What};
 
 /// How long nothing may happen before a run is given up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -119,7 +118,6 @@ impl Seat {
 /// All members.
 pub(crate) struct Crowd {
     seats: Vec<Seat>,
-    board: Arc<Board>,
     observed: mpsc::Receiver<Observed>,
     door: Door,
     real: usize,
@@ -145,7 +143,7 @@ impl Crowd {
         manner: Manner,
     ) -> Result<Self, Failure> {
         let members = site.members().len();
-        let (door, board, observed) = Door::new(gateway, manner)?;
+        let (door, observed) = Door::new(gateway, manner)?;
         let seat = |member| Seat {
             sends: manner.role(member).sends().then_some(Epoch(0)),
             absent: true,
@@ -153,7 +151,6 @@ impl Crowd {
         };
         Ok(Crowd {
             seats: (0..members).map(seat).collect(),
-            board,
             observed,
             door,
             real: 0,
@@ -225,7 +222,7 @@ impl Crowd {
     /// Takes note of what was seen so far. An end that nobody asked for is an error.
     pub(crate) fn look(&mut self) -> Result<(), Failure> {
         let mut seen = Vec::new();
-        self.board.take(&mut seen);
+        self.door.board.take(&mut seen);
         seen.iter().try_for_each(|seen| self.note(seen))
     }
 
@@ -332,14 +329,14 @@ impl Crowd {
         let mut missing = self.missing(&done);
         let mut seen = Vec::new();
         while missing > 0 {
-            if timeout(PATIENCE, self.board.wait()).await.is_err() {
+            if timeout(PATIENCE, self.door.board.wait()).await.is_err() {
                 let patience = PATIENCE.as_secs();
                 return Err(format!(
                     "{missing} members do not {what}, and nothing happened for {patience} s"
                 )
                 .into());
             }
-            self.board.take(&mut seen);
+            self.door.board.take(&mut seen);
             for seen in &seen {
                 let before = done(&self.seats[seen.member]);
                 self.note(seen)?;

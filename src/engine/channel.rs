@@ -5,6 +5,7 @@
 
 mod seat;
 
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +24,8 @@ pub use seat::Whereabouts;
 
 /// One member's channel: on one connection, or parked.
 ///
-/// What an acknowledgement needs comes first and is two lines of memory: among many thousand channels each line is waited for.
+/// What an acknowledgement needs comes first and is two lines of memory, the second of which is all that sending a rekey needs: among many
+/// thousand channels each line is waited for.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Channel {
@@ -39,6 +41,8 @@ pub struct Channel {
     lane: u8,
     seat: Mutex<Seat>,
 }
+
+const _: () = assert!(offset_of!(Channel, known) == 64 && offset_of!(Channel, granted) <= 128);
 
 /// What the channels of a group share.
 #[derive(Debug)]

@@ -203,7 +203,7 @@ impl Roster {
         self.tallies.since(epoch).present
     }
 
-    /// Adds a registration.
+    /// Adds a registration, which is newer than all others.
     pub(super) fn insert(&mut self, id: MemberId, mut member: Member) {
         let entry = self.by_identity.entry(member.identity.clone());
         // One string for all registrations of an identity.
@@ -212,7 +212,7 @@ impl Roster {
         self.senders += u32::from(member.role.sends());
         self.count_suites(member.suites, true);
         self.count((member.acknowledged, member.is_present()), true);
-        self.members.insert(id, member);
+        self.members.push(id, member);
     }
 
     /// Ends a registration.

@@ -10,6 +10,7 @@
 mod audience;
 
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::iter::Peekable;
 use std::net::SocketAddr;
 use std::slice::Iter;
@@ -235,7 +236,9 @@ impl Fanout {
         let mut waiting = Vec::with_capacity(group.targets.len());
         let mut coming = Vec::new();
         for some in group.targets.chunks(FETCHED) {
-            some.iter().for_each(|target| target.channel.fetch());
+            for target in some {
+                black_box(target.channel.held());
+            }
             for target in some {
                 let channel = &target.channel;
                 if channel.takes(&sealed.rekey) {

@@ -147,7 +147,26 @@ pub(crate) async fn fetch(site: &Site, more: &[&str]) -> Output {
 /// record once. How many records and batches it has.
 pub(crate) async fn check_all(upstream: &Upstream, site: &Site) -> (u64, usize) {
     let here = lines(&site.folder().join("audit"));
-    let (json, there) = read_back(site).await;
+    compare(upstream, here, read_back(site).await).await
+}
+
+/// Ends a gateway, and [`check_all`]. What a slow store did not take in the time that an end has is taken in the next life, which ends
+/// with records of its own.
+pub(crate) async fn end_and_check_all(upstream: &Upstream, site: &mut Site) -> (u64, usize) {
+    for _ in 0..ENDS {
+        drained(site).await;
+        assert!(site.terminate().await.success());
+        let here = lines(&site.folder().join("audit"));
+        let back = read_back(site).await;
+        if back.1.0.last == here.0.last {
+            return compare(upstream, here, back).await;
+        }
+        site.restart().await;
+    }
+    panic!("in {ENDS} lives the last records were never sent");
+}
+
+async fn compare(upstream: &Upstream, here: Trail, (json, there): (Value, Trail)) -> (u64, usize) {
     assert_eq!(here.1.len(), there.1.len(), "as many records");
     assert!(here.1 == there.1, "byte for byte");
     assert_eq!((here.0.first, here.0.last), (1, there.0.last));
@@ -158,23 +177,8 @@ pub(crate) async fn check_all(upstream: &Upstream, site: &Site) -> (u64, usize) 
     (here.0.records, batches)
 }
 
-/// Ends a gateway, and [`check_all`]. What a slow store did not take in the time that an end has is taken in the next life, which ends
-/// with records of its own.
-pub(crate) async fn end_and_check_all(upstream: &Upstream, site: &mut Site) -> (u64, usize) {
-    for _ in 0..ENDS {
-        drained(site).await;
-        assert!(site.terminate().await.success());
-        let last = lines(&site.folder().join("audit")).0.last;
-        if read_back(site).await.1.0.last == last {
-            return check_all(upstream, site).await;
-        }
-        site.restart().await;
-    }
-    panic!("in {ENDS} lives the last records were never sent");
-}
-
 /// What `wardcast audit fetch` says, and what it fetched.
-async fn read_back(site: &Site) -> (Value, (Verified, Vec<Digest>)) {
+async fn read_back(site: &Site) -> (Value, Trail) {
     let back = tempfile::tempdir().expect("a folder");
     let folder = back.path().join("back");
     let to = folder.to_str().expect("text").to_owned();
@@ -185,7 +189,10 @@ async fn read_back(site: &Site) -> (Value, (Verified, Vec<Digest>)) {
     (json, lines(&folder))
 }
 
-fn lines(folder: &Path) -> (Verified, Vec<Digest>) {
+/// What a trail is, and its records.
+type Trail = (Verified, Vec<Digest>);
+
+fn lines(folder: &Path) -> Trail {
     let mut all = Vec::new();
     let whole = verify(folder, |_, line| all.push(Digest::of(line)));
     (whole.expect("is whole"), all)

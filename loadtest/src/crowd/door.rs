@@ -25,7 +25,8 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Door {
     gateway: SocketAddr,
     manner: Manner,
-    board: Arc<Board>,
+    /// What is seen of members.
+    pub(super) board: Arc<Board>,
     tap: mpsc::Sender<Observed>,
     shared: sampled::Shared,
 }
@@ -37,12 +38,11 @@ pub(super) enum Entered {
 }
 
 impl Door {
-    /// To a gateway; with what is seen of members, and what is pushed to the first.
+    /// To a gateway; with what is pushed to the first member.
     pub(super) fn new(
         gateway: SocketAddr,
         manner: Manner,
-    ) -> Result<(Self, Arc<Board>, mpsc::Receiver<Observed>), Failure> {
-        let board = Arc::<Board>::default();
+    ) -> Result<(Self, mpsc::Receiver<Observed>), Failure> {
         let (tap, observed) = mpsc::channel(1024);
         let shared = sampled::Shared {
             sockets: Sockets::start(Keep::Apart)?,
@@ -51,11 +51,11 @@ impl Door {
         let door = Door {
             gateway,
             manner,
-            board: board.clone(),
+            board: Arc::default(),
             tap,
             shared,
         };
-        Ok((door, board, observed))
+        Ok((door, observed))
     }
 
     pub(super) fn sleep(&self, asleep: bool) {
